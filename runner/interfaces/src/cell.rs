@@ -1,0 +1,204 @@
+//! The two blocks through which the warden steers a cell and a cell shows itself, and what `admission` lays down for it.
+//!
+//! - `control` (the warden writes, the cell reads): a [`CellControl`].
+//! - `status` (the cell writes; warden and `admission` read and believe none of it further than showing it): a
+//!   [`CellStatus`].
+//! - `module` (`admission` writes, the cell reads): a [`CellConfiguration`] as `postcard`, and the module.
+//!
+//! Both blocks lie in a [`shared_ring::SequencedCell`] at offset 0 of their region.
+
+use alloc::{string::String, vec::Vec};
+
+use serde::{Deserialize, Serialize};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::wire_enum;
+
+/// Where the Wasm bytes begin in the `module` region; the configuration has the room before it.
+pub const MODULE_OFFSET_BYTES: usize = 16 * 1024;
+
+/// Room for a reason in words.
+pub const DETAIL_BYTES: usize = 192;
+
+wire_enum! {
+    /// What the warden wants of a cell.
+    Command {
+        /// Hold nothing. The container, if there was one, is forgotten.
+        Idle = 0 => "idle",
+        /// Load the module; stay installed.
+        Load = 1 => "load",
+        /// Load it if that is not done, and run it.
+        Run = 2 => "run",
+        /// Run the stop hook and finish.
+        Stop = 3 => "stop",
+    }
+}
+
+/// What the warden tells a cell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct CellControl {
+    /// Which load this is about; grows with each. 0: none yet.
+    pub generation: u32,
+    /// A [`Command`].
+    pub command: u32,
+    /// Bytes of configuration at the head of the `module` region.
+    pub configuration_bytes: u32,
+    /// Bytes of Wasm at [`MODULE_OFFSET_BYTES`].
+    pub module_bytes: u32,
+    /// The most linear memory, in bytes.
+    pub memory_limit_bytes: u32,
+    /// The most table elements.
+    pub table_limit_elements: u32,
+    /// The longest that load (start function included), `on-start` and `on-stop` may take each, in microseconds.
+    pub hook_limit_us: u32,
+    /// Not used; keeps the layout free of padding.
+    pub reserved: u32,
+}
+
+wire_enum! {
+    /// Where a container is in its life.
+    ContainerState {
+        /// The cell holds none.
+        Empty = 0 => "empty",
+        /// The upload is under way or done; the cell has not begun.
+        Provisioned = 1 => "provisioned",
+        /// The module is being compiled and instantiated.
+        Loading = 2 => "loading",
+        /// Instantiated, not started.
+        Installed = 3 => "installed",
+        /// The start hook runs.
+        Starting = 4 => "starting",
+        /// Waits: for a timer, an edge, room for output.
+        Ready = 5 => "ready",
+        /// Executes.
+        Running = 6 => "running",
+        /// The stop hook runs.
+        Stopping = 7 => "stopping",
+        /// Ended by itself or by stop; see the exit code.
+        Finalised = 8 => "finalised",
+        /// Ended for a [`FailureReason`].
+        Failed = 9 => "failed",
+    }
+}
+
+impl ContainerState {
+    /// Whether the container has come to its end.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Finalised | Self::Failed)
+    }
+}
+
+wire_enum! {
+    /// Why a container failed.
+    FailureReason {
+        /// It did not.
+        None = 0 => "none",
+        /// The bytes do not begin as a module.
+        NotWasm = 1 => "not a WebAssembly module",
+        /// Truncated, or a section or function does not validate.
+        InvalidModule = 2 => "invalid module",
+        /// It imports something that no world offers.
+        UnknownImport = 3 => "unknown import",
+        /// It exports the entry points of no world.
+        UnknownWorld = 4 => "no known world",
+        /// It asks for more memory than it may have.
+        MemoryLimit = 5 => "too much memory",
+        /// It asks for more table elements than it may have.
+        TableLimit = 6 => "too large a table",
+        /// The cell has no memory left to compile or run it.
+        CellMemory = 7 => "out of memory in the cell",
+        /// Loading took too long: an endless start function, or too much code.
+        LoadLimit = 8 => "loading took too long",
+        /// `on-start` took too long.
+        StartLimit = 9 => "starting took too long",
+        /// `on-stop` took too long.
+        StopLimit = 10 => "stopping took too long",
+        /// It trapped.
+        Trap = 11 => "trap",
+        /// `on-start` answered that it cannot.
+        StartRefused = 12 => "the start hook refused",
+        /// Killed on request.
+        Killed = 13 => "killed",
+        /// The domain faulted.
+        CellFault = 14 => "the cell faulted",
+        /// The domain did not come round in time.
+        Watchdog = 15 => "the cell did not respond",
+        /// The configuration that came with it cannot be read.
+        Configuration = 16 => "invalid configuration",
+    }
+}
+
+wire_enum! {
+    /// The world that a module belongs to.
+    World {
+        /// Not known yet.
+        Unknown = 0 => "unknown",
+        /// WASI preview 1 command: `_start`.
+        WasiCommand = 1 => "wasi-command",
+        /// `on-start`, `on-loop`, `on-stop`.
+        Reactor = 2 => "reactor",
+    }
+}
+
+/// What a cell shows of its container. The cell may be compromised: readers show this, and decide nothing by it that the
+/// container's own failure would not also bring about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct CellStatus {
+    /// The load that this is about.
+    pub generation: u32,
+    /// A [`ContainerState`].
+    pub state: u32,
+    /// A [`FailureReason`].
+    pub reason: u32,
+    /// A [`World`].
+    pub world: u32,
+    /// The command's exit code, or 0.
+    pub exit_code: i32,
+    /// Bytes of `detail` that count.
+    pub detail_bytes: u32,
+    /// Where the domain begins anew (seL4; the warden reads it once, before the first load).
+    pub restart_entry: u64,
+    /// Grows with each slice and each event.
+    pub heartbeat: u64,
+    /// Fuel burnt.
+    pub fuel: u64,
+    /// Slices run.
+    pub slices: u64,
+    /// Calls of `on-loop`.
+    pub loops: u64,
+    /// Host calls made.
+    pub host_calls: u64,
+    /// Host calls refused by the owner of the resource.
+    pub refused_calls: u64,
+    /// Linear memory now, in bytes.
+    pub linear_memory_bytes: u64,
+    /// Heap of the cell in use now, in bytes; 0 where the substrate does not know.
+    pub heap_bytes: u64,
+    /// Output records dropped because `admission` did not keep up.
+    pub output_dropped: u64,
+    /// When loading began, nanoseconds since the node's start.
+    pub load_began_ns: u64,
+    /// When the container's first instruction (after instantiation) was about to run, likewise; 0 before.
+    pub started_ns: u64,
+    /// When it ended, likewise; 0 before.
+    pub ended_ns: u64,
+    /// A reason in words, UTF-8.
+    pub detail: [u8; DETAIL_BYTES],
+}
+
+/// What a container is told about itself, written by `admission` in front of the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CellConfiguration {
+    /// The container's name; the command's first argument.
+    pub name: String,
+    /// The arguments behind the name.
+    pub arguments: Vec<String>,
+    /// `NAME=value` pairs.
+    pub environment: Vec<(String, String)>,
+    /// The board's labels. Public: whether a line may be used is the driver's to say.
+    pub lines: Vec<(String, u8)>,
+    /// Seeds `random_get`. From the node's counter: not a secret, not for keys.
+    pub seed: u64,
+}

@@ -1,0 +1,107 @@
+//! The `gpio` domain's protected procedures, and the status it shows.
+//!
+//! The server checks each call against the grants of the cell whose channel it came in on. A line belongs to the cell
+//! that opened it until the cell closes it or the warden releases the cell; a released output is driven low.
+//! After an edge on a watched line the server notifies the cell that watches it.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::{grants::MAX_LINES, kernel::Message, wire_enum};
+
+wire_enum! {
+    /// A procedure's number, the label of the call.
+    Procedure {
+        /// Words: line. Takes the line as an output.
+        OpenOutput = 1 => "open an output",
+        /// Words: line. Takes the line as an input.
+        OpenInput = 2 => "open an input",
+        /// Words: line, level (0 or 1).
+        Set = 3 => "set",
+        /// Words: line. Answers the new level.
+        Toggle = 4 => "toggle",
+        /// Words: line. Answers the level.
+        Get = 5 => "get",
+        /// Words: line, edges (see [`Edges`]).
+        Watch = 6 => "watch edges",
+        /// Words: line. Answers how many edges there were since the last call.
+        TakeEdges = 7 => "take edges",
+        /// Words: line.
+        Close = 8 => "close",
+        /// Words: cell. The warden only: closes all that the cell has open.
+        Release = 9 => "release a cell",
+    }
+}
+
+wire_enum! {
+    /// Which edges are counted.
+    Edges {
+        /// Low to high.
+        Rising = 1 => "rising",
+        /// High to low.
+        Falling = 2 => "falling",
+        /// Either.
+        Both = 3 => "both",
+    }
+}
+
+wire_enum! {
+    /// How a driver's procedure ended, the label of its answer. Numbers 1 to 5 are `atoll:node/status` of the WIT world.
+    Status {
+        /// Done; word 0 holds the result where there is one.
+        Ok = 0 => "done",
+        /// The bank has no such line, the timer no such number.
+        NotFound = 1 => "there is no such line or timer",
+        /// The cell was not granted this.
+        NotGranted = 2 => "not granted",
+        /// The request makes no sense.
+        Invalid = 3 => "invalid request",
+        /// Another cell has it open.
+        Busy = 4 => "in use by another container",
+        /// The owner did not answer as it should.
+        Unavailable = 5 => "the owner of the resource did not answer",
+    }
+}
+
+impl Status {
+    /// The status of an answer; a label that names none is [`Status::Unavailable`].
+    pub fn of(answer: &Message) -> Self {
+        u32::try_from(answer.label).ok().and_then(Self::from_wire).unwrap_or(Self::Unavailable)
+    }
+
+    /// The answer that says this and nothing more.
+    pub fn answer(self) -> Message {
+        Message::new(u64::from(self.to_wire()))
+    }
+}
+
+/// A call of one word.
+pub fn call(procedure: Procedure, line: u8) -> Message {
+    Message::with_word(u64::from(procedure.to_wire()), u64::from(line))
+}
+
+/// A call of two words.
+pub fn call_with(procedure: Procedure, line: u8, argument: u64) -> Message {
+    Message { label: u64::from(procedure.to_wire()), words: [u64::from(line), argument, 0, 0] }
+}
+
+/// What the domain shows of itself in `gpio_status`, in a [`shared_ring::SequencedCell`] at offset 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct GpioStatus {
+    /// Levels, a bit a line.
+    pub levels: u64,
+    /// Lines that a cell has open as outputs, a bit a line.
+    pub outputs: u64,
+    /// Lines that a cell has open as inputs, a bit a line.
+    pub inputs: u64,
+    /// Calls served.
+    pub calls: u64,
+    /// Calls refused because the cell was not granted the line.
+    pub refused: u64,
+    /// Calls that made no sense.
+    pub invalid: u64,
+    /// How often each line's driven level changed, a count a line.
+    pub transitions: [u64; MAX_LINES as usize],
+    /// How many edges were seen on each watched line.
+    pub edges: [u64; MAX_LINES as usize],
+}

@@ -1,0 +1,108 @@
+//! The warden's protected procedures, called by `admission`, and the status it shows.
+//!
+//! The warden parses nothing: words only, checked against the fixed-size board limits. Requested grants lie in the
+//! `admission_to_warden` region, one [`crate::grants::CellGrants`] a cell at [`crate::grants::grant_offset_bytes`] (plain,
+//! not sequenced: the caller waits in its call while the warden copies); what a cell gets is their intersection with the
+//! board's ceiling.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::{MAX_CELLS, kernel::Message, wire_enum};
+
+wire_enum! {
+    /// A procedure's number, the label of the call.
+    Procedure {
+        /// Words: cell, configuration bytes, module bytes, run (0 or 1). Answers the generation.
+        Load = 1 => "load",
+        /// Words: cell. Runs what was loaded.
+        Run = 2 => "run",
+        /// Words: cell. Asks the container to stop; past the board's hook limit the cell is killed.
+        Stop = 3 => "stop",
+        /// Words: cell. Stops the domain at once and starts it clean.
+        Kill = 4 => "kill",
+        /// Words: cell. Empties the cell: grants gone, lines and timers released, domain started clean.
+        Release = 5 => "release",
+    }
+}
+
+wire_enum! {
+    /// How a procedure ended, the label of its answer.
+    WardenStatus {
+        /// Done.
+        Ok = 0 => "done",
+        /// There is no such cell.
+        NoSuchCell = 1 => "no such cell",
+        /// The cell holds a container that has not ended, or none where one is needed.
+        WrongState = 2 => "the cell is not in a state for that",
+        /// A size is over the board's limit.
+        TooLarge = 3 => "over the board's limit",
+        /// The request makes no sense.
+        Invalid = 4 => "invalid request",
+    }
+}
+
+impl WardenStatus {
+    /// The status of an answer; a label that names none is [`WardenStatus::Invalid`].
+    pub fn of(answer: &Message) -> Self {
+        u32::try_from(answer.label).ok().and_then(Self::from_wire).unwrap_or(Self::Invalid)
+    }
+}
+
+/// A call of one word.
+pub fn call(procedure: Procedure, cell: usize) -> Message {
+    Message::with_word(u64::from(procedure.to_wire()), cell as u64)
+}
+
+wire_enum! {
+    /// What the warden did to a cell that its container did not do itself.
+    Intervention {
+        /// Nothing.
+        None = 0 => "none",
+        /// Killed because `admission` asked.
+        Killed = 1 => "killed",
+        /// Killed because it did not stop in time.
+        StopLimit = 2 => "did not stop in time",
+        /// Restarted because the domain faulted.
+        Fault = 3 => "faulted",
+        /// Restarted because the domain did not come round in time.
+        Watchdog = 4 => "did not respond",
+        /// Killed because it did not load in time.
+        LoadLimit = 5 => "did not load in time",
+    }
+}
+
+/// One cell, as the warden sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct WardenCell {
+    /// 1 where `system.xml` has such a cell.
+    pub present: u32,
+    /// The last load's generation.
+    pub generation: u32,
+    /// An [`Intervention`], since the last load.
+    pub intervention: u32,
+    /// How often the domain was started anew.
+    pub restarts: u32,
+    /// Faults of the domain, ever.
+    pub faults: u64,
+    /// The last fault: kind (substrate's own number: seL4's fault label, or the signal on the host).
+    pub fault_kind: u64,
+    /// The last fault: instruction pointer, 0 where not known.
+    pub fault_instruction: u64,
+    /// The last fault: address, 0 where not known.
+    pub fault_address: u64,
+    /// The last fault: the exception syndrome register on seL4, 0 on the host.
+    pub fault_syndrome: u64,
+    /// The grants in force.
+    pub grants: crate::grants::CellGrants,
+}
+
+/// What the warden shows in `warden_status`, in a [`shared_ring::SequencedCell`] at offset 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct WardenTable {
+    /// By cell number.
+    pub cells: [WardenCell; MAX_CELLS],
+    /// Requests that made no sense.
+    pub invalid: u64,
+}
