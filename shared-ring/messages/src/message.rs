@@ -1,0 +1,362 @@
+//! The messages of a session, in `postcard`.
+//!
+//! The agent greets ([`FromAgent::Hello`]) and gets [`FromNode::Welcome`] or [`FromNode::VersionMismatch`]; then each
+//! [`Request`] gets exactly one [`FromNode::Answer`] or [`FromNode::Failure`] with its number, in any order. Enumerations
+//! only ever grow at their end; anything else is a new major version.
+
+use alloc::{string::String, vec::Vec};
+
+use serde::{Deserialize, Serialize};
+
+/// The first thing in a greeting: "ATOL" read as little-endian. Another protocol's bytes are told from ours by it.
+pub const HELLO_MAGIC: u32 = u32::from_le_bytes(*b"ATOL");
+
+/// Raised when an older peer could misread something.
+pub const PROTOCOL_MAJOR: u16 = 1;
+
+/// Raised when something was added that an older peer does not know.
+pub const PROTOCOL_MINOR: u16 = 0;
+
+/// Bytes of a module in one [`Request::Chunk`]: half a frame, so that an upload shares the link with small answers.
+pub const CHUNK_BYTES: usize = 4 * 1024;
+
+/// Chunks that may be on their way without an acknowledgement.
+pub const CHUNK_CREDIT: u32 = 8;
+
+/// The longest name of a container, in bytes: `[a-z0-9][a-z0-9._-]*`.
+pub const MAX_NAME_BYTES: usize = 40;
+
+/// The most arguments and environment entries of a container, together.
+pub const MAX_ARGUMENTS: usize = 64;
+
+/// The most bytes of arguments and environment together.
+pub const MAX_ARGUMENT_BYTES: usize = 4096;
+
+/// From `emit` to the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromAgent {
+    /// Opens a session. Its layout never changes, in any version.
+    Hello {
+        /// [`HELLO_MAGIC`].
+        magic: u32,
+        /// The agent's [`PROTOCOL_MAJOR`].
+        major: u16,
+        /// The agent's [`PROTOCOL_MINOR`].
+        minor: u16,
+    },
+    /// Asks for something.
+    Request {
+        /// Chosen by the agent; comes back in the answer.
+        number: u32,
+        /// What is asked.
+        request: Request,
+    },
+}
+
+/// From the node to `emit`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromNode {
+    /// The greeting's answer: go on. Its layout never changes, in any version.
+    Welcome {
+        /// The node's [`PROTOCOL_MAJOR`].
+        major: u16,
+        /// The node's [`PROTOCOL_MINOR`].
+        minor: u16,
+    },
+    /// The greeting's answer: the majors differ, the session is of no use. Its layout never changes, in any version.
+    VersionMismatch {
+        /// The node's [`PROTOCOL_MAJOR`].
+        major: u16,
+        /// The node's [`PROTOCOL_MINOR`].
+        minor: u16,
+    },
+    /// A request was served.
+    Answer {
+        /// The request's number.
+        number: u32,
+        /// The answer.
+        answer: Answer,
+    },
+    /// A request was not served.
+    Failure {
+        /// The request's number; 0 where it could not be read.
+        number: u32,
+        /// What kind of failure.
+        code: ErrorCode,
+        /// What was wrong, where: names and numbers that the code alone does not tell. May be empty.
+        detail: String,
+    },
+}
+
+/// What `emit` asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// The node: [`Answer::Info`].
+    Info,
+    /// All containers: [`Answer::Containers`].
+    List,
+    /// Begins an upload; reserves a cell for this session: [`Answer::Ready`]. Chunks follow, then [`Request::Commit`].
+    Deploy(DeployRequest),
+    /// Bytes of the module, in order: [`Answer::Acknowledged`].
+    Chunk {
+        /// 0, 1, 2, … Each upload counts its own.
+        sequence: u32,
+        /// At the most [`CHUNK_BYTES`].
+        bytes: Vec<u8>,
+    },
+    /// All chunks are sent. Answered with [`Answer::Container`] once the container is installed (or started, where that
+    /// was asked), or with the failure after which nothing of it is left.
+    Commit,
+    /// Runs an installed or ended container: [`Answer::Container`].
+    Start(String),
+    /// Asks it to stop and waits until it has ended: [`Answer::Container`].
+    Stop(String),
+    /// Stop, load again, start: [`Answer::Container`].
+    Restart(String),
+    /// Ends it at once, without its stop hook: [`Answer::Container`].
+    Kill(String),
+    /// Removes an ended or installed container; a running one is refused: [`Answer::Done`].
+    Remove(String),
+    /// One container in full: [`Answer::Container`].
+    Inspect(String),
+    /// Output from `cursor` on: [`Answer::Logs`].
+    Logs {
+        /// The container.
+        name: String,
+        /// The number of the first record that is wanted; 0 for the oldest kept.
+        cursor: u64,
+    },
+}
+
+/// What an upload will be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeployRequest {
+    /// See [`MAX_NAME_BYTES`].
+    pub name: String,
+    /// The whole module, in bytes.
+    pub size: u32,
+    /// SHA-256 of the whole module.
+    pub sha256: [u8; 32],
+    /// What it asks for. The node refuses what the board policy does not allow.
+    pub grants: Vec<Grant>,
+    /// The command's arguments behind its name.
+    pub arguments: Vec<String>,
+    /// `NAME`, `value`.
+    pub environment: Vec<(String, String)>,
+    /// Start it once it is installed.
+    pub start: bool,
+    /// The container belongs to this session: it is killed and removed when the session ends (`emit run`).
+    pub attached: bool,
+}
+
+/// One right that a container asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Grant {
+    /// Drive the line of that label.
+    GpioOutput(String),
+    /// Read the line of that label.
+    GpioInput(String),
+    /// Read the line of that label and watch its edges.
+    GpioEdges(String),
+    /// Timers with no shorter a period, in nanoseconds.
+    Timer {
+        /// The shortest period.
+        minimum_period_ns: u64,
+    },
+}
+
+/// What the node answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// Done, nothing to add.
+    Done,
+    /// The upload may begin.
+    Ready {
+        /// Chunks that may be sent ahead of their acknowledgement.
+        credit: u32,
+    },
+    /// A chunk arrived.
+    Acknowledged {
+        /// Its sequence number.
+        sequence: u32,
+        /// Bytes of the module that have arrived.
+        received: u32,
+    },
+    /// A container.
+    Container(ContainerReport),
+    /// All containers.
+    Containers(Vec<ContainerReport>),
+    /// The node.
+    Info(NodeReport),
+    /// A page of output; ask again from `next` for more.
+    Logs {
+        /// In the order in which they were written.
+        records: Vec<LogRecord>,
+        /// The cursor behind the last record.
+        next: u64,
+        /// Records lost between the asked cursor and the first record: dropped from a full log, or by a cell that could
+        /// not deliver.
+        lost: u64,
+        /// The container has ended and nothing more will come.
+        ended: bool,
+    },
+}
+
+/// A piece of a container's output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogRecord {
+    /// Nanoseconds since the node's start.
+    pub time_ns: u64,
+    /// `runner-interfaces` `output::Stream` as a number: 1 stdout, 2 stderr, 3 to 7 log levels from error to trace, 8 the
+    /// cell.
+    pub stream: u8,
+    /// The next record of the same stream goes on with it.
+    pub continues: bool,
+    /// As written; need not be text.
+    pub bytes: Vec<u8>,
+}
+
+/// A container as the node sees it. Numbers of states, reasons and worlds are those of `runner-interfaces`; texts are the
+/// node's own words for them, so that an older agent can show a newer node's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerReport {
+    /// Its name.
+    pub name: String,
+    /// The cell it is in.
+    pub cell: u8,
+    /// `cell::ContainerState`, and its text.
+    pub state: u32,
+    /// In words.
+    pub state_text: String,
+    /// `cell::FailureReason`.
+    pub reason: u32,
+    /// In words, with the detail; empty where it did not fail.
+    pub reason_text: String,
+    /// The world's name, empty where not known yet.
+    pub world: String,
+    /// The exit code of one that is finalised.
+    pub exit_code: i32,
+    /// SHA-256 of the module.
+    pub sha256: [u8; 32],
+    /// The module, in bytes.
+    pub module_bytes: u32,
+    /// What it was granted, as a person would type it.
+    pub grants: Vec<String>,
+    /// Arguments behind the name.
+    pub arguments: Vec<String>,
+    /// When the node took it in, nanoseconds since the node's start.
+    pub deployed_ns: u64,
+    /// When the cell began to load it.
+    pub load_began_ns: u64,
+    /// When its first instruction was about to run; 0 before.
+    pub started_ns: u64,
+    /// When it ended; 0 before.
+    pub ended_ns: u64,
+    /// The node's time of this report.
+    pub now_ns: u64,
+    /// Fuel burnt.
+    pub fuel: u64,
+    /// Slices run.
+    pub slices: u64,
+    /// Calls of `on-loop`.
+    pub loops: u64,
+    /// Host calls made.
+    pub host_calls: u64,
+    /// Host calls refused by a resource's owner.
+    pub refused_calls: u64,
+    /// Linear memory, in bytes.
+    pub linear_memory_bytes: u64,
+    /// The cell's heap in use, in bytes; 0 where not known.
+    pub heap_bytes: u64,
+    /// Output records lost.
+    pub output_lost: u64,
+    /// How often its domain was started anew since boot.
+    pub cell_restarts: u32,
+    /// The domain's last fault in words; empty where there was none.
+    pub fault_text: String,
+}
+
+/// The node and its counters.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// What the node runs on: "seL4 Microkit", or "Linux host (not seL4)".
+    pub substrate: String,
+    /// The board of its policy.
+    pub board: String,
+    /// The node's version.
+    pub version: String,
+    /// Nanoseconds since the start.
+    pub uptime_ns: u64,
+    /// Cells, and how many are free.
+    pub cells: u8,
+    /// Cells that hold nothing.
+    pub cells_free: u8,
+    /// The board policy's largest module, in bytes.
+    pub module_limit_bytes: u32,
+    /// The board policy's most linear memory, in bytes.
+    pub memory_limit_bytes: u32,
+    /// The board's lines.
+    pub lines: Vec<LineReport>,
+    /// Named counters: what was refused, damaged, lost. Names are stable; a missing one is zero.
+    pub counters: Vec<(String, u64)>,
+}
+
+/// One GPIO line.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineReport {
+    /// What it is called.
+    pub label: String,
+    /// Its number at the bank.
+    pub line: u8,
+    /// What the policy allows: `out`, `in`, `edge`.
+    pub allowed: Vec<String>,
+    /// Who holds it: `output`, `input`, or nothing.
+    pub held_as: String,
+    /// Its level.
+    pub high: bool,
+    /// How often the level that was driven changed.
+    pub transitions: u64,
+    /// Edges seen while watched.
+    pub edges: u64,
+}
+
+/// Kinds of failure, told apart by what a person does about them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ErrorCode {
+    /// The message is not one of this session's, or out of turn.
+    Protocol,
+    /// The name is empty, too long or has a character that names do not have.
+    InvalidName,
+    /// There is a container of that name.
+    NameTaken,
+    /// There is no container of that name.
+    NoSuchContainer,
+    /// Every cell is taken.
+    NoFreeCell,
+    /// 0 bytes, or over the board's limit.
+    ModuleSize,
+    /// Fewer or more bytes than announced, or another hash.
+    DamagedUpload,
+    /// The bytes do not begin as a module.
+    NotWasm,
+    /// Truncated, or does not validate.
+    InvalidModule,
+    /// It imports something that no world offers; the detail names it.
+    UnknownImport,
+    /// It exports the entry points of no world.
+    UnknownWorld,
+    /// It asks for more memory or table than it may have.
+    ResourceLimit,
+    /// The board policy does not allow a right that was asked for; the detail names it.
+    NotAllowed,
+    /// The container could not be loaded or started; the detail says why.
+    LoadFailed,
+    /// The container is in no state for that; the detail says in which it is.
+    WrongState,
+    /// Arguments or environment are too many or too long.
+    TooManyArguments,
+    /// The node has too much to do; try again.
+    Busy,
+    /// The node found a fault of its own.
+    Internal,
+}
