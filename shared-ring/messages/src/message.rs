@@ -4,7 +4,7 @@
 //! [`Request`] gets exactly one [`FromNode::Answer`] or [`FromNode::Failure`] with its number, in any order. Enumerations
 //! only ever grow at their end; anything else is a new major version.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
@@ -183,11 +183,11 @@ pub enum Answer {
         received: u32,
     },
     /// A container.
-    Container(ContainerReport),
+    Container(Box<ContainerReport>),
     /// All containers.
     Containers(Vec<ContainerReport>),
     /// The node.
-    Info(NodeReport),
+    Info(Box<NodeReport>),
     /// A page of output; ask again from `next` for more.
     Logs {
         /// In the order in which they were written.
