@@ -56,11 +56,7 @@ pub trait SharedValues: SharedMemory {
     }
 
     /// Copies a value in.
-    fn write_value<T: IntoBytes + Immutable>(
-        &self,
-        offset: usize,
-        value: &T,
-    ) -> Result<(), OutOfRange> {
+    fn write_value<T: IntoBytes + Immutable>(&self, offset: usize, value: &T) -> Result<(), OutOfRange> {
         self.write(offset, value.as_bytes())
     }
 }
@@ -105,10 +101,10 @@ fn check_range(size_bytes: usize, offset: usize, length: usize) -> Result<(), Ou
 
 /// [`check_range`] for an index word.
 fn check_index_word(size_bytes: usize, offset: usize) -> Result<(), OutOfRange> {
-    if !offset.is_multiple_of(size_of::<u32>()) {
+    if !offset.is_multiple_of(INDEX_BYTES) {
         return Err(OutOfRange);
     }
-    check_range(size_bytes, offset, size_of::<u32>())
+    check_range(size_bytes, offset, INDEX_BYTES)
 }
 
 /// A part of another memory with offsets of its own; an access that leaves the part fails, even where the whole goes on.
@@ -123,14 +119,10 @@ impl<M: SharedMemory> Window<M> {
     /// `size_bytes` bytes of `memory` from `start`, which must be a multiple of 4 so that index words stay aligned.
     pub fn new(memory: M, start: usize, size_bytes: usize) -> Result<Self, OutOfRange> {
         check_range(memory.size_bytes(), start, size_bytes)?;
-        if !start.is_multiple_of(size_of::<u32>()) {
+        if !start.is_multiple_of(INDEX_BYTES) {
             return Err(OutOfRange);
         }
-        Ok(Self {
-            memory,
-            start,
-            size_bytes,
-        })
+        Ok(Self { memory, start, size_bytes })
     }
 }
 
@@ -163,17 +155,21 @@ impl<M: SharedMemory> SharedMemory for Window<M> {
 /// Bytes of one machine word, the unit of bulk copies.
 const WORD_BYTES: usize = size_of::<usize>();
 
+/// Bytes of an index word.
+const INDEX_BYTES: usize = size_of::<u32>();
+
 /// A region that the kernel mapped into this domain, shared with one that is not trusted.
 ///
-/// Copies move whole machine words where the shared side is aligned, so a slot costs about what `memcpy` without vector
-/// instructions would. Only naturally aligned accesses are made to the shared side.
-#[derive(Debug)]
+/// Copies move whole machine words, each by one naturally aligned access to the shared side; the private side may lie
+/// anywhere. Bytes written in one width may be read in another, which the processors that we build for all allow.
+/// Clones are handles on the same mapping.
+#[derive(Debug, Clone)]
 pub struct MappedMemory {
     pointer: NonNull<u8>,
     size_bytes: usize,
 }
 
-// SAFETY: the mapping belongs to the domain, not to a thread, and `new` demands that it outlives the value.
+// SAFETY: the mapping belongs to the domain, not to a thread, and `new` demands that it outlives every handle.
 unsafe impl Send for MappedMemory {}
 // SAFETY: every access through `&self` is atomic, so threads race as harmlessly as the other domain does.
 unsafe impl Sync for MappedMemory {}
@@ -185,19 +181,13 @@ impl MappedMemory {
     /// When `pointer` is not aligned to a machine word: mappings are page-aligned, so this is the caller's bug.
     ///
     /// # Safety
-    /// For as long as the value lives, `size_bytes` bytes from `pointer` (at most `isize::MAX`) must be mapped readable,
-    /// and writable too if `write` or `store_u32` will be called. In this program they must be reached only through
-    /// `MappedMemory` values or atomics, never through references to plain data. Other programs may do with them what
+    /// As long as the value or a clone of it lives, `size_bytes` bytes from `pointer` (at most `isize::MAX`) must be mapped
+    /// readable, and writable too if `write` or `store_u32` will be called. In this program they must be reached only by
+    /// `MappedMemory` values or atomics, never by references to plain data. Other programs may do with them what
     /// they like.
     pub unsafe fn new(pointer: NonNull<u8>, size_bytes: usize) -> Self {
-        assert!(
-            pointer.addr().get().is_multiple_of(WORD_BYTES),
-            "a mapping starts at a page"
-        );
-        Self {
-            pointer,
-            size_bytes,
-        }
+        assert!(pointer.addr().get().is_multiple_of(WORD_BYTES), "a mapping starts at a page");
+        Self { pointer, size_bytes }
     }
 
     /// The address of a byte that the caller has checked to be within the mapping.
@@ -221,15 +211,44 @@ impl MappedMemory {
 
     /// The index word at `offset`, which is a multiple of 4 and has four bytes after it.
     fn index_word(&self, offset: usize) -> &AtomicU32 {
-        debug_assert!(offset.is_multiple_of(size_of::<u32>()));
+        debug_assert!(offset.is_multiple_of(INDEX_BYTES));
         // SAFETY: mapped and alive by `new`'s contract; aligned because the start and the offset are.
         unsafe { AtomicU32::from_ptr(self.byte_at(offset).cast().as_ptr()) }
     }
+
+    /// Copies out the less than one machine word that lies before or after the aligned ones, which is 4 bytes for a
+    /// ring's slots, and returns how many bytes that was.
+    fn read_narrow(&self, offset: usize, destination: &mut [u8]) -> usize {
+        if offset.is_multiple_of(INDEX_BYTES)
+            && let Ok(quad) = <&mut [u8; INDEX_BYTES]>::try_from(&mut *destination)
+        {
+            *quad = self.index_word(offset).load(Ordering::Relaxed).to_ne_bytes();
+        } else {
+            for (position, byte) in (offset..).zip(&mut *destination) {
+                *byte = self.byte(position).load(Ordering::Relaxed);
+            }
+        }
+        destination.len()
+    }
+
+    /// The counterpart of [`Self::read_narrow`].
+    fn write_narrow(&self, offset: usize, source: &[u8]) -> usize {
+        if offset.is_multiple_of(INDEX_BYTES)
+            && let Ok(quad) = <[u8; INDEX_BYTES]>::try_from(source)
+        {
+            self.index_word(offset).store(u32::from_ne_bytes(quad), Ordering::Relaxed);
+        } else {
+            for (position, byte) in (offset..).zip(source) {
+                self.byte(position).store(*byte, Ordering::Relaxed);
+            }
+        }
+        source.len()
+    }
 }
 
-/// How many bytes lie between `offset` and the next machine word, at most `length`.
-fn bytes_before_word(offset: usize, length: usize) -> usize {
-    (offset.next_multiple_of(WORD_BYTES) - offset).min(length)
+/// How many of `length` bytes from `offset` come before the next multiple of `alignment`.
+fn bytes_before(offset: usize, length: usize, alignment: usize) -> usize {
+    (offset.next_multiple_of(alignment) - offset).min(length)
 }
 
 impl SharedMemory for MappedMemory {
@@ -239,42 +258,31 @@ impl SharedMemory for MappedMemory {
 
     fn read(&self, offset: usize, destination: &mut [u8]) -> Result<(), OutOfRange> {
         check_range(self.size_bytes, offset, destination.len())?;
-        let (first, rest) = destination.split_at_mut(bytes_before_word(offset, destination.len()));
         let mut position = offset;
-        for byte in first {
-            *byte = self.byte(position).load(Ordering::Relaxed);
-            position += 1;
-        }
+        let unaligned = bytes_before(position, destination.len(), WORD_BYTES);
+        let (first, rest) = destination.split_at_mut(unaligned);
+        position += self.read_narrow(position, first);
         let (words, last) = rest.as_chunks_mut::<WORD_BYTES>();
         for word in words {
             *word = self.word(position).load(Ordering::Relaxed).to_ne_bytes();
             position += WORD_BYTES;
         }
-        for byte in last {
-            *byte = self.byte(position).load(Ordering::Relaxed);
-            position += 1;
-        }
+        self.read_narrow(position, last);
         Ok(())
     }
 
     fn write(&self, offset: usize, source: &[u8]) -> Result<(), OutOfRange> {
         check_range(self.size_bytes, offset, source.len())?;
-        let (first, rest) = source.split_at(bytes_before_word(offset, source.len()));
         let mut position = offset;
-        for byte in first {
-            self.byte(position).store(*byte, Ordering::Relaxed);
-            position += 1;
-        }
+        let unaligned = bytes_before(position, source.len(), WORD_BYTES);
+        let (first, rest) = source.split_at(unaligned);
+        position += self.write_narrow(position, first);
         let (words, last) = rest.as_chunks::<WORD_BYTES>();
         for word in words {
-            self.word(position)
-                .store(usize::from_ne_bytes(*word), Ordering::Relaxed);
+            self.word(position).store(usize::from_ne_bytes(*word), Ordering::Relaxed);
             position += WORD_BYTES;
         }
-        for byte in last {
-            self.byte(position).store(*byte, Ordering::Relaxed);
-            position += 1;
-        }
+        self.write_narrow(position, last);
         Ok(())
     }
 
@@ -305,9 +313,7 @@ pub struct HeapMemory {
 impl HeapMemory {
     /// `size_bytes` bytes, all 0.
     pub fn new(size_bytes: usize) -> Self {
-        let words = (0..size_bytes.div_ceil(size_of::<u32>()))
-            .map(|_| AtomicU32::new(0))
-            .collect();
+        let words = (0..size_bytes.div_ceil(INDEX_BYTES)).map(|_| AtomicU32::new(0)).collect();
         Self { words, size_bytes }
     }
 
@@ -322,16 +328,15 @@ impl HeapMemory {
 /// Splits `length` bytes from `offset` at 32-bit word borders: (word, first byte within it, count).
 #[cfg(any(test, feature = "alloc"))]
 fn word_parts(offset: usize, length: usize) -> impl Iterator<Item = (usize, usize, usize)> {
-    const BYTES: usize = size_of::<u32>();
     let end = offset + length;
     let mut position = offset;
     core::iter::from_fn(move || {
         if position == end {
             return None;
         }
-        let within = position % BYTES;
-        let count = (BYTES - within).min(end - position);
-        let part = (position / BYTES, within, count);
+        let within = position % INDEX_BYTES;
+        let count = (INDEX_BYTES - within).min(end - position);
+        let part = (position / INDEX_BYTES, within, count);
         position += count;
         Some(part)
     })
@@ -360,7 +365,7 @@ impl SharedMemory for HeapMemory {
         let mut rest = source;
         for (word, within, count) in word_parts(offset, rest.len()) {
             let (part, after) = rest.split_at(count);
-            if let Ok(whole) = <[u8; size_of::<u32>()]>::try_from(part) {
+            if let Ok(whole) = <[u8; INDEX_BYTES]>::try_from(part) {
                 self.words[word].store(u32::from_ne_bytes(whole), Ordering::Relaxed);
             } else {
                 overwrite_part(&self.words[word], within, part);
@@ -372,12 +377,12 @@ impl SharedMemory for HeapMemory {
 
     fn load_u32(&self, offset: usize) -> Result<u32, OutOfRange> {
         check_index_word(self.size_bytes, offset)?;
-        Ok(self.words[offset / size_of::<u32>()].load(Ordering::Acquire))
+        Ok(self.words[offset / INDEX_BYTES].load(Ordering::Acquire))
     }
 
     fn store_u32(&self, offset: usize, value: u32) -> Result<(), OutOfRange> {
         check_index_word(self.size_bytes, offset)?;
-        self.words[offset / size_of::<u32>()].store(value, Ordering::Release);
+        self.words[offset / INDEX_BYTES].store(value, Ordering::Release);
         Ok(())
     }
 }
