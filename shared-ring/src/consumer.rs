@@ -6,6 +6,7 @@
 
 use core::fmt;
 
+use crate::fence;
 use crate::layout::{
     ANSWER_OFFSET, Answer, EPOCH_OFFSET, Epoch, Geometry, GeometryError, HEAD_OFFSET, SLOT_HEADER_BYTES, TAIL_OFFSET,
 };
@@ -84,7 +85,8 @@ impl<D: SharedMemory, H: SharedMemory> Consumer<D, H> {
             return Ok(None);
         }
         let length = self.copy_slot(destination);
-        // After the copy: a producer that restarts is being scrubbed, and zeros are no message.
+        // The epoch after the copy: a producer that was stopped may have been scrubbed meanwhile, and zeros are no message.
+        fence::acquire();
         if !self.follow_epoch() {
             return Ok(None);
         }
@@ -184,6 +186,17 @@ impl<D: SharedMemory, H: SharedMemory> Consumer<D, H> {
 
     fn load_epoch(&self) -> Option<Epoch> {
         Epoch::from_word(load(&self.data, EPOCH_OFFSET))
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+impl<D: SharedMemory, H: SharedMemory> Consumer<D, H> {
+    /// As if `index` messages had been pushed and popped; the producer must be told the same.
+    pub(crate) fn fast_forward(&mut self, index: u32) {
+        self.tail = index;
+        self.head = index;
+        store(&self.head_region, HEAD_OFFSET, index);
     }
 }
 

@@ -33,6 +33,7 @@
 //! - A head outside what was between the last head and the tail is the consumer's misbehaviour: the producer counts it.
 //! - A producer whose epoch is refused, or no longer accepted, or whose consumer misbehaved, starts another.
 //!
+//! Whoever zeroes the regions of a stopped domain while its peers go on uses [`scrub`], which withdraws the epoch first.
 //! What was in the ring is lost at a reset, and both ends can tell: [`Producer::reset_count`], [`Consumer::reset_count`].
 //! Nothing here waits or loops on what the peer writes.
 //!
@@ -66,6 +67,7 @@
 extern crate alloc;
 
 mod consumer;
+mod fence;
 mod layout;
 pub mod memory;
 mod producer;
@@ -75,6 +77,10 @@ pub use consumer::{Consumer, PeerMisbehaved};
 pub use layout::{Geometry, GeometryError, HEAD_REGION_BYTES};
 #[cfg(any(test, feature = "alloc"))]
 pub use memory::HeapMemory;
-pub use memory::{MappedMemory, OutOfRange, SharedMemory, SharedValues, Window};
+pub use memory::{MappedMemory, OutOfRange, SharedMemory, SharedValues, Window, scrub};
 pub use producer::{Producer, PushError};
 pub use sequenced::SequencedCell;
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;

@@ -17,6 +17,8 @@ use alloc::{rc::Rc, sync::Arc};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+use crate::fence;
+
 /// An access that does not lie within the memory, or an index word that is not 4-aligned. Nothing was copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutOfRange;
@@ -62,6 +64,25 @@ pub trait SharedValues: SharedMemory {
 }
 
 impl<M: SharedMemory + ?Sized> SharedValues for M {}
+
+/// Zeroes a whole memory whose writer was stopped, while its peers go on reading.
+///
+/// The first word goes first: it is a ring's epoch, a ring's answer or a cell's sequence number, and whoever sees any
+/// other byte zeroed sees that this one says "nothing here".
+pub fn scrub<M: SharedMemory + ?Sized>(memory: &M) {
+    /// Large enough that the copies dominate, small enough for any domain's stack.
+    const CHUNK_BYTES: usize = 256;
+    let zeros = [0; CHUNK_BYTES];
+    let size_bytes = memory.size_bytes();
+    let mut offset = INDEX_BYTES.min(size_bytes);
+    memory.write(0, &zeros[..offset]).expect("within the memory's size");
+    fence::release();
+    while offset < size_bytes {
+        let count = CHUNK_BYTES.min(size_bytes - offset);
+        memory.write(offset, &zeros[..count]).expect("within the memory's size");
+        offset += count;
+    }
+}
 
 macro_rules! forward_to_target {
     ($($generics:tt)*) => {
@@ -316,13 +337,6 @@ impl HeapMemory {
         let words = (0..size_bytes.div_ceil(INDEX_BYTES)).map(|_| AtomicU32::new(0)).collect();
         Self { words, size_bytes }
     }
-
-    /// Sets every byte to 0, as a region is scrubbed when its domain restarts.
-    pub fn zero(&self) {
-        for word in self.words.iter() {
-            word.store(0, Ordering::Relaxed);
-        }
-    }
 }
 
 /// Splits `length` bytes from `offset` at 32-bit word borders: (word, first byte within it, count).
@@ -399,5 +413,138 @@ fn overwrite_part(word: &AtomicU32, within: usize, part: &[u8]) {
             Ok(_) => return,
             Err(now) => current = now,
         }
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use alloc::{boxed::Box, vec, vec::Vec};
+
+    use super::*;
+
+    /// A mapping for tests, which nobody ever unmaps.
+    fn mapped(size_bytes: usize) -> MappedMemory {
+        let words: Vec<AtomicUsize> = (0..size_bytes.div_ceil(WORD_BYTES)).map(|_| AtomicUsize::new(0)).collect();
+        let pointer = NonNull::from(Box::leak(words.into_boxed_slice())).cast();
+        // SAFETY: leaked, at least that long, and made of atomics.
+        unsafe { MappedMemory::new(pointer, size_bytes) }
+    }
+
+    /// Every start and length around two machine words, against a plain array.
+    fn copies_exactly(memory: &impl SharedMemory) {
+        const SIZE: usize = 3 * WORD_BYTES + 1;
+        assert_eq!(memory.size_bytes(), SIZE);
+        let pattern: Vec<u8> = (1u8..).take(SIZE).collect();
+        for offset in 0..SIZE {
+            for length in 0..=SIZE - offset {
+                scrub(memory);
+                memory.write(offset, &pattern[..length]).unwrap();
+                let mut expected = [0; SIZE];
+                expected[offset..offset + length].copy_from_slice(&pattern[..length]);
+                let mut whole = [0xff; SIZE];
+                memory.read(0, &mut whole).unwrap();
+                assert_eq!(whole, expected, "{length} bytes at {offset}");
+                let mut part = vec![0xff; length];
+                memory.read(offset, &mut part).unwrap();
+                assert_eq!(part, pattern[..length], "{length} bytes at {offset}");
+            }
+        }
+    }
+
+    #[test]
+    fn heap_copies_exactly_what_was_asked() {
+        copies_exactly(&HeapMemory::new(3 * WORD_BYTES + 1));
+    }
+
+    #[test]
+    fn mapping_copies_exactly_what_was_asked() {
+        copies_exactly(&mapped(3 * WORD_BYTES + 1));
+    }
+
+    #[test]
+    fn window_copies_exactly_what_was_asked() {
+        let whole = mapped(64);
+        copies_exactly(&Window::new(&whole, 4, 3 * WORD_BYTES + 1).unwrap());
+    }
+
+    fn refuses_what_is_outside(memory: &impl SharedMemory) {
+        assert_eq!(memory.size_bytes(), 10);
+        for (offset, length) in [(10, 1), (9, 2), (0, 11), (usize::MAX, 1), (usize::MAX, 2), (usize::MAX - 3, 4)] {
+            assert_eq!(memory.read(offset, &mut vec![0; length]), Err(OutOfRange), "{length} bytes at {offset}");
+            assert_eq!(memory.write(offset, &vec![0; length]), Err(OutOfRange), "{length} bytes at {offset}");
+        }
+        assert_eq!(memory.read(10, &mut []), Ok(()));
+        assert_eq!(memory.read(11, &mut []), Err(OutOfRange));
+        for offset in [1, 2, 3, 8, 12, usize::MAX, usize::MAX - 3] {
+            assert_eq!(memory.load_u32(offset), Err(OutOfRange), "at {offset}");
+            assert_eq!(memory.store_u32(offset, 1), Err(OutOfRange), "at {offset}");
+        }
+        assert_eq!(memory.store_u32(4, 0x0102_0304), Ok(()));
+        assert_eq!(memory.load_u32(4), Ok(0x0102_0304));
+    }
+
+    #[test]
+    fn accesses_outside_are_refused() {
+        refuses_what_is_outside(&HeapMemory::new(10));
+        refuses_what_is_outside(&mapped(10));
+        refuses_what_is_outside(&Rc::new(HeapMemory::new(10)));
+        refuses_what_is_outside(&Window::new(HeapMemory::new(64), 8, 10).unwrap());
+        assert_eq!(Window::new(HeapMemory::new(64), 60, 5).map(|_| ()), Err(OutOfRange));
+        assert_eq!(Window::new(HeapMemory::new(64), usize::MAX, 5).map(|_| ()), Err(OutOfRange));
+        assert_eq!(Window::new(HeapMemory::new(64), 6, 8).map(|_| ()), Err(OutOfRange));
+    }
+
+    #[test]
+    fn a_window_does_not_reach_its_neighbours() {
+        let whole = HeapMemory::new(24);
+        let window = Window::new(&whole, 8, 8).unwrap();
+        window.write(0, &[7; 8]).unwrap();
+        assert_eq!(window.write(1, &[9; 8]), Err(OutOfRange));
+        let mut bytes = [0; 24];
+        whole.read(0, &mut bytes).unwrap();
+        assert_eq!(bytes[..8], [0; 8]);
+        assert_eq!(bytes[8..16], [7; 8]);
+        assert_eq!(bytes[16..], [0; 8]);
+    }
+
+    #[test]
+    fn scrubbing_leaves_nothing() {
+        for size_bytes in [0, 1, 3, 4, 5, 255, 256, 260, 1021] {
+            let memory = HeapMemory::new(size_bytes);
+            memory.write(0, &vec![0xa5; size_bytes]).unwrap();
+            scrub(&memory);
+            let mut bytes = vec![0xff; size_bytes];
+            memory.read(0, &mut bytes).unwrap();
+            assert!(bytes.iter().all(|byte| *byte == 0), "{size_bytes} bytes");
+        }
+    }
+
+    #[test]
+    fn values_travel_whole() {
+        let memory = mapped(32);
+        memory.write_value(4, &[1u64, u64::MAX - 1]).unwrap();
+        assert_eq!(memory.read_value::<[u64; 2]>(4), Ok([1, u64::MAX - 1]));
+        assert_eq!(memory.read_value::<[u64; 2]>(20), Err(OutOfRange));
+    }
+
+    #[test]
+    fn writers_of_neighbouring_bytes_do_not_undo_each_other() {
+        extern crate std;
+        let memory = HeapMemory::new(8);
+        std::thread::scope(|scope| {
+            for lane in 0..4 {
+                let memory = &memory;
+                scope.spawn(move || {
+                    for round in 0..2000u32 {
+                        let byte = round.to_le_bytes()[0];
+                        memory.write(lane, &[byte]).unwrap();
+                        let mut read = [0];
+                        memory.read(lane, &mut read).unwrap();
+                        assert_eq!(read, [byte]);
+                    }
+                });
+            }
+        });
     }
 }

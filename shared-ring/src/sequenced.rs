@@ -7,13 +7,10 @@
 
 use core::marker::PhantomData;
 use core::mem::size_of;
-#[cfg(not(loom))]
-use core::sync::atomic::{Ordering, fence};
-#[cfg(loom)]
-use loom::sync::atomic::{Ordering, fence};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+use crate::fence;
 use crate::memory::{OutOfRange, SharedMemory, SharedValues};
 
 /// The value lies 8 bytes after its sequence number, so that its 64-bit fields are copied by single accesses.
@@ -61,7 +58,7 @@ impl<M: SharedMemory, T: FromBytes + IntoBytes + Immutable> SequencedCell<M, T> 
     pub fn write(&mut self, value: &T) {
         self.store_sequence(self.sequence.wrapping_add(1));
         // The odd number becomes visible before any byte of the value does.
-        fence(Ordering::Release);
+        fence::release();
         self.memory.write_value(self.offset + VALUE_OFFSET, value).expect("the cell's range was checked by `new`");
         self.sequence = match self.sequence.wrapping_add(2) {
             // 0 says "never written".
@@ -86,7 +83,7 @@ impl<M: SharedMemory, T: FromBytes + IntoBytes + Immutable> SequencedCell<M, T> 
         }
         let value = self.memory.read_value(self.offset + VALUE_OFFSET).expect("the cell's range was checked by `new`");
         // Every byte of the value was read before the number is looked at again.
-        fence(Ordering::Acquire);
+        fence::acquire();
         (self.load_sequence() == before).then_some(value)
     }
 
@@ -96,5 +93,96 @@ impl<M: SharedMemory, T: FromBytes + IntoBytes + Immutable> SequencedCell<M, T> 
 
     fn store_sequence(&self, sequence: u32) {
         self.memory.store_u32(self.offset, sequence).expect("the cell's range was checked by `new`");
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+    use crate::memory::{HeapMemory, scrub};
+
+    type Cell = SequencedCell<HeapMemory, [u64; 2]>;
+
+    #[test]
+    fn a_reader_sees_nothing_before_the_first_write_and_then_the_last() {
+        let memory = HeapMemory::new(64);
+        let mut writer = Cell::new(memory.clone(), 16).unwrap();
+        let reader = Cell::new(memory, 16).unwrap();
+        assert_eq!(reader.try_read(), None);
+        writer.write(&[1, 2]);
+        assert_eq!(reader.try_read(), Some([1, 2]));
+        writer.write(&[3, 4]);
+        assert_eq!(reader.try_read(), Some([3, 4]));
+    }
+
+    #[test]
+    fn a_write_under_way_hides_the_value() {
+        let memory = HeapMemory::new(64);
+        let mut writer = Cell::new(memory.clone(), 0).unwrap();
+        writer.write(&[1, 2]);
+        memory.store_u32(0, 3).unwrap();
+        assert_eq!(writer.try_read(), None);
+        // The writer's successor goes on after the write that was never finished.
+        let mut successor = Cell::new(memory.clone(), 0).unwrap();
+        successor.write(&[5, 6]);
+        assert_eq!(successor.try_read(), Some([5, 6]));
+        assert_eq!(memory.load_u32(0), Ok(6));
+    }
+
+    #[test]
+    fn the_sequence_never_wraps_to_never_written() {
+        let memory = HeapMemory::new(64);
+        memory.store_u32(0, u32::MAX - 1).unwrap();
+        let mut writer = Cell::new(memory.clone(), 0).unwrap();
+        writer.write(&[1, 2]);
+        assert_eq!(memory.load_u32(0), Ok(2));
+        assert_eq!(writer.try_read(), Some([1, 2]));
+    }
+
+    #[test]
+    fn a_restarted_writer_goes_on_from_where_it_is_told() {
+        let memory = HeapMemory::new(64);
+        Cell::new(memory.clone(), 0).unwrap().write(&[1, 2]);
+        scrub(&memory);
+        let mut writer = Cell::new(memory.clone(), 0).unwrap();
+        assert_eq!(writer.try_read(), None);
+        writer.continue_after(0x1001);
+        writer.write(&[3, 4]);
+        assert_eq!(memory.load_u32(0), Ok(0x1002));
+        assert_eq!(writer.try_read(), Some([3, 4]));
+    }
+
+    #[test]
+    fn a_cell_that_does_not_fit_is_refused() {
+        assert_eq!(Cell::SIZE_BYTES, 24);
+        assert!(Cell::new(HeapMemory::new(24), 0).is_ok());
+        for (size_bytes, offset) in [(23, 0), (24, 1), (28, 4 + 4), (64, 2), (64, usize::MAX - 3)] {
+            assert_eq!(Cell::new(HeapMemory::new(size_bytes), offset).map(|_| ()), Err(OutOfRange));
+        }
+    }
+
+    #[test]
+    fn a_reader_on_another_core_never_sees_half_a_value() {
+        extern crate std;
+        let memory = HeapMemory::new(Cell::SIZE_BYTES);
+        let reader = Cell::new(memory.clone(), 0).unwrap();
+        let mut writer = Cell::new(memory, 0).unwrap();
+        writer.write(&[0, !0]);
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                for round in 1..20_000 {
+                    writer.write(&[round, !round]);
+                }
+            });
+            let mut last = 0;
+            while last < 19_999 {
+                if let Some([value, complement]) = reader.try_read() {
+                    assert_eq!(complement, !value);
+                    assert!(value >= last);
+                    last = value;
+                }
+            }
+        });
     }
 }
