@@ -118,6 +118,39 @@ pub trait Kernel {
     fn now(&self) -> Instant;
 }
 
+/// A kernel in several hands. A cell gives one to its container's host functions, which outlive the call that brought the
+/// kernel; a substrate whose own kernel is not `Clone` runs the cell with this around it.
+#[derive(Debug)]
+pub struct SharedKernel<K>(alloc::rc::Rc<core::cell::RefCell<K>>);
+
+impl<K> SharedKernel<K> {
+    /// Shares `kernel`.
+    pub fn new(kernel: K) -> Self {
+        Self(alloc::rc::Rc::new(core::cell::RefCell::new(kernel)))
+    }
+}
+
+impl<K> Clone for SharedKernel<K> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+// No method of a kernel calls back into a domain, so no borrow is ever open when the next begins.
+impl<K: Kernel> Kernel for SharedKernel<K> {
+    fn notify(&mut self, channel: Channel) {
+        self.0.borrow_mut().notify(channel);
+    }
+
+    fn call(&mut self, channel: Channel, message: Message) -> Message {
+        self.0.borrow_mut().call(channel, message)
+    }
+
+    fn now(&self) -> Instant {
+        self.0.borrow().now()
+    }
+}
+
 /// The label of an answer that no peer gave: the substrate could not deliver the call.
 pub const CALL_FAILED: u64 = u64::MAX;
 

@@ -3,12 +3,18 @@
 //! A line longer than a record is split over several with [`OutputRecord::continues`]. The cell may be compromised; a
 //! record only ever lands in the log of the container that the cell holds.
 
+use shared_ring::{Geometry, GeometryError};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::wire_enum;
 
 /// Bytes of one slot, the ring's length word included.
 pub const OUTPUT_SLOT_BYTES: usize = 256;
+
+/// The ring that both ends lay into a data region of `region_bytes`: as many slots as fit.
+pub const fn output_geometry(region_bytes: usize) -> Result<Geometry, GeometryError> {
+    Geometry::fitting(region_bytes, OUTPUT_SLOT_BYTES)
+}
 
 /// The most text in one record.
 pub const OUTPUT_PAYLOAD_BYTES: usize = OUTPUT_SLOT_BYTES - 4 - size_of::<OutputHeader>();
