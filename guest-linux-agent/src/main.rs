@@ -1,2 +1,19 @@
-//! Placeholder.
-fn main() {}
+//! `emit`: the agent that a person types commands to.
+//!
+//! Runs in the Linux guest (over a virtio port) and on a host (over a unix socket), the same either way. Trusts the file
+//! it is given no further than reading it, and the node no further than showing what it says: text from containers is
+//! printed as it is only where the person asked for output.
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod command;
+mod exit;
+mod grant;
+mod module;
+mod node;
+mod session;
+mod show;
+
+fn main() -> std::process::ExitCode {
+    command::run_from_command_line()
+}

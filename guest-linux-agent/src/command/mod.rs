@@ -1,0 +1,171 @@
+//! The commands, a file each where there is more to it than one question. `main` calls this and nothing else.
+
+mod deploy;
+mod logs;
+mod shell;
+
+use std::{path::Path, process::ExitCode, time::Duration};
+
+use clap::{CommandFactory, FromArgMatches};
+use serde_json::{Value, json};
+use shared_ring_messages::{Answer, Request};
+
+use crate::{
+    arguments::{Command, CommandLine, ContainerOptions, Format, Run},
+    exit::Failure,
+    session::{Error, Result, Session},
+    show,
+};
+
+/// What every command needs besides its own arguments.
+pub(crate) struct Context<'a> {
+    node: Option<&'a Path>,
+    format: Format,
+    timeout: Duration,
+}
+
+impl Context<'_> {
+    fn session(&self) -> Result<Session> {
+        Session::open(self.node, self.timeout)
+    }
+
+    /// Asks one question in a session of its own.
+    fn ask(&self, request: Request) -> Result<Answer> {
+        self.session()?.ask(request)
+    }
+
+    fn json(&self) -> bool {
+        self.format == Format::Json
+    }
+}
+
+/// Parses, runs, says what went wrong, and chooses the exit code.
+pub(crate) fn run_from_command_line() -> ExitCode {
+    let line = match parse(std::env::args_os()) {
+        Ok(line) => line,
+        Err(error) => error.exit(),
+    };
+    let context = Context { node: line.node.as_deref(), format: line.format, timeout: line.timeout };
+    let is_run = matches!(line.command, Command::Run(_));
+    match run(&context, line.command) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            report(&context, &error);
+            ExitCode::from(if is_run { error.failure.code_of_run() } else { error.failure.code() })
+        }
+    }
+}
+
+/// Turns `emit [OPTIONS] FILE …` into `emit [OPTIONS] run FILE …`.
+fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> std::result::Result<CommandLine, clap::Error> {
+    let matches = CommandLine::command().try_get_matches_from(arguments)?;
+    let mut line = CommandLine::from_arg_matches(&matches)?;
+    if let Command::File(words) = &line.command {
+        line.command = Command::Run(run_of_file(words)?);
+    }
+    Ok(line)
+}
+
+/// `emit FILE ARGUMENTS…`. A word that is neither a command nor a file is most likely a mistyped command.
+fn run_of_file(words: &[std::ffi::OsString]) -> std::result::Result<Run, clap::Error> {
+    let invalid = |message: String| CommandLine::command().error(clap::error::ErrorKind::InvalidSubcommand, message);
+    let (file, rest) = words.split_first().ok_or_else(|| invalid("no command".to_owned()))?;
+    let file = std::path::PathBuf::from(file);
+    if !file.exists() && file.extension().is_none_or(|extension| extension != "wasm") {
+        return Err(invalid(format!("`{}` is neither a command nor a .wasm file", file.display())));
+    }
+    let arguments = rest
+        .iter()
+        .map(|word| word.clone().into_string().map_err(|_| invalid("an argument is not UTF-8".to_owned())))
+        .collect::<std::result::Result<_, _>>()?;
+    let options = ContainerOptions { name: None, grants: Vec::new(), environment: Vec::new() };
+    Ok(Run { options, file, arguments })
+}
+
+fn run(context: &Context, command: Command) -> Result<u8> {
+    match command {
+        Command::Deploy(arguments) => deploy::deploy(context, &arguments),
+        Command::Run(arguments) => deploy::run(context, &arguments),
+        Command::Ps => list(context),
+        Command::Logs(arguments) => logs::logs(context, &arguments),
+        Command::Start(target) => change(context, Request::Start(target.name)),
+        Command::Stop(target) => change(context, Request::Stop(target.name)),
+        Command::Restart(target) => change(context, Request::Restart(target.name)),
+        Command::Kill(target) => change(context, Request::Kill(target.name)),
+        Command::Rm(target) => remove(context, target.name),
+        Command::Inspect(target) => inspect(context, target.name),
+        Command::Info => info(context),
+        Command::Completions { shell } => shell::completions(shell),
+        Command::Man { directory } => shell::man_pages(&directory),
+        Command::File(_) => Err(Error::new(Failure::Internal, "`emit FILE` was not turned into `emit run FILE`")),
+    }
+}
+
+fn report(context: &Context, error: &Error) {
+    if context.json() {
+        show::print_json(&json!({ "error": error.message, "exit_code": error.failure.code() }));
+    } else {
+        eprintln!("emit: {error}");
+    }
+}
+
+/// The node answered something else than the question has answers for.
+fn unexpected(answer: &Answer) -> Error {
+    Error::new(Failure::Internal, format!("the node gave an answer that does not belong to the question: {answer:?}"))
+}
+
+fn print(context: &Context, value: &Value, text: &str) {
+    if context.json() { show::print_json(value) } else { print!("{text}") }
+}
+
+fn list(context: &Context) -> Result<u8> {
+    match context.ask(Request::List)? {
+        Answer::Containers(reports) => {
+            let value = reports.iter().map(show::container_json).collect();
+            print(context, &value, &show::container_table(&reports));
+            Ok(0)
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn change(context: &Context, request: Request) -> Result<u8> {
+    match context.ask(request)? {
+        Answer::Container(report) => {
+            let text = format!("{}: {}\n", report.name, report.state_text);
+            print(context, &show::container_json(&report), &text);
+            Ok(0)
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn remove(context: &Context, name: String) -> Result<u8> {
+    match context.ask(Request::Remove(name.clone()))? {
+        Answer::Done => {
+            print(context, &json!({ "removed": name }), &format!("{name}: removed\n"));
+            Ok(0)
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn inspect(context: &Context, name: String) -> Result<u8> {
+    match context.ask(Request::Inspect(name))? {
+        Answer::Container(report) => {
+            print(context, &show::container_json(&report), &show::container_text(&report));
+            Ok(0)
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn info(context: &Context) -> Result<u8> {
+    match context.ask(Request::Info)? {
+        Answer::Info(report) => {
+            print(context, &show::node_json(&report), &show::node_text(&report));
+            Ok(0)
+        }
+        other => Err(unexpected(&other)),
+    }
+}

@@ -1,0 +1,213 @@
+//! Reports as a person or a script reads them.
+
+use std::fmt::Write as _;
+
+use indicatif::{HumanBytes, HumanCount};
+use serde_json::{Value, json};
+use shared_ring_messages::{ContainerReport, NodeReport};
+
+/// Text from a node with control characters made visible, so that it cannot steer the terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
+/// Prints a document for a script.
+pub(crate) fn print_json(value: &Value) {
+    println!("{value:#}");
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Nanoseconds as a person reads a duration: two units at the most.
+fn duration(nanoseconds: u64) -> String {
+    let seconds = nanoseconds / 1_000_000_000;
+    match seconds {
+        0 => format!("{} ms", nanoseconds / 1_000_000),
+        1..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// A container for a script. Field names are stable; times are nanoseconds since the node's start.
+pub(crate) fn container_json(report: &ContainerReport) -> Value {
+    json!({
+        "name": report.name,
+        "cell": report.cell,
+        "state": report.state_text,
+        "failed": crate::exit::has_failed(report),
+        "reason": report.reason_text,
+        "world": report.world,
+        "exit_code": report.exit_code,
+        "sha256": hexadecimal(&report.sha256),
+        "module_bytes": report.module_bytes,
+        "grants": report.grants,
+        "arguments": report.arguments,
+        "deployed_ns": report.deployed_ns,
+        "load_began_ns": report.load_began_ns,
+        "started_ns": report.started_ns,
+        "ended_ns": report.ended_ns,
+        "now_ns": report.now_ns,
+        "fuel": report.fuel,
+        "slices": report.slices,
+        "loops": report.loops,
+        "host_calls": report.host_calls,
+        "refused_calls": report.refused_calls,
+        "linear_memory_bytes": report.linear_memory_bytes,
+        "heap_bytes": report.heap_bytes,
+        "output_lost": report.output_lost,
+        "cell_restarts": report.cell_restarts,
+        "fault": report.fault_text,
+    })
+}
+
+/// The state with what belongs to it: `finalised (0)`, `failed: trap: unreachable`.
+fn state(report: &ContainerReport) -> String {
+    if crate::exit::has_failed(report) {
+        return format!("failed: {}", printable(&report.reason_text));
+    }
+    if report.ended_ns != 0 {
+        format!("{} ({})", report.state_text, report.exit_code)
+    } else {
+        report.state_text.clone()
+    }
+}
+
+/// How long it ran, or runs.
+fn run_time(report: &ContainerReport) -> String {
+    if report.started_ns == 0 {
+        return "-".to_owned();
+    }
+    let end = if report.ended_ns != 0 { report.ended_ns } else { report.now_ns };
+    duration(end.saturating_sub(report.started_ns))
+}
+
+/// The table of `emit ps`.
+pub(crate) fn container_table(reports: &[ContainerReport]) -> String {
+    let header = ["NAME", "CELL", "WORLD", "RUNS FOR", "LOOPS", "STATE"].map(str::to_owned);
+    let rows = reports.iter().map(|report| {
+        [
+            report.name.clone(),
+            report.cell.to_string(),
+            report.world.clone(),
+            run_time(report),
+            HumanCount(report.loops).to_string(),
+            state(report),
+        ]
+    });
+    table(&std::iter::once(header).chain(rows).collect::<Vec<_>>())
+}
+
+/// Columns as wide as their widest cell; the last is left as it is.
+fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
+    let widths: [usize; COLUMNS] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// `emit inspect` for a person.
+pub(crate) fn container_text(report: &ContainerReport) -> String {
+    let list = |items: &[String]| if items.is_empty() { "none".to_owned() } else { items.join(", ") };
+    let rows = [
+        ("name", report.name.clone()),
+        ("state", state(report)),
+        ("cell", format!("cell{} (domain started anew {} times)", report.cell, report.cell_restarts)),
+        ("world", report.world.clone()),
+        ("module", format!("{}, sha256 {}", HumanBytes(report.module_bytes.into()), hexadecimal(&report.sha256))),
+        ("arguments", list(&report.arguments)),
+        ("grants", list(&report.grants)),
+        ("runs for", run_time(report)),
+        ("loops", HumanCount(report.loops).to_string()),
+        ("fuel", format!("{} in {} slices", HumanCount(report.fuel), HumanCount(report.slices))),
+        ("host calls", format!("{}, {} refused", HumanCount(report.host_calls), HumanCount(report.refused_calls))),
+        (
+            "memory",
+            format!("{} linear, {} of the cell", HumanBytes(report.linear_memory_bytes), HumanBytes(report.heap_bytes)),
+        ),
+        ("output lost", format!("{} records", report.output_lost)),
+        ("last fault", if report.fault_text.is_empty() { "none".to_owned() } else { printable(&report.fault_text) }),
+    ];
+    table(&rows.map(|(key, value)| [key.to_owned(), value]))
+}
+
+/// `emit info` for a script.
+pub(crate) fn node_json(report: &NodeReport) -> Value {
+    let lines: Vec<Value> = report
+        .lines
+        .iter()
+        .map(|line| {
+            json!({
+                "label": line.label, "line": line.line, "allowed": line.allowed, "held_as": line.held_as,
+                "high": line.high, "transitions": line.transitions, "edges": line.edges,
+            })
+        })
+        .collect();
+    let counters: serde_json::Map<String, Value> =
+        report.counters.iter().map(|(name, count)| (name.clone(), json!(count))).collect();
+    json!({
+        "substrate": report.substrate,
+        "board": report.board,
+        "version": report.version,
+        "uptime_ns": report.uptime_ns,
+        "cells": report.cells,
+        "cells_free": report.cells_free,
+        "module_limit_bytes": report.module_limit_bytes,
+        "memory_limit_bytes": report.memory_limit_bytes,
+        "lines": lines,
+        "counters": counters,
+    })
+}
+
+/// `emit info` for a person.
+pub(crate) fn node_text(report: &NodeReport) -> String {
+    let mut text = table(&[
+        ["node".to_owned(), format!("Atoll {} on {}, board {}", report.version, report.substrate, report.board)],
+        ["up for".to_owned(), duration(report.uptime_ns)],
+        ["cells".to_owned(), format!("{}, {} free", report.cells, report.cells_free)],
+        [
+            "limits".to_owned(),
+            format!(
+                "module {}, memory {}",
+                HumanBytes(report.module_limit_bytes.into()),
+                HumanBytes(report.memory_limit_bytes.into())
+            ),
+        ],
+    ]);
+    let header = ["LINE", "LABEL", "MAY BE", "HELD AS", "LEVEL", "TRANSITIONS", "EDGES"].map(str::to_owned);
+    let rows = report.lines.iter().map(|line| {
+        let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
+        [
+            line.line.to_string(),
+            line.label.clone(),
+            or_dash(line.allowed.join(",")),
+            or_dash(line.held_as.clone()),
+            if line.high { "high" } else { "low" }.to_owned(),
+            HumanCount(line.transitions).to_string(),
+            HumanCount(line.edges).to_string(),
+        ]
+    });
+    text.push('\n');
+    text.push_str(&table(&std::iter::once(header).chain(rows).collect::<Vec<_>>()));
+    let counted: Vec<_> = report.counters.iter().filter(|(_, count)| *count != 0).collect();
+    if !counted.is_empty() {
+        text.push_str("\nrefused, damaged or lost since the start:\n");
+        for (name, count) in counted {
+            let _ = writeln!(text, "  {}: {}", name.replace('_', " "), HumanCount(*count));
+        }
+    }
+    text
+}
