@@ -1,0 +1,12 @@
+;; It sleeps for the longest time that can be said: 584 years.
+;;
+;; Expect: waits until stopped, then its stop hook runs; no overflow wakes it at once.
+(module
+  (import "atoll:node/timer@0.1.0" "sleep" (func $sleep (param $nanoseconds i64) (result i32)))
+  (memory (export "memory") 1 1)
+  (func (export "on-start") (result i32)
+    (i32.const 0))
+  (func (export "on-loop") (result i32)
+    (drop (call $sleep (i64.const -1)))
+    (i32.const 0))
+  (func (export "on-stop")))

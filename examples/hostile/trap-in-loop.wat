@@ -1,0 +1,10 @@
+;; It traps in `on-loop`.
+;;
+;; Expect: failed, trap.
+(module
+  (memory (export "memory") 1 1)
+  (func (export "on-start") (result i32)
+    (i32.const 0))
+  (func (export "on-loop") (result i32)
+    (unreachable))
+  (func (export "on-stop")))
