@@ -1,0 +1,125 @@
+//! Starts QEMU: for a test, which gets console and monitor, or for a person, who gets the console.
+//!
+//! QEMU runs what we must not trust and may be too busy to listen (with `sleep=off` an idle machine spins), so it is always
+//! ended by SIGKILL, which it cannot overhear, and also when this process dies without saying goodbye.
+
+mod arguments;
+mod machine;
+mod program;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+
+use anyhow::{Context, Result};
+
+use crate::guest::GuestImage;
+pub use machine::Machine;
+pub use program::{OLDEST_QEMU, Qemu};
+
+/// What QEMU boots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum System {
+    /// An Atoll boot image (Microkit) for the board `qemu_virt_aarch64`.
+    Atoll {
+        /// The image that the Microkit tool wrote.
+        image: PathBuf,
+    },
+    /// The Linux guest on its own, without a hypervisor.
+    PlainGuest {
+        /// Kernel and initramfs.
+        guest: GuestImage,
+        /// What is added to the kernel's command line.
+        kernel_arguments: String,
+    },
+}
+
+/// Who is at the other end of a virtio console port of the plain guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PortPeer {
+    /// This process: QEMU listens on a socket, and [`Machine::connect_port`] connects to it.
+    Us,
+    /// Someone who listens on this unix socket already, such as an Atoll node on this host.
+    Listener(PathBuf),
+}
+
+/// A virtio console port of the plain guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    /// Its name in the guest's `/dev/virtio-ports`.
+    pub name: String,
+    /// Its other end.
+    pub peer: PortPeer,
+}
+
+/// How to start QEMU.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launch {
+    system: System,
+    deterministic: bool,
+    ports: Vec<Port>,
+    extra: Vec<OsString>,
+}
+
+impl Launch {
+    /// Atoll, from its boot image.
+    #[must_use]
+    pub fn atoll(image: impl Into<PathBuf>) -> Self {
+        Self::new(System::Atoll { image: image.into() })
+    }
+
+    /// The Linux guest on its own.
+    #[must_use]
+    pub fn plain_guest(guest: &GuestImage) -> Self {
+        Self::new(System::PlainGuest { guest: guest.clone(), kernel_arguments: String::new() })
+    }
+
+    fn new(system: System) -> Self {
+        Self { system, deterministic: false, ports: Vec::new(), extra: Vec::new() }
+    }
+
+    /// One virtual processor that executes a fixed number of instructions a virtual second: as long as nobody types, two
+    /// runs say exactly the same. Slower, and an idle machine uses a whole host processor.
+    #[must_use]
+    pub fn deterministic(mut self) -> Self {
+        self.deterministic = true;
+        self
+    }
+
+    /// Adds a virtio console port. Atoll's image has its own; QEMU would add a device that nobody there knows.
+    #[must_use]
+    pub fn port(mut self, name: &str, peer: PortPeer) -> Self {
+        self.ports.push(Port { name: name.to_owned(), peer });
+        self
+    }
+
+    /// Adds arguments to QEMU's own.
+    #[must_use]
+    pub fn extra_arguments<A: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.extra.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Starts it for a program: console over pipes, monitor over a socket.
+    ///
+    /// # Errors
+    /// [`Missing`](crate::Missing) without a usable QEMU; else QEMU did not start, with what it complained about.
+    pub fn start(&self) -> Result<Machine> {
+        Machine::start(&Qemu::find()?, self)
+    }
+
+    /// Starts it for a person, whose terminal becomes the console until QEMU ends. Ctrl-A x ends it, Ctrl-A c changes to
+    /// QEMU's monitor, Ctrl-A h shows the others.
+    ///
+    /// # Errors
+    /// As [`Launch::start`].
+    pub fn attach(&self) -> Result<ExitStatus> {
+        let qemu = Qemu::find()?;
+        let folder = arguments::run_folder()?;
+        Command::new(&qemu.path)
+            .args(self.machine_arguments(folder.path()))
+            .args(["-serial", "mon:stdio"])
+            .status()
+            .with_context(|| format!("cannot start {}", qemu.path.display()))
+    }
+}

@@ -1,0 +1,155 @@
+//! QEMU's command line. Each value is one that was seen to boot.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use super::{Launch, PortPeer, System};
+
+/// Where Microkit's loader for `qemu_virt_aarch64` is linked to run.
+const ATOLL_LOAD_ADDRESS: &str = "0x70000000";
+
+/// What the board `qemu_virt_aarch64` of the Microkit SDK has.
+const ATOLL_MEMORY: &str = "2G";
+
+/// What the guest gets on Atoll too.
+const GUEST_MEMORY: &str = "256M";
+
+/// The PL011 that both machines have; a panic reboots at once.
+const GUEST_KERNEL_ARGUMENTS: &str = "console=ttyAMA0 panic=1";
+
+/// A folder for one run's sockets. Short, because a unix socket's path has at most 107 bytes.
+pub(super) fn run_folder() -> Result<TempDir> {
+    tempfile::Builder::new()
+        .prefix("atoll-qemu-")
+        .tempdir()
+        .context("cannot make a temporary folder for QEMU's sockets")
+}
+
+/// The socket of a port that we are the peer of.
+pub(super) fn port_socket(run_folder: &Path, index: usize) -> PathBuf {
+    run_folder.join(format!("port{index}"))
+}
+
+impl Launch {
+    /// Everything but the console.
+    pub(super) fn machine_arguments(&self, run_folder: &Path) -> Vec<OsString> {
+        let mut arguments = self.system.arguments();
+        // No display, no network: neither is used, and some hosts have no boot ROM for the default network card.
+        push(&mut arguments, &["-display", "none", "-nic", "none"]);
+        if self.deterministic {
+            // 8 ns an instruction. A shift that follows the host's speed would not repeat; a started clock would not either.
+            push(&mut arguments, &["-smp", "1", "-icount", "shift=3,align=off,sleep=off"]);
+            push(&mut arguments, &["-rtc", "clock=vm,base=2026-01-01"]);
+        }
+        self.push_ports(&mut arguments, run_folder);
+        arguments.extend(self.extra.iter().cloned());
+        arguments
+    }
+
+    fn push_ports(&self, arguments: &mut Vec<OsString>, run_folder: &Path) {
+        if self.ports.is_empty() {
+            return;
+        }
+        push(arguments, &["-device", "virtio-serial-device,id=ports"]);
+        for (index, port) in self.ports.iter().enumerate() {
+            let (path, end) = match &port.peer {
+                PortPeer::Us => (port_socket(run_folder, index), "server=on,wait=off"),
+                PortPeer::Listener(path) => (path.clone(), "server=off,reconnect-ms=1000"),
+            };
+            let backend =
+                join(&[OsStr::new(&format!("socket,id=port{index},{end},path=")), &escaped(path.as_os_str())]);
+            // Number 0 is the console's by the specification; the first port of another kind is 1.
+            let device = format!("virtserialport,bus=ports.0,nr={},chardev=port{index},name=", index + 1);
+            let device = join(&[OsStr::new(&device), &escaped(OsStr::new(&port.name))]);
+            arguments.extend(["-chardev".into(), backend, "-device".into(), device]);
+        }
+    }
+}
+
+impl System {
+    fn arguments(&self) -> Vec<OsString> {
+        let mut arguments = Vec::new();
+        push(&mut arguments, &["-cpu", "cortex-a53"]);
+        match self {
+            Self::Atoll { image } => {
+                push(&mut arguments, &["-machine", "virt,virtualization=on", "-m", ATOLL_MEMORY, "-device"]);
+                let place = format!(",addr={ATOLL_LOAD_ADDRESS},cpu-num=0");
+                let file = escaped(image.as_os_str());
+                arguments.push(join(&[OsStr::new("loader,file="), &file, OsStr::new(&place)]));
+            }
+            Self::PlainGuest { guest, kernel_arguments } => {
+                push(&mut arguments, &["-machine", "virt", "-m", GUEST_MEMORY]);
+                arguments.extend(["-kernel".into(), guest.kernel.clone().into_os_string()]);
+                arguments.extend(["-initrd".into(), guest.initramfs.clone().into_os_string()]);
+                let line = format!("{GUEST_KERNEL_ARGUMENTS} {kernel_arguments}");
+                arguments.extend(["-append".into(), line.trim_end().into()]);
+            }
+        }
+        arguments
+    }
+}
+
+fn push(arguments: &mut Vec<OsString>, further: &[&str]) {
+    arguments.extend(further.iter().map(OsString::from));
+}
+
+fn join(parts: &[&OsStr]) -> OsString {
+    parts.iter().copied().collect()
+}
+
+/// A value inside an option with commas: QEMU takes two commas for one that belongs to the value.
+fn escaped(value: &OsStr) -> OsString {
+    let doubled = value.as_bytes().iter().flat_map(|byte| if *byte == b',' { vec![b',', b','] } else { vec![*byte] });
+    OsString::from_vec(doubled.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guest::GuestImage;
+
+    fn line(launch: &Launch) -> String {
+        let arguments = launch.machine_arguments(Path::new("/run"));
+        arguments.iter().map(|argument| argument.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    }
+
+    fn guest() -> GuestImage {
+        GuestImage { kernel: "/g/Image".into(), initramfs: "/g/initramfs".into(), kernel_release: "6.1".to_owned() }
+    }
+
+    #[test]
+    fn atoll_is_loaded_where_its_loader_expects_to_be() {
+        let line = line(&Launch::atoll("/a/loader.img"));
+        assert!(line.contains("-machine virt,virtualization=on -m 2G"), "{line}");
+        assert!(line.contains("-device loader,file=/a/loader.img,addr=0x70000000,cpu-num=0"), "{line}");
+        assert!(!line.contains("icount"), "{line}");
+    }
+
+    #[test]
+    fn a_comma_in_a_path_stays_in_the_path() {
+        let line = line(&Launch::atoll("/a,b/loader.img"));
+        assert!(line.contains("file=/a,,b/loader.img,addr="), "{line}");
+    }
+
+    #[test]
+    fn deterministic_means_one_processor_and_a_virtual_clock() {
+        let line = line(&Launch::atoll("/x").deterministic());
+        assert!(line.contains("-smp 1 -icount shift=3,align=off,sleep=off -rtc clock=vm,base=2026-01-01"), "{line}");
+    }
+
+    #[test]
+    fn the_plain_guest_has_its_kernel_and_its_ports() {
+        let launch = Launch::plain_guest(&guest())
+            .port("emit.0", PortPeer::Us)
+            .port("emit.1", PortPeer::Listener("/n/node.sock".into()));
+        let line = line(&launch);
+        assert!(line.contains("-kernel /g/Image -initrd /g/initramfs -append console=ttyAMA0 panic=1"), "{line}");
+        assert!(line.contains("socket,id=port0,server=on,wait=off,path=/run/port0"), "{line}");
+        assert!(line.contains("virtserialport,bus=ports.0,nr=1,chardev=port0,name=emit.0"), "{line}");
+        assert!(line.contains("socket,id=port1,server=off,reconnect-ms=1000,path=/n/node.sock"), "{line}");
+    }
+}
