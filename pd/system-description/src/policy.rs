@@ -1,0 +1,266 @@
+//! The board policy: from the TOML that the owner of a board writes to the bytes of the region `policy`.
+//!
+//! Strict, because what is misread here becomes a right: unknown keys, doubled labels or lines, and numbers that the node
+//! could not enforce are errors. The layout is `runner_interfaces::policy`'s: fixed-size limits for the warden, and the
+//! names behind them for `admission`.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use runner_interfaces::cell::MODULE_OFFSET_BYTES;
+use runner_interfaces::grants::{CellGrants, MAX_LINES};
+use runner_interfaces::policy::{BoardLimits, BoardLine, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES};
+use runner_interfaces::timer::TIMERS_PER_CLIENT;
+use serde::Deserialize;
+use zerocopy::IntoBytes;
+
+use crate::model::System;
+use crate::quantity;
+
+/// The longest label, in bytes: it is shown in tables and sent in every grant.
+const MAX_LABEL_BYTES: usize = 32;
+
+/// Timers of a client that are the container's: all but the executor's.
+const CONTAINER_TIMERS: u32 = TIMERS_PER_CLIENT as u32 - 1;
+
+/// A policy that was read and found sound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// What the warden reads.
+    pub limits: BoardLimits,
+    /// What `admission` reads.
+    pub board: BoardPolicy,
+}
+
+/// What is wrong with a policy file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyError {
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong in it, with its place where there is one.
+    pub problem: String,
+}
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.file.display(), self.problem)
+    }
+}
+
+impl std::error::Error for PolicyError {}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct PolicyFile {
+    board: String,
+    allow_unsigned: bool,
+    limits: LimitsTable,
+    timer: TimerTable,
+    #[serde(default)]
+    gpio: Vec<LineTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct LimitsTable {
+    module: String,
+    memory: String,
+    table: u32,
+    hook: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct TimerTable {
+    minimum_period: String,
+    timers: u32,
+    default_minimum_period: String,
+    default_timers: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LineTable {
+    label: String,
+    line: u8,
+    allow: Vec<Use>,
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq, Hash)]
+#[serde(rename_all = "lowercase")]
+enum Use {
+    Out,
+    In,
+    Edge,
+}
+
+impl Policy {
+    /// Reads the policy in `text`; `file` is only named in errors.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn parse(file: &Path, text: &str) -> Result<Self, PolicyError> {
+        let wrong = |problem| PolicyError { file: file.to_path_buf(), problem };
+        let parsed: PolicyFile = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        parsed.policy().map_err(wrong)
+    }
+
+    /// Reads the policy in `file`.
+    ///
+    /// # Errors
+    /// The file cannot be read, or the first thing that is wrong with it.
+    pub fn load(file: &Path) -> Result<Self, PolicyError> {
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| PolicyError { file: file.to_path_buf(), problem: format!("cannot be read: {error}") })?;
+        Self::parse(file, &text)
+    }
+
+    /// The bytes of the region `policy`, as long as `system` says it is, the rest zero.
+    ///
+    /// # Errors
+    /// The system has no such region, the policy does not fit it, or it allows modules that fit no cell's region; in words.
+    pub fn region_bytes(&self, system: &System) -> Result<Vec<u8>, String> {
+        self.check_modules(system)?;
+        let region = system.region("policy").ok_or("the system has no memory region `policy`")?;
+        let names =
+            postcard::to_allocvec(&self.board).map_err(|error| format!("the policy cannot be encoded: {error}"))?;
+        let size =
+            usize::try_from(region.size_bytes).map_err(|_| "the region `policy` is larger than the address space")?;
+        let needed = POLICY_NAMES_OFFSET_BYTES + names.len();
+        if needed > size {
+            return Err(format!("the policy takes {needed} bytes, the region `policy` has {size}"));
+        }
+        let names_bytes = u32::try_from(names.len()).map_err(|_| "the policy's names take over 4 GiB")?;
+        let limits = BoardLimits { names_bytes, ..self.limits };
+        let mut bytes = vec![0; size];
+        bytes[..size_of::<BoardLimits>()].copy_from_slice(limits.as_bytes());
+        bytes[POLICY_NAMES_OFFSET_BYTES..needed].copy_from_slice(&names);
+        Ok(bytes)
+    }
+
+    /// A module must fit behind its configuration in the region that it is staged in.
+    fn check_modules(&self, system: &System) -> Result<(), String> {
+        let needed = MODULE_OFFSET_BYTES as u64 + u64::from(self.limits.module_limit_bytes);
+        let modules = system.regions.iter().filter(|region| region.name.ends_with("_module"));
+        match modules.into_iter().find(|region| region.size_bytes < needed) {
+            None => Ok(()),
+            Some(region) => Err(format!(
+                "limits.module allows {} bytes; `{}` has room for {}",
+                self.limits.module_limit_bytes,
+                region.name,
+                region.size_bytes.saturating_sub(MODULE_OFFSET_BYTES as u64)
+            )),
+        }
+    }
+}
+
+impl PolicyFile {
+    fn policy(self) -> Result<Policy, String> {
+        check_label("board", &self.board)?;
+        let lines = board_lines(&self.gpio)?;
+        let minimum_period_ns = period("timer.minimum-period", &self.timer.minimum_period)?;
+        let default_minimum_period_ns = period("timer.default-minimum-period", &self.timer.default_minimum_period)?;
+        if default_minimum_period_ns < minimum_period_ns {
+            return Err("timer.default-minimum-period is shorter than timer.minimum-period".into());
+        }
+        check_timers("timer.timers", self.timer.timers, CONTAINER_TIMERS)?;
+        check_timers("timer.default-timers", self.timer.default_timers, self.timer.timers)?;
+        let ceiling = CellGrants {
+            output_lines: mask(&lines, |line| line.output),
+            input_lines: mask(&lines, |line| line.input),
+            edge_lines: mask(&lines, |line| line.edges),
+            minimum_period_ns,
+            timers: self.timer.timers,
+            generation: 0,
+        };
+        let limits = self.limits.limits(ceiling)?;
+        let board = BoardPolicy {
+            board: self.board,
+            lines,
+            default_minimum_period_ns,
+            default_timers: self.timer.default_timers,
+            allow_unsigned: self.allow_unsigned,
+        };
+        Ok(Policy { limits, board })
+    }
+}
+
+impl LimitsTable {
+    fn limits(&self, ceiling: CellGrants) -> Result<BoardLimits, String> {
+        let hook_ns = quantity::nanoseconds(&self.hook).map_err(|problem| format!("limits.hook: {problem}"))?;
+        let hook_limit_us = u32::try_from(hook_ns / 1000).map_err(|_| "limits.hook is over 71 minutes")?;
+        let limits = BoardLimits {
+            magic: POLICY_MAGIC,
+            names_bytes: 0,
+            ceiling,
+            module_limit_bytes: quantity::bytes(&self.module).map_err(|problem| format!("limits.module: {problem}"))?,
+            memory_limit_bytes: quantity::bytes(&self.memory).map_err(|problem| format!("limits.memory: {problem}"))?,
+            table_limit_elements: self.table,
+            hook_limit_us,
+        };
+        if limits.module_limit_bytes == 0 || limits.hook_limit_us == 0 {
+            return Err("limits.module and limits.hook must not be 0: nothing could run".into());
+        }
+        Ok(limits)
+    }
+}
+
+fn board_lines(tables: &[LineTable]) -> Result<Vec<BoardLine>, String> {
+    let mut labels = HashSet::new();
+    let mut numbers = HashSet::new();
+    let mut lines = Vec::new();
+    for table in tables {
+        check_label("gpio.label", &table.label)?;
+        if table.line >= MAX_LINES {
+            return Err(format!("gpio `{}`: line {} is not within 0 to {}", table.label, table.line, MAX_LINES - 1));
+        }
+        if !labels.insert(table.label.as_str()) {
+            return Err(format!("gpio `{}`: the label is there twice", table.label));
+        }
+        if !numbers.insert(table.line) {
+            return Err(format!("gpio `{}`: line {} has another label already", table.label, table.line));
+        }
+        let uses: HashSet<Use> = table.allow.iter().copied().collect();
+        if uses.len() != table.allow.len() {
+            return Err(format!("gpio `{}`: `allow` says something twice", table.label));
+        }
+        lines.push(BoardLine {
+            label: table.label.clone(),
+            line: table.line,
+            output: uses.contains(&Use::Out),
+            input: uses.contains(&Use::In),
+            edges: uses.contains(&Use::Edge),
+        });
+    }
+    Ok(lines)
+}
+
+/// Labels are typed at a shell and in `--grant gpio:LABEL`: letters, digits, `_`, `-` and `.`.
+fn check_label(key: &str, label: &str) -> Result<(), String> {
+    let plain = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+    // A label of digits only could not be told from a line's number.
+    let number = label.bytes().all(|byte| byte.is_ascii_digit());
+    if plain && !number && label.len() <= MAX_LABEL_BYTES {
+        return Ok(());
+    }
+    Err(format!(
+        "{key} \"{label}\" is not 1 to {MAX_LABEL_BYTES} letters, digits, `_`, `-` and `.`, with a letter among them"
+    ))
+}
+
+fn check_timers(key: &str, timers: u32, most: u32) -> Result<(), String> {
+    if timers <= most { Ok(()) } else { Err(format!("{key} is {timers}; there are {most}")) }
+}
+
+fn period(key: &str, text: &str) -> Result<u64, String> {
+    match quantity::nanoseconds(text).map_err(|problem| format!("{key}: {problem}"))? {
+        // A period of 0 means "one-shot" to the timer, and as a minimum it would mean no limit.
+        0 => Err(format!("{key} must not be 0")),
+        nanoseconds => Ok(nanoseconds),
+    }
+}
+
+fn mask(lines: &[BoardLine], allowed: impl Fn(&BoardLine) -> bool) -> u64 {
+    lines.iter().filter(|line| allowed(line)).fold(0, |mask, line| mask | 1 << line.line)
+}

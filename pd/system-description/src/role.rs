@@ -1,0 +1,91 @@
+//! The part that a domain plays, told by its name, and what follows from it.
+//!
+//! One thing, one name: a domain that has another name than these needs a rule of its own before it can be checked, and a
+//! host shell before it can be started.
+
+use runner_interfaces::MAX_CELLS;
+
+/// What a domain is in the architecture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// `tick`: the source of time for `timer`.
+    Tick,
+    /// `timer`.
+    Timer,
+    /// `gpio`.
+    Gpio,
+    /// `warden`.
+    Warden,
+    /// `cell0` to `cell7`: the number.
+    Cell(usize),
+    /// `admission`.
+    Admission,
+    /// `vmm`.
+    Vmm,
+    /// `linux`: the virtual machine in `vmm`.
+    Linux,
+}
+
+impl Role {
+    /// The role of a domain of that name.
+    pub fn of(name: &str) -> Option<Self> {
+        match name {
+            "tick" => Some(Self::Tick),
+            "timer" => Some(Self::Timer),
+            "gpio" => Some(Self::Gpio),
+            "warden" => Some(Self::Warden),
+            "admission" => Some(Self::Admission),
+            "vmm" => Some(Self::Vmm),
+            "linux" => Some(Self::Linux),
+            _ => cell_number(name).map(Self::Cell),
+        }
+    }
+
+    /// The priorities that it may have: drivers above the warden, so that the warden's calls into them are allowed, the
+    /// warden above the cells that it stops, and everything that Linux can reach below them.
+    pub const fn priorities(self) -> core::ops::RangeInclusive<u8> {
+        match self {
+            Self::Tick | Self::Timer | Self::Gpio => 254..=254,
+            Self::Warden => 240..=240,
+            Self::Cell(_) => 100..=200,
+            Self::Admission => 20..=20,
+            Self::Vmm => 10..=10,
+            Self::Linux => 1..=1,
+        }
+    }
+
+    /// Whether it must keep deadlines, so that its budget counts towards what the processor can promise.
+    pub const fn is_real_time(self) -> bool {
+        matches!(self, Self::Tick | Self::Timer | Self::Gpio | Self::Warden | Self::Cell(_))
+    }
+
+    /// Whether it may use the processor without a limit: only what lies below everything else.
+    pub const fn may_be_unthrottled(self) -> bool {
+        matches!(self, Self::Vmm | Self::Linux)
+    }
+
+    /// Whether it may map devices.
+    pub const fn owns_devices(self) -> bool {
+        matches!(self, Self::Gpio | Self::Timer | Self::Vmm | Self::Linux)
+    }
+}
+
+fn cell_number(name: &str) -> Option<usize> {
+    let digits = name.strip_prefix("cell")?;
+    let number: usize = digits.parse().ok()?;
+    // "cell01" and "cell+1" parse, and are not the names of cell 1.
+    (number < MAX_CELLS && number.to_string() == digits).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_name_of_a_cell_names_it() {
+        assert_eq!(Role::of("cell3"), Some(Role::Cell(3)));
+        for name in ["cell", "cell8", "cell03", "cell+3", "cells", "Cell3"] {
+            assert_eq!(Role::of(name), None, "{name}");
+        }
+    }
+}

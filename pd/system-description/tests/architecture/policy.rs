@@ -1,0 +1,109 @@
+//! The board policy: what is written arrives, and what is wrong is refused.
+
+use std::path::Path;
+
+use pd_system_description::System;
+use pd_system_description::policy::Policy;
+use runner_interfaces::policy::{BoardLimits, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES};
+use zerocopy::FromBytes;
+
+use crate::{fixture, system_xml};
+
+const SOUND: &str = r#"
+board = "test"
+allow-unsigned = false
+[limits]
+module = "1MiB"
+memory = "64KiB"
+table = 100
+hook = "250ms"
+[timer]
+minimum-period = "2ms"
+timers = 3
+default-minimum-period = "20ms"
+default-timers = 1
+[[gpio]]
+label = "LED"
+line = 63
+allow = ["out"]
+[[gpio]]
+label = "KEY"
+line = 0
+allow = ["in", "edge"]
+"#;
+
+fn parse(text: &str) -> Result<Policy, String> {
+    Policy::parse(Path::new("policy.toml"), text).map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_region_says_what_the_file_says() {
+    let bytes = parse(SOUND).expect("sound").region_bytes(&fixture("sound")).expect("fits");
+    assert_eq!(bytes.len(), 0x4000);
+    let (limits, _) = BoardLimits::read_from_prefix(&bytes).expect("long enough");
+    assert_eq!(limits.magic, POLICY_MAGIC);
+    assert_eq!((limits.module_limit_bytes, limits.memory_limit_bytes), (1 << 20, 1 << 16));
+    assert_eq!((limits.table_limit_elements, limits.hook_limit_us), (100, 250_000));
+    assert_eq!(limits.ceiling.output_lines, 1 << 63);
+    assert_eq!((limits.ceiling.input_lines, limits.ceiling.edge_lines), (1, 1));
+    assert_eq!((limits.ceiling.minimum_period_ns, limits.ceiling.timers), (2_000_000, 3));
+
+    let names = &bytes[POLICY_NAMES_OFFSET_BYTES..][..usize::try_from(limits.names_bytes).expect("small")];
+    let board: BoardPolicy = postcard::from_bytes(names).expect("decodes");
+    assert_eq!((board.board.as_str(), board.allow_unsigned), ("test", false));
+    assert_eq!((board.default_minimum_period_ns, board.default_timers), (20_000_000, 1));
+    assert_eq!((board.lines[0].label.as_str(), board.lines[0].line), ("LED", 63));
+    assert!(board.lines[0].output && !board.lines[0].input && !board.lines[0].edges);
+    assert!(!board.lines[1].output && board.lines[1].input && board.lines[1].edges);
+}
+
+#[test]
+fn the_demo_board_is_sound() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../qemu/demo-policy.toml");
+    let policy = Policy::load(&file).expect("the demo policy is sound");
+    let system = System::load(&system_xml()).expect("parses");
+    policy.region_bytes(&system).expect("it fits the project's own regions");
+    let valve = policy.board.lines.iter().find(|line| line.label == "VALVE").expect("the demo names it");
+    assert!(!valve.output && !valve.input && !valve.edges, "and grants it to nobody");
+}
+
+#[test]
+fn what_is_wrong_is_refused_in_words() {
+    let cases: &[(&str, &str, &str)] = &[
+        ("table = 100", "table = 100\ntabel = 3", "unknown field `tabel`"),
+        ("table = 100", "", "missing field `table`"),
+        ("allow-unsigned = false", "", "missing field `allow-unsigned`"),
+        ("\"1MiB\"", "\"1MB\"", "limits.module: \"1MB\" is no size"),
+        ("\"1MiB\"", "\"0B\"", "must not be 0"),
+        ("\"250ms\"", "\"250\"", "limits.hook: \"250\" is no duration"),
+        ("\"2ms\"", "\"0ms\"", "timer.minimum-period must not be 0"),
+        ("default-minimum-period = \"20ms\"", "default-minimum-period = \"1ms\"", "shorter than timer.minimum-period"),
+        ("\ntimers = 3", "\ntimers = 8", "timer.timers is 8; there are 7"),
+        ("default-timers = 1", "default-timers = 4", "timer.default-timers is 4; there are 3"),
+        ("line = 63", "line = 64", "line 64 is not within 0 to 63"),
+        ("line = 63", "line = 0", "line 0 has another label"),
+        ("label = \"KEY\"", "label = \"LED\"", "the label is there twice"),
+        ("label = \"KEY\"", "label = \"3\"", "gpio.label \"3\""),
+        ("label = \"KEY\"", "label = \"a b\"", "gpio.label \"a b\""),
+        ("[\"out\"]", "[\"out\", \"out\"]", "says something twice"),
+        ("[\"out\"]", "[\"output\"]", "unknown variant `output`"),
+    ];
+    for (old, new, expected) in cases {
+        assert!(SOUND.contains(old), "{old}");
+        let found = parse(&SOUND.replacen(old, new, 1)).expect_err(new);
+        assert!(found.contains("policy.toml") && found.contains(expected), "{new}: {found}");
+    }
+}
+
+#[test]
+fn an_unknown_key_is_shown_with_its_line() {
+    let found = parse(&SOUND.replace("table = 100", "tabel = 100")).expect_err("misspelt");
+    assert!(found.contains("line 7"), "{found}");
+}
+
+#[test]
+fn modules_that_fit_no_cell_are_refused() {
+    let policy = parse(&SOUND.replace("\"1MiB\"", "\"4MiB\"")).expect("the file alone is sound");
+    let found = policy.region_bytes(&fixture("sound")).expect_err("4 MiB and the configuration are over 4 MiB");
+    assert!(found.contains("cell0_module"), "{found}");
+}

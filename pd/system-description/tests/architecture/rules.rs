@@ -1,0 +1,105 @@
+//! One broken description a rule.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use pd_system_description::System;
+use pd_system_description::rules::{Rule, check};
+
+use crate::{fixture, system_xml};
+
+#[test]
+fn the_project_keeps_every_rule() {
+    let system = System::load(&system_xml()).expect("the project's own description parses");
+    assert_eq!(check(&system), []);
+    assert!(system.domains.len() >= 10, "the description has its domains");
+}
+
+#[test]
+fn the_sound_fixture_keeps_every_rule() {
+    assert_eq!(check(&fixture("sound")), []);
+}
+
+#[test]
+fn each_broken_fixture_breaks_exactly_the_rule_that_it_is_named_for() {
+    for &rule in Rule::ALL {
+        let violations = check(&fixture(rule.name()));
+        let broken: BTreeSet<Rule> = violations.iter().map(|violation| violation.rule).collect();
+        assert_eq!(broken, BTreeSet::from([rule]), "{}: {violations:#?}", rule.name());
+    }
+}
+
+#[test]
+fn a_violation_names_its_line() {
+    let system = fixture("call-upwards");
+    let violations = check(&system);
+    let text = std::fs::read_to_string(&system.file).expect("the fixture is there");
+    let lines: Vec<&str> = text.lines().collect();
+    for violation in &violations {
+        let line = lines[usize::try_from(violation.line).expect("small") - 1];
+        assert!(line.contains("pp=\"true\""), "{violation}: {line}");
+    }
+    assert_eq!(violations.len(), 1);
+}
+
+/// The sound fixture with one thing replaced, for the variants of a rule that its fixture does not show.
+fn broken_by(old: &str, new: &str) -> Vec<Rule> {
+    let text = std::fs::read_to_string(fixture("sound").file).expect("the fixture is there");
+    assert_eq!(text.matches(old).count(), 1, "{old}");
+    let system = System::parse(Path::new("variant.xml"), &text.replace(old, new)).expect("parses");
+    check(&system).into_iter().map(|violation| violation.rule).collect()
+}
+
+#[test]
+fn variants_of_the_rules_are_found() {
+    let cases: &[(&str, &str, Rule)] = &[
+        // A region that its writer cannot write, one that the image fills, one whose name says nothing.
+        (
+            "<map mr=\"gpio_status\" vaddr=\"0x20010000\" perms=\"rw\"",
+            "<map mr=\"gpio_status\" vaddr=\"0x20010000\" perms=\"r\"",
+            Rule::RegionWriters,
+        ),
+        (
+            "<map mr=\"policy\" vaddr=\"0x20000000\" perms=\"r\" setvar_vaddr=\"region_policy\" />\n        <map mr=\"grants\"",
+            "<map mr=\"policy\" vaddr=\"0x20000000\" perms=\"rw\" setvar_vaddr=\"region_policy\" />\n        <map mr=\"grants\"",
+            Rule::RegionWriters,
+        ),
+        (
+            "<memory_region name=\"grants\"",
+            "<memory_region name=\"scratch\" size=\"0x1000\" />\n<memory_region name=\"grants\"",
+            Rule::RegionWriters,
+        ),
+        // The consumer's head, written by the producer too.
+        (
+            "<map mr=\"cell0_to_admission_head\" vaddr=\"0x20040000\" perms=\"r\"",
+            "<map mr=\"cell0_to_admission_head\" vaddr=\"0x20040000\" perms=\"rw\"",
+            Rule::RegionWriters,
+        ),
+        // Not throttled at all; no period.
+        ("priority=\"240\" budget=\"500\"", "priority=\"240\" budget=\"10000\"", Rule::Throttled),
+        ("priority=\"1\" budget=\"10000\" period=\"10000\"", "priority=\"1\" budget=\"10000\"", Rule::BudgetStated),
+        // A cell above the warden's cells; a name without a role.
+        ("priority=\"110\"", "priority=\"201\"", Rule::Priorities),
+        (
+            "id=\"0\" setvar_id=\"child_cell0\"",
+            "id=\"0\" smc=\"true\" setvar_id=\"child_cell0\"",
+            Rule::NoSecureMonitor,
+        ),
+        // A channel to itself, and one to a virtual machine.
+        ("<end pd=\"warden\" id=\"0\"", "<end pd=\"cell0\" id=\"5\"", Rule::ChannelEnds),
+        ("<end pd=\"warden\" id=\"0\"", "<end pd=\"linux\" id=\"5\"", Rule::ChannelEnds),
+    ];
+    for (old, new, rule) in cases {
+        let found = broken_by(old, new);
+        assert!(found.contains(rule), "{new}: {found:?}");
+    }
+}
+
+#[test]
+fn a_domain_without_a_role_is_found() {
+    let found = broken_by(
+        "<protection_domain name=\"vmm\"",
+        "<protection_domain name=\"logger\" priority=\"50\" budget=\"100\" period=\"1000\"><program_image path=\"x\" /></protection_domain>\n<protection_domain name=\"vmm\"",
+    );
+    assert!(found.contains(&Rule::Names), "{found:?}");
+}
