@@ -94,7 +94,8 @@ fn bytes_pass_the_port_both_ways(machine: &mut Machine) -> Result<()> {
 }
 
 fn jobs_are_controlled(machine: &mut Machine) -> Result<()> {
-    let text = run(machine, "sleep 1000 & jobs; kill %1; wait %1; true")?;
+    // The shell's child ignores SIGTERM until it has become `sleep`.
+    let text = run(machine, "sleep 1000 & usleep 500000; jobs; kill %1; wait %1; true")?;
     ensure!(text.contains("sleep 1000"), "{text}");
     ensure!(!machine.console.transcript().contains("job control turned off"));
     Ok(())
