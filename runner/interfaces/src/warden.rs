@@ -71,11 +71,17 @@ wire_enum! {
     }
 }
 
+/// [`WardenCell::present`] of a cell that can be used.
+pub const CELL_PRESENT: u32 = 1;
+
+/// [`WardenCell::present`] of a cell that is left stopped, because its domain faulted again and again with nothing loaded.
+pub const CELL_OUT_OF_SERVICE: u32 = 2;
+
 /// One cell, as the warden sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct WardenCell {
-    /// 1 where `system.xml` has such a cell.
+    /// [`CELL_PRESENT`] or [`CELL_OUT_OF_SERVICE`]; 0 where `system.xml` has no such cell.
     pub present: u32,
     /// The last load's generation.
     pub generation: u32,

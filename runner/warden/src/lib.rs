@@ -1,1 +1,39 @@
-//! Placeholder.
+//! The warden: parent of the cells, owner of the grants.
+//!
+//! It places containers in cells, stops and restarts the cells' domains, watches that they come round, and writes the one
+//! table by which the drivers decide. It is small because everything rests on it: it parses nothing from outside, never
+//! waits for anybody below it, and allocates nothing after it was made.
+//!
+//! # Whom it trusts
+//!
+//! The kernel (channels, faults), the drivers it calls (`gpio`, `timer`), and the board limits in the boot image. It trusts
+//! `admission` only up to the board's ceiling: what `admission` asks for is intersected with it, sizes are checked
+//! against it. A cell's status is believed for that cell's own container alone, and the one thing in it that the warden
+//! acts on for good, the address at which the domain starts anew, is read once, before the first container was ever there.
+//!
+//! # What it promises
+//!
+//! - The grants of a load stand in the table before the cell is told of the load, and are gone from it before anything
+//!   else happens at its end. A container that has ended holds none, whatever its cell goes on doing.
+//! - Every load begins in a domain that was started clean since the last one.
+//! - Loading, starting and stopping end within the board's hook limit and [`GRACE_NS`], with the container in place or the
+//!   cell started clean.
+//! - A cell whose container should execute, and whose heartbeat stands still for [`HEARTBEAT_LIMIT_NS`], is started clean.
+//! - `admission` is notified of every end and of every step that the warden saw, so that an answer somebody waits for
+//!   does not depend on the cell's telling.
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+mod cell;
+mod phase;
+mod symbols;
+mod warden;
+
+#[cfg(test)]
+mod tests;
+
+pub use phase::{GRACE_NS, HEARTBEAT_LIMIT_NS, LOOK_PERIOD_NS};
+pub use warden::{Cells, Fault, IDLE_FAULT_LIMIT, StartError, Warden};

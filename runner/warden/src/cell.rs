@@ -1,0 +1,132 @@
+//! One cell as the warden keeps it: the blocks it writes, the status it reads, and its own account of both.
+
+use runner_interfaces::{
+    cell::{CellControl, CellStatus, Command, ContainerState},
+    grants::CellGrants,
+    kernel::{Channel, Instant},
+};
+use shared_ring::{OutOfRange, SequencedCell, SharedMemory};
+
+use crate::phase::Phase;
+
+/// The memory of one cell's seam.
+pub(crate) struct CellMemory<M> {
+    /// The whole `grants` region, and where this cell's entry begins.
+    pub(crate) grants: (M, usize),
+    pub(crate) control: M,
+    pub(crate) status: M,
+}
+
+/// What the heartbeat was at the last look, and since when.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pulse {
+    heartbeat: u64,
+    sequence: u32,
+    since: Instant,
+}
+
+/// What a look at the status showed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sight {
+    /// The state of the current load's container; `None` where the block is being written, or is about another load.
+    pub(crate) state: Option<ContainerState>,
+    heartbeat: Option<u64>,
+    sequence: u32,
+}
+
+pub(crate) struct Cell<M> {
+    pub(crate) channel: Channel,
+    grants: SequencedCell<M, CellGrants>,
+    control: SequencedCell<M, CellControl>,
+    status: SequencedCell<M, CellStatus>,
+    /// The same memory as `status`, for its sequence number.
+    status_memory: M,
+    /// What the cell was told last.
+    told: CellControl,
+    pub(crate) phase: Phase,
+    /// The domain was started clean and nothing was loaded since.
+    pub(crate) pristine: bool,
+    /// Where the domain begins anew, read once before the first load.
+    pub(crate) entry: Option<u64>,
+    /// Faults since the last load or since boot, while nothing was loaded.
+    pub(crate) idle_faults: u32,
+    pulse: Pulse,
+}
+
+impl<M: SharedMemory + Clone> Cell<M> {
+    pub(crate) fn new(channel: Channel, memory: CellMemory<M>) -> Result<Self, OutOfRange> {
+        let (grants, offset) = memory.grants;
+        Ok(Self {
+            channel,
+            grants: SequencedCell::new(grants, offset)?,
+            control: SequencedCell::new(memory.control, 0)?,
+            status: SequencedCell::new(memory.status.clone(), 0)?,
+            status_memory: memory.status,
+            told: CellControl::default(),
+            phase: Phase::Empty,
+            pristine: true,
+            entry: None,
+            idle_faults: 0,
+            pulse: Pulse::default(),
+        })
+    }
+
+    /// Reads where the domain begins anew, if that is not known yet. Only while no container was ever loaded: what runs in
+    /// the cell until then came with the boot image.
+    pub(crate) fn learn_entry(&mut self) {
+        if self.entry.is_none() && self.told.generation == 0 {
+            self.entry = self.status.try_read().map(|status| status.restart_entry);
+        }
+    }
+
+    pub(crate) fn next_generation(&self) -> u32 {
+        // 0 says that there was none yet.
+        self.told.generation.checked_add(1).unwrap_or(1)
+    }
+
+    pub(crate) fn write_grants(&mut self, grants: &CellGrants) {
+        self.grants.write(grants);
+    }
+
+    pub(crate) fn write_control(&mut self, control: CellControl) {
+        self.told = control;
+        self.control.write(&control);
+    }
+
+    /// The same load, another wish.
+    pub(crate) fn write_command(&mut self, command: Command) {
+        self.write_control(CellControl { command: command.to_wire(), ..self.told });
+    }
+
+    /// Looks at what the cell shows. Its numbers are the cell's word: an unknown state counts as none.
+    pub(crate) fn look(&self) -> Sight {
+        // The sequence number grows with every write of the block, so it is a heartbeat too, and can be had while the cell
+        // was preempted in the middle of a write. The block's range was checked when this was made.
+        let sequence = self.status_memory.load_u32(0).unwrap_or_default();
+        let status = self.status.try_read().filter(|status| status.generation == self.told.generation);
+        Sight {
+            state: status.and_then(|status| ContainerState::from_wire(status.state)),
+            heartbeat: status.map(|status| status.heartbeat),
+            sequence,
+        }
+    }
+
+    /// The heartbeat's clock starts again.
+    pub(crate) fn reset_pulse(&mut self, now: Instant) {
+        self.pulse.since = now;
+    }
+
+    /// Takes a look into account and answers since how many nanoseconds the heartbeat has stood still.
+    pub(crate) fn feel_pulse(&mut self, sight: &Sight, now: Instant) -> u64 {
+        let moved = match sight.heartbeat {
+            Some(heartbeat) => heartbeat != self.pulse.heartbeat,
+            None => sight.sequence != self.pulse.sequence,
+        };
+        self.pulse.heartbeat = sight.heartbeat.unwrap_or(self.pulse.heartbeat);
+        self.pulse.sequence = sight.sequence;
+        if moved || !self.phase.must_beat(sight.state) {
+            self.pulse.since = now;
+        }
+        now.nanoseconds_since(self.pulse.since)
+    }
+}

@@ -1,0 +1,152 @@
+//! Where the warden takes a cell to be, and when it loses patience.
+//!
+//! What the cell says of itself only ever moves a phase forward; the deadlines here do not depend on it.
+
+use runner_interfaces::{cell::ContainerState, kernel::Instant};
+
+/// How long after the board's hook limit the warden waits before it ends a cell by force.
+///
+/// The cell keeps the limit itself, between two fuel slices. A slice is some 1 ms of processor time, which a budget of
+/// 15 % stretches to 10 ms; 250 ms leaves it twenty-five of those to notice, run to the end of its slice and say so, also where
+/// an emulated processor is ten times slower.
+pub const GRACE_NS: u64 = 250_000_000;
+
+/// How long the heartbeat of a cell that should execute may stand still.
+///
+/// It moves with each slice. The longest slice is one bulk operation over all of a 4 MiB memory: some 4 ms of processor
+/// time, 30 ms at a budget of 15 %, and ten times that under emulation. 2 s is six times the worst of these: who is silent
+/// for so long does not come round by itself.
+pub const HEARTBEAT_LIMIT_NS: u64 = 2_000_000_000;
+
+/// How often the warden looks at cells that are loaded: twenty times within [`HEARTBEAT_LIMIT_NS`], so that the limit is kept
+/// to a twentieth, and some 10 µs of work each, a thousandth of a percent of the processor. When nothing is loaded it
+/// sleeps.
+pub const LOOK_PERIOD_NS: u64 = 100_000_000;
+
+/// What the warden waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Nothing is loaded.
+    Empty,
+    /// Load was ordered; the cell compiles and instantiates.
+    Loading { deadline: Instant, run: bool },
+    /// Loaded, not told to run.
+    Installed,
+    /// Told to run; the start hook runs.
+    Starting { deadline: Instant },
+    /// It runs, or waits for an event.
+    Active,
+    /// Stop was ordered.
+    Stopping { deadline: Instant },
+    /// The container has come to its end by itself; its rights are gone.
+    Ended,
+}
+
+impl Phase {
+    /// The phase after the cell was seen in `state`. `hook_ns` is the board's limit for one hook.
+    pub(crate) fn after(self, state: ContainerState, now: Instant, hook_ns: u64) -> Self {
+        use ContainerState as State;
+        match (self, state) {
+            (Self::Empty | Self::Ended, _) => self,
+            (_, State::Finalised | State::Failed) => Self::Ended,
+            (Self::Loading { run: true, .. }, State::Installed | State::Starting) => {
+                Self::Starting { deadline: deadline(now, hook_ns) }
+            }
+            (Self::Loading { run: false, .. }, State::Installed) => Self::Installed,
+            // It runs although nobody told it to: watched like one that was.
+            (Self::Loading { .. } | Self::Installed, State::Starting | State::Ready | State::Running) => Self::Active,
+            (Self::Starting { .. }, State::Ready | State::Running) => Self::Active,
+            _ => self,
+        }
+    }
+
+    /// Whether there is a container that has not ended.
+    pub(crate) const fn is_live(self) -> bool {
+        !matches!(self, Self::Empty | Self::Ended)
+    }
+
+    /// When the patience ends, where it has an end.
+    pub(crate) const fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::Loading { deadline, .. } | Self::Starting { deadline } | Self::Stopping { deadline } => {
+                Some(deadline)
+            }
+            Self::Empty | Self::Installed | Self::Active | Self::Ended => None,
+        }
+    }
+
+    /// Whether a cell in this phase must move its heartbeat when it shows `state` (`None`: what it shows is of no use).
+    ///
+    /// Not while loading, which is one long call of the compiler and has its deadline; not while it waits for an event.
+    pub(crate) fn must_beat(self, state: Option<ContainerState>) -> bool {
+        match self {
+            Self::Empty | Self::Loading { .. } | Self::Installed | Self::Ended => false,
+            Self::Starting { .. } | Self::Active | Self::Stopping { .. } => {
+                !matches!(state, Some(ContainerState::Installed | ContainerState::Ready))
+            }
+        }
+    }
+}
+
+/// When a hook that begins now must be over.
+pub(crate) const fn deadline(now: Instant, hook_ns: u64) -> Instant {
+    now.saturating_add(hook_ns.saturating_add(GRACE_NS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Instant = Instant::from_nanoseconds(7);
+    const HOOK_NS: u64 = 1_000;
+
+    fn phases() -> [Phase; 8] {
+        let deadline = Instant::from_nanoseconds(99);
+        [
+            Phase::Empty,
+            Phase::Loading { deadline, run: false },
+            Phase::Loading { deadline, run: true },
+            Phase::Installed,
+            Phase::Starting { deadline },
+            Phase::Active,
+            Phase::Stopping { deadline },
+            Phase::Ended,
+        ]
+    }
+
+    #[test]
+    fn nothing_that_a_cell_says_revives_it_or_moves_a_deadline_it_has() {
+        for phase in phases() {
+            for &state in ContainerState::ALL {
+                let after = phase.after(state, NOW, HOOK_NS);
+                assert!(phase.is_live() || after == phase, "{phase:?} {state}");
+                if matches!(phase, Phase::Stopping { .. }) {
+                    assert!(after == phase || after == Phase::Ended);
+                }
+                if core::mem::discriminant(&after) == core::mem::discriminant(&phase) {
+                    assert_eq!(after.deadline(), phase.deadline());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_container_that_starts_gets_one_hook_limit_for_it() {
+        let loading = Phase::Loading { deadline: NOW, run: true };
+        let starting = loading.after(ContainerState::Starting, NOW, HOOK_NS);
+        assert_eq!(starting, Phase::Starting { deadline: Instant::from_nanoseconds(7 + 1_000 + GRACE_NS) });
+        assert_eq!(starting.after(ContainerState::Starting, Instant::from_nanoseconds(500), HOOK_NS), starting);
+        assert_eq!(starting.after(ContainerState::Running, NOW, HOOK_NS), Phase::Active);
+    }
+
+    #[test]
+    fn only_waiting_excuses_from_the_heartbeat() {
+        for phase in [Phase::Active, Phase::Starting { deadline: NOW }, Phase::Stopping { deadline: NOW }] {
+            assert!(!phase.must_beat(Some(ContainerState::Ready)));
+            assert!(phase.must_beat(Some(ContainerState::Running)));
+            assert!(phase.must_beat(Some(ContainerState::Empty)));
+            assert!(phase.must_beat(None));
+        }
+        assert!(!Phase::Loading { deadline: NOW, run: true }.must_beat(None));
+    }
+}

@@ -1,0 +1,354 @@
+//! A node in memory that writes down what the warden does, together with the grants in force at that moment.
+
+use core::cell::RefCell;
+use std::{collections::HashMap, format, rc::Rc, string::String, vec::Vec};
+
+use runner_interfaces::{
+    MAX_CELLS,
+    cell::{CellControl, CellStatus, Command, ContainerState, DETAIL_BYTES},
+    gpio,
+    grants::{CellGrants, grant_offset_bytes},
+    kernel::{Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring},
+    policy::{BoardLimits, POLICY_MAGIC},
+    timer,
+    warden::{Procedure, WardenCell, WardenStatus, WardenTable},
+};
+use shared_ring::{HeapMemory, SequencedCell, SharedValues};
+use zerocopy::{FromZeros, IntoBytes};
+
+use crate::{Cells, Warden};
+
+/// As many as `system.xml` has.
+pub(super) const CELLS: usize = 4;
+pub(super) const HOOK_NS: u64 = 1_000_000_000;
+pub(super) const ENTRY: u64 = 0x20_0000;
+pub(super) const ADMISSION: u8 = 22;
+pub(super) const GPIO: u8 = 20;
+pub(super) const TIMER: u8 = 21;
+
+/// What somebody outside the warden could see it do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    Notify(u8),
+    ReleaseLines(u64),
+    ReleaseTimers(u64),
+    Stop(usize),
+    Restart(usize, u64),
+    Arm(u64),
+    Disarm,
+}
+
+/// An action, and what the cells' grants and control blocks were at that moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    pub(super) action: Action,
+    pub(super) grants: [CellGrants; MAX_CELLS],
+    pub(super) commands: [u32; MAX_CELLS],
+}
+
+#[derive(Clone)]
+pub(super) struct Regions {
+    by_symbol: HashMap<String, HeapMemory>,
+}
+
+impl Regions {
+    fn new() -> Self {
+        let mut symbols: Vec<String> =
+            ["policy", "grants", "status", "requests"].iter().map(|name| format!("region_{name}")).collect();
+        for cell in 0..CELLS {
+            symbols.push(format!("region_cell{cell}_control"));
+            symbols.push(format!("region_cell{cell}_status"));
+        }
+        Self { by_symbol: symbols.into_iter().map(|symbol| (symbol, HeapMemory::new(4096))).collect() }
+    }
+
+    pub(super) fn get(&self, symbol: &str) -> HeapMemory {
+        self.by_symbol[symbol].clone()
+    }
+
+    pub(super) fn remove(&mut self, symbol: &str) {
+        self.by_symbol.remove(symbol).expect("was there");
+    }
+
+    pub(super) fn shrink(&mut self, symbol: &str) {
+        self.by_symbol.insert(symbol.into(), HeapMemory::new(4));
+    }
+
+    pub(super) fn grants(&self) -> [CellGrants; MAX_CELLS] {
+        core::array::from_fn(|cell| {
+            let offset = grant_offset_bytes(cell).expect("in the table");
+            SequencedCell::new(self.get("region_grants"), offset).expect("fits").try_read().unwrap_or_default()
+        })
+    }
+
+    fn control(&self, cell: usize) -> Option<CellControl> {
+        let memory = self.by_symbol.get(&format!("region_cell{cell}_control"))?.clone();
+        SequencedCell::new(memory, 0).expect("fits").try_read()
+    }
+}
+
+impl Wiring for Regions {
+    type Memory = HeapMemory;
+
+    fn channel(&self, symbol: &str) -> Option<Channel> {
+        let number = match symbol {
+            "channel_gpio" => GPIO,
+            "channel_timer" => TIMER,
+            "channel_admission" => ADMISSION,
+            _ => symbol.strip_prefix("channel_cell")?.parse().ok().filter(|cell| usize::from(*cell) < CELLS)?,
+        };
+        Channel::new(number)
+    }
+
+    fn region(&self, symbol: &str) -> Option<HeapMemory> {
+        self.by_symbol.get(symbol).cloned()
+    }
+}
+
+/// Where kernel and substrate write down what happens.
+#[derive(Clone)]
+pub(super) struct Diary {
+    regions: Regions,
+    steps: Rc<RefCell<Vec<Step>>>,
+}
+
+impl Diary {
+    fn note(&self, action: Action) {
+        let commands =
+            core::array::from_fn(|cell| self.regions.control(cell).map_or(u32::MAX, |control| control.command));
+        self.steps.borrow_mut().push(Step { action, grants: self.regions.grants(), commands });
+    }
+}
+
+pub(super) struct Clockwork {
+    pub(super) now_ns: u64,
+    pub(super) alarm_ns: Option<u64>,
+    pub(super) timer_fails: bool,
+    diary: Diary,
+}
+
+impl Kernel for Clockwork {
+    fn notify(&mut self, channel: Channel) {
+        self.diary.note(Action::Notify(channel.number()));
+    }
+
+    fn call(&mut self, channel: Channel, message: Message) -> Message {
+        let label = u32::try_from(message.label).expect("small");
+        match channel.number() {
+            GPIO => {
+                assert_eq!(gpio::Procedure::from_wire(label), Some(gpio::Procedure::Release));
+                self.diary.note(Action::ReleaseLines(message.words[0]));
+            }
+            TIMER => self.timer(timer::Procedure::from_wire(label).expect("known"), message.words),
+            other => panic!("the warden has no call on channel {other}"),
+        }
+        let status = if self.timer_fails { gpio::Status::Unavailable } else { gpio::Status::Ok };
+        status.answer()
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_nanoseconds(self.now_ns)
+    }
+}
+
+impl Clockwork {
+    fn timer(&mut self, procedure: timer::Procedure, words: [u64; 4]) {
+        match procedure {
+            timer::Procedure::Arm => {
+                assert_eq!((words[0], words[2]), (0, 0), "a one-shot of timer 0");
+                self.alarm_ns = Some(words[1]);
+                self.diary.note(Action::Arm(words[1]));
+            }
+            timer::Procedure::Disarm => {
+                assert_eq!(words[0], 0);
+                self.alarm_ns = None;
+                self.diary.note(Action::Disarm);
+            }
+            timer::Procedure::Take => {}
+            timer::Procedure::Release => self.diary.note(Action::ReleaseTimers(words[0])),
+        }
+    }
+}
+
+pub(super) struct Domains(Diary);
+
+impl Cells for Domains {
+    fn stop(&mut self, cell: usize) {
+        self.0.note(Action::Stop(cell));
+    }
+
+    fn restart(&mut self, cell: usize, entry: u64) {
+        self.0.note(Action::Restart(cell, entry));
+    }
+}
+
+pub(super) fn ceiling() -> CellGrants {
+    CellGrants {
+        output_lines: 0b10_0011,
+        input_lines: 0b11_1000,
+        edge_lines: 0b11_1000,
+        minimum_period_ns: 1_000_000,
+        timers: 7,
+        generation: 0,
+    }
+}
+
+pub(super) fn board_limits() -> BoardLimits {
+    BoardLimits {
+        magic: POLICY_MAGIC,
+        names_bytes: 0,
+        ceiling: ceiling(),
+        module_limit_bytes: 2 * 1024 * 1024,
+        memory_limit_bytes: 4 * 1024 * 1024,
+        table_limit_elements: 10_000,
+        hook_limit_us: u32::try_from(HOOK_NS / 1_000).expect("small"),
+    }
+}
+
+/// A warden in its node.
+pub(super) struct Node {
+    pub(super) regions: Regions,
+    pub(super) kernel: Clockwork,
+    pub(super) warden: Warden<HeapMemory, Domains>,
+    steps: Rc<RefCell<Vec<Step>>>,
+}
+
+impl Node {
+    /// Started, with cells that have shown where they begin.
+    pub(super) fn new() -> Self {
+        Self::with_limits(board_limits())
+    }
+
+    pub(super) fn with_limits(limits: BoardLimits) -> Self {
+        let mut node = Self::unstarted(limits);
+        for cell in 0..CELLS {
+            node.write_status(
+                cell,
+                CellStatus { restart_entry: ENTRY + cell as u64, ..status(0, ContainerState::Empty) },
+            );
+        }
+        node.warden.start(&mut node.kernel);
+        node.take_steps();
+        node
+    }
+
+    pub(super) fn unstarted(limits: BoardLimits) -> Self {
+        let regions = Regions::new();
+        regions.get("region_policy").write_value(0, &limits).expect("fits");
+        let steps = Rc::new(RefCell::new(Vec::new()));
+        let diary = Diary { regions: regions.clone(), steps: steps.clone() };
+        let warden = Warden::new(&regions, Domains(diary.clone())).expect("complete");
+        let kernel = Clockwork { now_ns: 1_000, alarm_ns: None, timer_fails: false, diary };
+        Self { regions, kernel, warden, steps }
+    }
+
+    pub(super) fn take_steps(&mut self) -> Vec<Step> {
+        core::mem::take(&mut self.steps.borrow_mut())
+    }
+
+    pub(super) fn take_actions(&mut self) -> Vec<Action> {
+        self.take_steps().into_iter().map(|step| step.action).collect()
+    }
+
+    pub(super) fn call_words(&mut self, channel: u8, label: u64, words: [u64; 4]) -> Message {
+        let channel = Channel::new(channel).expect("a channel");
+        self.warden.called(&mut self.kernel, channel, Message { label, words })
+    }
+
+    fn procedure(&mut self, procedure: Procedure, words: [u64; 4]) -> Result<u64, WardenStatus> {
+        let answer = self.call_words(ADMISSION, u64::from(procedure.to_wire()), words);
+        match WardenStatus::of(&answer) {
+            WardenStatus::Ok => Ok(answer.words[0]),
+            status => Err(status),
+        }
+    }
+
+    pub(super) fn load(&mut self, cell: usize, run: bool) -> Result<u64, WardenStatus> {
+        self.load_sizes(cell, 100, 1000, u64::from(run))
+    }
+
+    pub(super) fn load_sizes(
+        &mut self,
+        cell: usize,
+        configuration: u64,
+        module: u64,
+        run: u64,
+    ) -> Result<u64, WardenStatus> {
+        self.procedure(Procedure::Load, [cell as u64, configuration, module, run])
+    }
+
+    pub(super) fn ask(&mut self, procedure: Procedure, cell: usize) -> Result<u64, WardenStatus> {
+        self.procedure(procedure, [cell as u64, 0, 0, 0])
+    }
+
+    /// Loads and runs, up to the container's running.
+    pub(super) fn running(&mut self, cell: usize) -> u32 {
+        self.request(cell, ceiling());
+        let generation = u32::try_from(self.load(cell, true).expect("free")).expect("small");
+        self.show(cell, ContainerState::Running);
+        self.take_steps();
+        generation
+    }
+
+    pub(super) fn request(&self, cell: usize, grants: CellGrants) {
+        let offset = grant_offset_bytes(cell).expect("in the table");
+        self.regions.get("region_requests").write_value(offset, &grants).expect("fits");
+    }
+
+    pub(super) fn write_status(&self, cell: usize, status: CellStatus) {
+        let memory = self.regions.get(&format!("region_cell{cell}_status"));
+        SequencedCell::new(memory, 0).expect("fits").write(&status);
+    }
+
+    /// The cell shows `state` for the current load, with a heartbeat that moves, and notifies.
+    pub(super) fn show(&mut self, cell: usize, state: ContainerState) {
+        let generation = self.control(cell).generation;
+        let heartbeat = self.kernel.now_ns;
+        self.write_status(cell, CellStatus { heartbeat, ..status(generation, state) });
+        self.notify(u8::try_from(cell).expect("small"));
+    }
+
+    pub(super) fn notify(&mut self, channel: u8) {
+        let channels = ChannelSet::default().with(Channel::new(channel).expect("a channel"));
+        self.warden.notified(&mut self.kernel, channels);
+    }
+
+    /// Lets the time pass until `until_ns`, waking the warden whenever its alarm goes off.
+    pub(super) fn pass_until(&mut self, until_ns: u64) {
+        while let Some(alarm_ns) = self.kernel.alarm_ns.filter(|alarm_ns| *alarm_ns <= until_ns) {
+            self.kernel.now_ns = self.kernel.now_ns.max(alarm_ns);
+            self.kernel.alarm_ns = None;
+            self.notify(TIMER);
+        }
+        self.kernel.now_ns = until_ns;
+    }
+
+    pub(super) fn control(&self, cell: usize) -> CellControl {
+        self.regions.control(cell).expect("written")
+    }
+
+    pub(super) fn command(&self, cell: usize) -> Option<Command> {
+        Command::from_wire(self.control(cell).command)
+    }
+
+    pub(super) fn grants(&self, cell: usize) -> CellGrants {
+        self.regions.grants()[cell]
+    }
+
+    pub(super) fn table(&self) -> WardenTable {
+        SequencedCell::new(self.regions.get("region_status"), 0).expect("fits").try_read().expect("published")
+    }
+
+    pub(super) fn shown(&self, cell: usize) -> WardenCell {
+        self.table().cells[cell]
+    }
+}
+
+pub(super) fn status(generation: u32, state: ContainerState) -> CellStatus {
+    let mut status = CellStatus::new_zeroed();
+    status.as_mut_bytes().fill(0);
+    status.generation = generation;
+    status.state = state.to_wire();
+    status.detail = [0; DETAIL_BYTES];
+    status
+}

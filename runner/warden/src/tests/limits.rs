@@ -1,0 +1,158 @@
+//! Deadlines and heartbeats.
+
+use runner_interfaces::{
+    cell::{CellStatus, Command, ContainerState as State},
+    grants::CellGrants,
+    warden::{Intervention, Procedure},
+};
+use shared_ring::SharedMemory;
+
+use super::fake::*;
+use crate::{GRACE_NS, HEARTBEAT_LIMIT_NS, LOOK_PERIOD_NS};
+
+fn intervention(node: &Node, cell: usize) -> Option<Intervention> {
+    Intervention::from_wire(node.shown(cell).intervention)
+}
+
+#[test]
+fn nothing_loaded_means_no_alarm() {
+    let mut node = Node::new();
+    assert_eq!(node.kernel.alarm_ns, None);
+    node.load(0, false).expect("free");
+    assert!(node.kernel.alarm_ns.is_some());
+    node.show(0, State::Installed);
+    assert_eq!(node.kernel.alarm_ns, None, "installed, there is nothing to watch");
+    node.ask(Procedure::Run, 0).expect("installed");
+    assert!(node.kernel.alarm_ns.is_some());
+    node.show(0, State::Finalised);
+    assert_eq!(node.kernel.alarm_ns, None);
+}
+
+#[test]
+fn a_load_that_takes_too_long_is_ended() {
+    let mut node = Node::new();
+    let begun = node.kernel.now_ns;
+    node.load(0, true).expect("free");
+    node.show(0, State::Loading);
+    node.pass_until(begun + HOOK_NS + GRACE_NS - 1);
+    assert_eq!(intervention(&node, 0), Some(Intervention::None));
+    node.take_steps();
+    node.pass_until(begun + HOOK_NS + GRACE_NS);
+    assert_eq!(intervention(&node, 0), Some(Intervention::LoadLimit));
+    assert_eq!(node.command(0), Some(Command::Idle));
+    let actions = node.take_actions();
+    assert!(actions.contains(&Action::Restart(0, ENTRY)) && actions.contains(&Action::Notify(ADMISSION)));
+}
+
+#[test]
+fn a_start_that_takes_too_long_is_ended() {
+    let mut node = Node::new();
+    node.load(0, true).expect("free");
+    node.show(0, State::Starting);
+    let begun = node.kernel.now_ns;
+    let mut heartbeat = 0;
+    while intervention(&node, 0) == Some(Intervention::None) {
+        heartbeat += 1;
+        node.write_status(0, CellStatus { heartbeat, ..status(1, State::Starting) });
+        node.pass_until(node.kernel.now_ns + LOOK_PERIOD_NS / 2);
+    }
+    assert_eq!(intervention(&node, 0), Some(Intervention::LoadLimit));
+    assert!(node.kernel.now_ns - begun < HOOK_NS + GRACE_NS + LOOK_PERIOD_NS);
+}
+
+#[test]
+fn a_container_that_does_not_stop_is_killed_at_the_limit() {
+    let mut node = Node::new();
+    node.running(0);
+    let asked = node.kernel.now_ns;
+    node.ask(Procedure::Stop, 0).expect("running");
+    let mut heartbeat = 0;
+    while intervention(&node, 0) == Some(Intervention::None) {
+        heartbeat += 1;
+        node.write_status(0, CellStatus { heartbeat, ..status(1, State::Stopping) });
+        // Asked again and again, the first deadline stands.
+        node.ask(Procedure::Stop, 0).expect("stopping");
+        node.pass_until(node.kernel.now_ns + LOOK_PERIOD_NS);
+    }
+    assert_eq!(intervention(&node, 0), Some(Intervention::StopLimit));
+    assert!(node.kernel.now_ns - asked <= HOOK_NS + GRACE_NS + LOOK_PERIOD_NS);
+    assert_eq!(node.grants(0), CellGrants::default());
+}
+
+#[test]
+fn a_cell_that_stands_still_is_restarted_and_the_others_are_not() {
+    let mut node = Node::new();
+    node.running(0);
+    node.running(1);
+    let begun = node.kernel.now_ns;
+    let mut heartbeat = 0;
+    while intervention(&node, 0) == Some(Intervention::None) {
+        heartbeat += 1;
+        node.write_status(1, CellStatus { heartbeat, ..status(1, State::Running) });
+        node.pass_until(node.kernel.now_ns + LOOK_PERIOD_NS);
+    }
+    let took_ns = node.kernel.now_ns - begun;
+    assert!((HEARTBEAT_LIMIT_NS..=HEARTBEAT_LIMIT_NS + 2 * LOOK_PERIOD_NS).contains(&took_ns), "{took_ns}");
+    assert_eq!(intervention(&node, 0), Some(Intervention::Watchdog));
+    assert_eq!(intervention(&node, 1), Some(Intervention::None));
+    let actions = node.take_actions();
+    assert!(actions.contains(&Action::Restart(0, ENTRY)) && actions.contains(&Action::Notify(ADMISSION)));
+    assert!(!actions.iter().any(|action| matches!(action, Action::Stop(1) | Action::Restart(1, _))));
+}
+
+#[test]
+fn a_container_that_waits_need_not_beat() {
+    let mut node = Node::new();
+    node.running(0);
+    node.show(0, State::Ready);
+    node.pass_until(node.kernel.now_ns + 10 * HEARTBEAT_LIMIT_NS);
+    assert_eq!(intervention(&node, 0), Some(Intervention::None));
+    node.show(0, State::Running);
+    node.pass_until(node.kernel.now_ns + HEARTBEAT_LIMIT_NS / 2);
+    assert_eq!(intervention(&node, 0), Some(Intervention::None), "its time begins when it runs again");
+}
+
+#[test]
+fn a_cell_seen_in_the_middle_of_every_write_is_alive_while_it_writes() {
+    let mut node = Node::new();
+    node.running(0);
+    let memory = node.regions.get("region_cell0_status");
+    for sequence in 0..100 {
+        memory.store_u32(0, 2 * sequence + 1).expect("fits");
+        node.pass_until(node.kernel.now_ns + LOOK_PERIOD_NS);
+    }
+    assert_eq!(intervention(&node, 0), Some(Intervention::None));
+    node.pass_until(node.kernel.now_ns + HEARTBEAT_LIMIT_NS + LOOK_PERIOD_NS);
+    assert_eq!(intervention(&node, 0), Some(Intervention::Watchdog), "it died in the middle of a write");
+}
+
+#[test]
+fn a_status_of_another_load_is_no_sign_of_life() {
+    let mut node = Node::new();
+    node.running(0);
+    node.write_status(0, status(99, State::Ready));
+    node.pass_until(node.kernel.now_ns + HEARTBEAT_LIMIT_NS + 2 * LOOK_PERIOD_NS);
+    assert_eq!(intervention(&node, 0), Some(Intervention::Watchdog));
+}
+
+#[test]
+fn an_alarm_that_could_not_be_armed_is_tried_again() {
+    let mut node = Node::new();
+    node.kernel.timer_fails = true;
+    node.load(0, true).expect("free");
+    node.kernel.alarm_ns = None;
+    node.kernel.timer_fails = false;
+    node.notify(0);
+    assert!(node.kernel.alarm_ns.is_some());
+}
+
+#[test]
+fn notifications_alone_set_no_alarm_anew() {
+    let mut node = Node::new();
+    node.running(0);
+    node.take_steps();
+    for _ in 0..10 {
+        node.notify(0);
+    }
+    assert_eq!(node.take_actions(), [], "a cell that only rings costs a look and nothing else");
+}

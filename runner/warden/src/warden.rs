@@ -1,0 +1,527 @@
+//! The warden's procedures, and what it does on its own: deadlines, heartbeats, faults.
+
+use core::fmt;
+
+use runner_interfaces::{
+    MAX_CELLS,
+    cell::{CellControl, Command, MODULE_OFFSET_BYTES},
+    gpio,
+    grants::{CellGrants, grant_offset_bytes},
+    kernel::{
+        Channel, ChannelSet, Domain, Instant, Kernel, Message, MissingWiring, Wiring, required_channel, required_region,
+    },
+    policy::{BoardLimits, POLICY_MAGIC},
+    timer::{self, EXECUTOR_TIMER, TIMERS_PER_CLIENT},
+    warden::{CELL_OUT_OF_SERVICE, CELL_PRESENT, Intervention, Procedure, WardenStatus, WardenTable},
+};
+use shared_ring::{OutOfRange, SequencedCell, SharedMemory, SharedValues};
+
+use crate::{
+    cell::{Cell, CellMemory},
+    phase::{HEARTBEAT_LIMIT_NS, LOOK_PERIOD_NS, Phase, deadline},
+    symbols,
+};
+
+/// How often a domain that has nothing loaded may fault in a row before it is left stopped: three times is no accident, and
+/// a domain that faults at once would otherwise keep the warden busy for ever.
+pub const IDLE_FAULT_LIMIT: u32 = 3;
+
+/// What the substrate does to a cell's domain. Both return when it is done.
+pub trait Cells {
+    /// The domain executes nothing any more, not even the rest of a call.
+    fn stop(&mut self, cell: usize);
+
+    /// The stopped domain begins anew at `entry`, with its own memory as the boot image had it. `entry` is what the cell's
+    /// status said before the first load (0 where the substrate needs none).
+    fn restart(&mut self, cell: usize, entry: u64);
+}
+
+/// What the kernel says about a domain that faulted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fault {
+    /// The substrate's own number: seL4's fault label, or the signal on the host.
+    pub kind: u64,
+    /// Instruction pointer, 0 where not known.
+    pub instruction: u64,
+    /// The address that was accessed, 0 where not known.
+    pub address: u64,
+    /// The exception syndrome register, 0 where there is none.
+    pub syndrome: u64,
+}
+
+/// Why there is no warden: a fault of `system.xml`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartError {
+    /// A channel or a region is missing.
+    Missing(MissingWiring),
+    /// The region of that symbol is too small for what lies in it.
+    RegionTooSmall(&'static str),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(missing) => missing.fmt(formatter),
+            Self::RegionTooSmall(symbol) => write!(formatter, "the region of `{symbol}` is too small"),
+        }
+    }
+}
+
+impl core::error::Error for StartError {}
+
+impl From<MissingWiring> for StartError {
+    fn from(missing: MissingWiring) -> Self {
+        Self::Missing(missing)
+    }
+}
+
+/// The board's limits in the warden's units.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    ceiling: CellGrants,
+    module_bytes: u32,
+    memory_bytes: u32,
+    table_elements: u32,
+    hook_us: u32,
+}
+
+impl Limits {
+    /// `None` where the region does not begin as a policy of this layout: the warden then loads nothing.
+    fn read<M: SharedMemory>(policy: &M) -> Option<Self> {
+        let limits: BoardLimits = policy.read_value(0).ok()?;
+        if limits.magic != POLICY_MAGIC {
+            return None;
+        }
+        let timers = limits.ceiling.timers.min(u32::from(TIMERS_PER_CLIENT) - 1);
+        Some(Self {
+            ceiling: CellGrants { timers, ..limits.ceiling },
+            module_bytes: limits.module_limit_bytes,
+            memory_bytes: limits.memory_limit_bytes,
+            table_elements: limits.table_limit_elements,
+            hook_us: limits.hook_limit_us,
+        })
+    }
+
+    fn hook_ns(&self) -> u64 {
+        u64::from(self.hook_us) * 1_000
+    }
+}
+
+/// The one-shot that brings the warden round without anybody's notification.
+#[derive(Clone, Copy, Debug, Default)]
+struct Alarm {
+    armed_for: Option<Instant>,
+    last_look: Instant,
+}
+
+/// See the crate's documentation.
+pub struct Warden<M, C> {
+    limits: Option<Limits>,
+    cells: [Option<Cell<M>>; MAX_CELLS],
+    substrate: C,
+    requests: M,
+    status: SequencedCell<M, WardenTable>,
+    table: WardenTable,
+    /// The table differs from what is published.
+    changed: bool,
+    /// `admission` has something to look at.
+    news: bool,
+    alarm: Alarm,
+    gpio: Channel,
+    timer: Channel,
+    admission: Channel,
+}
+
+impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
+    /// Takes its channels and regions from `wiring`. A cell is there if its channel is.
+    pub fn new<W: Wiring<Memory = M>>(wiring: &W, substrate: C) -> Result<Self, StartError> {
+        let status = SequencedCell::new(required_region(wiring, "region_status")?, 0)
+            .map_err(|OutOfRange| StartError::RegionTooSmall("region_status"))?;
+        let mut cells = [const { None }; MAX_CELLS];
+        let mut table = WardenTable::default();
+        for (number, slot) in cells.iter_mut().enumerate() {
+            *slot = find_cell(wiring, number)?;
+            table.cells[number].present = if slot.is_some() { CELL_PRESENT } else { 0 };
+        }
+        Ok(Self {
+            limits: Limits::read(&required_region(wiring, "region_policy")?),
+            cells,
+            substrate,
+            requests: required_region(wiring, "region_requests")?,
+            status,
+            table,
+            changed: true,
+            news: false,
+            alarm: Alarm::default(),
+            gpio: required_channel(wiring, "channel_gpio")?,
+            timer: required_channel(wiring, "channel_timer")?,
+            admission: required_channel(wiring, "channel_admission")?,
+        })
+    }
+
+    /// Whether the image holds a board policy that this warden can read. Without one it loads nothing.
+    pub fn has_policy(&self) -> bool {
+        self.limits.is_some()
+    }
+
+    /// The substrate that was given to [`Self::new`].
+    pub fn substrate_mut(&mut self) -> &mut C {
+        &mut self.substrate
+    }
+
+    /// The domain of `cell` faulted: records it, and starts the cell clean. The shell must not resume the domain itself.
+    pub fn faulted<K: Kernel>(&mut self, kernel: &mut K, cell: usize, fault: Fault) {
+        let Some(found) = self.cells.get_mut(cell).and_then(Option::as_mut) else {
+            self.count_invalid();
+            self.settle(kernel);
+            return;
+        };
+        let shown = &mut self.table.cells[cell];
+        shown.faults = shown.faults.saturating_add(1);
+        shown.fault_kind = fault.kind;
+        shown.fault_instruction = fault.instruction;
+        shown.fault_address = fault.address;
+        shown.fault_syndrome = fault.syndrome;
+        if found.pristine {
+            found.idle_faults = found.idle_faults.saturating_add(1);
+        } else {
+            shown.intervention = Intervention::Fault.to_wire();
+        }
+        self.restart_clean(kernel, cell);
+        self.settle(kernel);
+    }
+
+    fn serve<K: Kernel>(&mut self, kernel: &mut K, message: Message) -> Result<u64, WardenStatus> {
+        let procedure =
+            u32::try_from(message.label).ok().and_then(Procedure::from_wire).ok_or(WardenStatus::Invalid)?;
+        let number = self.present(message.words[0])?;
+        if procedure != Procedure::Release {
+            // What the cell said last decides in which state it is.
+            self.look_at(kernel, number);
+        }
+        match procedure {
+            Procedure::Load => self.load(kernel, number, message.words),
+            Procedure::Run => self.run(kernel, number),
+            Procedure::Stop => self.stop(kernel, number),
+            Procedure::Kill => self.kill(kernel, number),
+            Procedure::Release => self.release(kernel, number),
+        }
+    }
+
+    fn present(&self, word: u64) -> Result<usize, WardenStatus> {
+        let number = usize::try_from(word).map_err(|_| WardenStatus::NoSuchCell)?;
+        match self.cells.get(number) {
+            Some(Some(_)) => Ok(number),
+            _ => Err(WardenStatus::NoSuchCell),
+        }
+    }
+
+    fn load<K: Kernel>(&mut self, kernel: &mut K, number: usize, words: [u64; 4]) -> Result<u64, WardenStatus> {
+        let limits = self.limits.ok_or(WardenStatus::Invalid)?;
+        let [_, configuration, module, run] = words;
+        let configuration_bytes = size_within(configuration, MODULE_OFFSET_BYTES as u64)?;
+        let module_bytes = size_within(module, u64::from(limits.module_bytes))?;
+        let run = flag(run)?;
+        let cell = self.cell(number);
+        cell.learn_entry();
+        // Without the entry the domain could never be started clean again.
+        if cell.phase.is_live() || cell.entry.is_none() || self.table.cells[number].present != CELL_PRESENT {
+            return Err(WardenStatus::WrongState);
+        }
+        if !self.cell(number).pristine {
+            self.restart_clean(kernel, number);
+        }
+        let grants = self.requested(number).intersection(limits.ceiling);
+        let generation = self.cell(number).next_generation();
+        self.place(number, CellGrants { generation, ..grants });
+        let control = CellControl {
+            generation,
+            command: if run { Command::Run } else { Command::Load }.to_wire(),
+            configuration_bytes,
+            module_bytes,
+            memory_limit_bytes: limits.memory_bytes,
+            table_limit_elements: limits.table_elements,
+            hook_limit_us: limits.hook_us,
+            reserved: 0,
+        };
+        let now = kernel.now();
+        let cell = self.cell(number);
+        cell.pristine = false;
+        cell.idle_faults = 0;
+        cell.write_control(control);
+        cell.reset_pulse(now);
+        cell.phase = Phase::Loading { deadline: deadline(now, limits.hook_ns()), run };
+        kernel.notify(cell.channel);
+        Ok(u64::from(generation))
+    }
+
+    /// Puts `grants` in force and shows them as the cell's new load.
+    fn place(&mut self, number: usize, grants: CellGrants) {
+        self.cell(number).write_grants(&grants);
+        let shown = &mut self.table.cells[number];
+        shown.generation = grants.generation;
+        shown.intervention = Intervention::None.to_wire();
+        shown.grants = grants;
+        self.changed = true;
+    }
+
+    /// What `admission` asks for the cell. It waits in its call, so nobody writes there meanwhile; and if it does, what it
+    /// gains is another request.
+    fn requested(&self, number: usize) -> CellGrants {
+        grant_offset_bytes(number).and_then(|offset| self.requests.read_value(offset).ok()).unwrap_or_default()
+    }
+
+    fn run<K: Kernel>(&mut self, kernel: &mut K, number: usize) -> Result<u64, WardenStatus> {
+        let hook_ns = self.hook_ns();
+        let now = kernel.now();
+        let cell = self.cell(number);
+        cell.phase = match cell.phase {
+            Phase::Loading { deadline, run: false } => Phase::Loading { deadline, run: true },
+            Phase::Installed => Phase::Starting { deadline: deadline(now, hook_ns) },
+            _ => return Err(WardenStatus::WrongState),
+        };
+        cell.write_command(Command::Run);
+        cell.reset_pulse(now);
+        kernel.notify(cell.channel);
+        Ok(0)
+    }
+
+    fn stop<K: Kernel>(&mut self, kernel: &mut K, number: usize) -> Result<u64, WardenStatus> {
+        let hook_ns = self.hook_ns();
+        let now = kernel.now();
+        let cell = self.cell(number);
+        match cell.phase {
+            Phase::Empty => return Err(WardenStatus::WrongState),
+            // Asked twice: the first deadline stands. Ended already: there is nothing to do.
+            Phase::Stopping { .. } | Phase::Ended => return Ok(0),
+            Phase::Loading { .. } | Phase::Installed | Phase::Starting { .. } | Phase::Active => {}
+        }
+        cell.phase = Phase::Stopping { deadline: deadline(now, hook_ns) };
+        cell.write_command(Command::Stop);
+        cell.reset_pulse(now);
+        kernel.notify(cell.channel);
+        Ok(0)
+    }
+
+    fn kill<K: Kernel>(&mut self, kernel: &mut K, number: usize) -> Result<u64, WardenStatus> {
+        match self.cell(number).phase {
+            Phase::Empty => Err(WardenStatus::WrongState),
+            Phase::Ended => Ok(0),
+            _ => {
+                self.intervene(kernel, number, Intervention::Killed);
+                Ok(0)
+            }
+        }
+    }
+
+    fn release<K: Kernel>(&mut self, kernel: &mut K, number: usize) -> Result<u64, WardenStatus> {
+        if !self.cell(number).pristine {
+            self.restart_clean(kernel, number);
+        }
+        Ok(0)
+    }
+
+    fn intervene<K: Kernel>(&mut self, kernel: &mut K, number: usize, intervention: Intervention) {
+        self.table.cells[number].intervention = intervention.to_wire();
+        self.restart_clean(kernel, number);
+    }
+
+    /// Empties the cell. The grants go first: from there on the drivers refuse whatever the cell still tries. The domain is
+    /// stopped before its lines and timers are released, so that it takes none again in between.
+    fn restart_clean<K: Kernel>(&mut self, kernel: &mut K, number: usize) {
+        self.withdraw_grants(number);
+        self.substrate.stop(number);
+        self.release_devices(kernel, number);
+        let cell = self.cell(number);
+        let generation = cell.next_generation();
+        cell.write_control(CellControl { generation, command: Command::Idle.to_wire(), ..CellControl::default() });
+        cell.phase = Phase::Empty;
+        cell.pristine = true;
+        let entry = cell.entry.filter(|_| cell.idle_faults < IDLE_FAULT_LIMIT);
+        let shown = &mut self.table.cells[number];
+        match entry {
+            Some(entry) => {
+                shown.restarts = shown.restarts.saturating_add(1);
+                self.substrate.restart(number, entry);
+            }
+            None => shown.present = CELL_OUT_OF_SERVICE,
+        }
+        self.news = true;
+    }
+
+    fn withdraw_grants(&mut self, number: usize) {
+        self.cell(number).write_grants(&CellGrants::default());
+        self.table.cells[number].grants = CellGrants::default();
+        self.changed = true;
+    }
+
+    fn release_devices<K: Kernel>(&mut self, kernel: &mut K, number: usize) {
+        // Neither driver can refuse: the channel is the warden's, the cell exists. What it answers changes nothing here.
+        let word = number as u64;
+        kernel.call(self.gpio, Message::with_word(u64::from(gpio::Procedure::Release.to_wire()), word));
+        kernel.call(self.timer, timer::call(timer::Procedure::Release, word));
+    }
+
+    /// Takes what the cell shows into account: its phase, and what is due at an end.
+    fn look_at<K: Kernel>(&mut self, kernel: &mut K, number: usize) {
+        let hook_ns = self.hook_ns();
+        let now = kernel.now();
+        let Some(cell) = self.cells[number].as_mut() else { return };
+        cell.learn_entry();
+        if !cell.phase.is_live() {
+            return;
+        }
+        let sight = cell.look();
+        let before = cell.phase;
+        if let Some(state) = sight.state {
+            cell.phase = before.after(state, now, hook_ns);
+        }
+        let still_ns = cell.feel_pulse(&sight, now);
+        let phase = cell.phase;
+        self.news |= phase != before;
+        if phase == Phase::Ended {
+            self.withdraw_grants(number);
+            self.release_devices(kernel, number);
+        } else if let Some(intervention) = overdue(phase, now, still_ns) {
+            self.intervene(kernel, number, intervention);
+        }
+    }
+
+    fn look_at_all<K: Kernel>(&mut self, kernel: &mut K) {
+        self.alarm.last_look = kernel.now();
+        for number in 0..MAX_CELLS {
+            self.look_at(kernel, number);
+        }
+    }
+
+    /// Shows what changed, tells `admission`, and sets the alarm: the end of everything that the warden does.
+    fn settle<K: Kernel>(&mut self, kernel: &mut K) {
+        if core::mem::take(&mut self.changed) {
+            self.status.write(&self.table);
+        }
+        if core::mem::take(&mut self.news) {
+            kernel.notify(self.admission);
+        }
+        self.set_alarm(kernel);
+    }
+
+    fn set_alarm<K: Kernel>(&mut self, kernel: &mut K) {
+        let wanted = self.next_look(kernel.now());
+        if wanted == self.alarm.armed_for {
+            return;
+        }
+        let call = match wanted {
+            Some(at) => timer::arm(EXECUTOR_TIMER, at.nanoseconds(), 0),
+            None => timer::call(timer::Procedure::Disarm, u64::from(EXECUTOR_TIMER)),
+        };
+        let answer = kernel.call(self.timer, call);
+        // What was not armed is tried again at the next event.
+        self.alarm.armed_for = wanted.filter(|_| timer::Status::of(&answer) == timer::Status::Ok);
+    }
+
+    /// When the warden must look again by itself; `None` while no cell is watched.
+    fn next_look(&mut self, now: Instant) -> Option<Instant> {
+        let live = || self.cells.iter().flatten().map(|cell| cell.phase).filter(|phase| phase.is_live());
+        live().find(|phase| *phase != Phase::Installed)?;
+        if self.alarm.armed_for.is_none() {
+            self.alarm.last_look = now;
+        }
+        let routine = self.alarm.last_look.saturating_add(LOOK_PERIOD_NS);
+        live().filter_map(Phase::deadline).chain([routine]).min()
+    }
+
+    fn hook_ns(&self) -> u64 {
+        self.limits.as_ref().map_or(0, Limits::hook_ns)
+    }
+
+    fn cell(&mut self, number: usize) -> &mut Cell<M> {
+        self.cells[number].as_mut().expect("`present` found it")
+    }
+
+    fn count_invalid(&mut self) {
+        self.table.invalid = self.table.invalid.saturating_add(1);
+        self.changed = true;
+    }
+}
+
+impl<K: Kernel, M: SharedMemory + Clone, C: Cells> Domain<K> for Warden<M, C> {
+    fn start(&mut self, kernel: &mut K) {
+        for cell in self.cells.iter_mut().flatten() {
+            cell.write_grants(&CellGrants::default());
+            cell.write_control(CellControl::default());
+            cell.learn_entry();
+        }
+        self.settle(kernel);
+    }
+
+    fn notified(&mut self, kernel: &mut K, channels: ChannelSet) {
+        if channels.contains(self.timer) {
+            kernel.call(self.timer, timer::call(timer::Procedure::Take, 0));
+            self.alarm.armed_for = None;
+            self.look_at_all(kernel);
+        } else {
+            for number in 0..MAX_CELLS {
+                if self.cells[number].as_ref().is_some_and(|cell| channels.contains(cell.channel)) {
+                    self.look_at(kernel, number);
+                }
+            }
+        }
+        self.settle(kernel);
+    }
+
+    fn called(&mut self, kernel: &mut K, channel: Channel, message: Message) -> Message {
+        let result = if channel == self.admission { self.serve(kernel, message) } else { Err(WardenStatus::Invalid) };
+        let answer = match result {
+            Ok(word) => Message::with_word(u64::from(WardenStatus::Ok.to_wire()), word),
+            Err(status) => {
+                if matches!(status, WardenStatus::Invalid | WardenStatus::NoSuchCell) {
+                    self.count_invalid();
+                }
+                Message::new(u64::from(status.to_wire()))
+            }
+        };
+        self.settle(kernel);
+        answer
+    }
+}
+
+fn find_cell<W: Wiring>(wiring: &W, number: usize) -> Result<Option<Cell<W::Memory>>, StartError> {
+    let symbols = &symbols::CELLS[number];
+    let (Some(channel), Some(offset)) = (wiring.channel(symbols.channel), grant_offset_bytes(number)) else {
+        return Ok(None);
+    };
+    let memory = CellMemory {
+        grants: (required_region(wiring, "region_grants")?, offset),
+        control: required_region(wiring, symbols.control)?,
+        status: required_region(wiring, symbols.status)?,
+    };
+    Cell::new(channel, memory).map(Some).map_err(|OutOfRange| StartError::RegionTooSmall(symbols.status))
+}
+
+/// What is due where patience ended.
+fn overdue(phase: Phase, now: Instant, still_ns: u64) -> Option<Intervention> {
+    if phase.deadline().is_some_and(|deadline| deadline <= now) {
+        return Some(match phase {
+            Phase::Stopping { .. } => Intervention::StopLimit,
+            _ => Intervention::LoadLimit,
+        });
+    }
+    (still_ns >= HEARTBEAT_LIMIT_NS).then_some(Intervention::Watchdog)
+}
+
+/// A size in bytes, at least 1 and at the most `limit`.
+fn size_within(word: u64, limit: u64) -> Result<u32, WardenStatus> {
+    match word {
+        0 => Err(WardenStatus::Invalid),
+        size if size > limit => Err(WardenStatus::TooLarge),
+        size => u32::try_from(size).map_err(|_| WardenStatus::TooLarge),
+    }
+}
+
+fn flag(word: u64) -> Result<bool, WardenStatus> {
+    match word {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(WardenStatus::Invalid),
+    }
+}
