@@ -18,7 +18,7 @@
 //! - Every load begins in a domain that was started clean since the last one.
 //! - Loading, starting and stopping end within the board's hook limit and [`GRACE_NS`], with the container in place or the
 //!   cell started clean.
-//! - A cell whose container should execute, and whose heartbeat stands still for [`HEARTBEAT_LIMIT_NS`], is started clean.
+//! - A cell whose container runs, and whose heartbeat stands still for [`HEARTBEAT_LIMIT_NS`], is started clean.
 //! - `admission` is notified of every end and of every step that the warden saw, so that an answer somebody waits for
 //!   does not depend on the cell's telling.
 #![no_std]

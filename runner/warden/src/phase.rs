@@ -77,14 +77,10 @@ impl Phase {
 
     /// Whether a cell in this phase must move its heartbeat when it shows `state` (`None`: what it shows is of no use).
     ///
-    /// Not while loading, which is one long call of the compiler and has its deadline; not while it waits for an event.
+    /// Not while loading, which is one long call of the compiler, nor in a hook, which may wait: those have deadlines. And
+    /// not while it waits for an event.
     pub(crate) fn must_beat(self, state: Option<ContainerState>) -> bool {
-        match self {
-            Self::Empty | Self::Loading { .. } | Self::Installed | Self::Ended => false,
-            Self::Starting { .. } | Self::Active | Self::Stopping { .. } => {
-                !matches!(state, Some(ContainerState::Installed | ContainerState::Ready))
-            }
-        }
+        self == Self::Active && !matches!(state, Some(ContainerState::Installed | ContainerState::Ready))
     }
 }
 
@@ -141,12 +137,16 @@ mod tests {
 
     #[test]
     fn only_waiting_excuses_from_the_heartbeat() {
-        for phase in [Phase::Active, Phase::Starting { deadline: NOW }, Phase::Stopping { deadline: NOW }] {
-            assert!(!phase.must_beat(Some(ContainerState::Ready)));
-            assert!(phase.must_beat(Some(ContainerState::Running)));
-            assert!(phase.must_beat(Some(ContainerState::Empty)));
-            assert!(phase.must_beat(None));
+        assert!(!Phase::Active.must_beat(Some(ContainerState::Ready)));
+        assert!(Phase::Active.must_beat(Some(ContainerState::Running)));
+        assert!(Phase::Active.must_beat(Some(ContainerState::Empty)));
+        assert!(Phase::Active.must_beat(None));
+    }
+
+    #[test]
+    fn what_has_no_deadline_has_a_heartbeat_or_nothing_to_do() {
+        for phase in phases().into_iter().filter(|phase| phase.is_live() && *phase != Phase::Installed) {
+            assert!(phase.deadline().is_some() != phase.must_beat(None), "{phase:?}");
         }
-        assert!(!Phase::Loading { deadline: NOW, run: true }.must_beat(None));
     }
 }
