@@ -1,1 +1,16 @@
-//! Placeholder.
+//! The owner of time: arms timers for cells, expires them at a tick, and lets none be faster than it was granted.
+//!
+//! A tick is only a hint to look at the clock; what is due is decided by the clock alone, so ticks may come late, doubled
+//! or not at all without a timer drifting. Every call and every tick takes a bounded number of steps, whatever the callers
+//! armed. The driver trusts the kernel (channels, clock) and the warden (grants); cells are hostile.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod alarm;
+mod server;
+#[cfg(test)]
+mod tests;
+
+pub use server::{StartError, Timer};

@@ -1,0 +1,424 @@
+//! Who holds which line, and what a caller may do with it.
+
+use core::fmt;
+
+use runner_interfaces::MAX_CELLS;
+use runner_interfaces::gpio::{Edges, GpioStatus, Procedure, Status};
+use runner_interfaces::grants::{CellGrants, MAX_LINES, grant_offset_bytes};
+use runner_interfaces::kernel::{
+    Channel, ChannelSet, Domain, Kernel, Message, MissingWiring, Wiring, required_channel, required_region,
+};
+use shared_ring::{OutOfRange, SequencedCell};
+
+use crate::bank::Bank;
+
+/// Why the domain cannot run. A fault of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartError {
+    /// `system.xml` gives it too little.
+    Missing(MissingWiring),
+    /// A region is too small for what lies in it.
+    RegionTooSmall,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(missing) => missing.fmt(formatter),
+            Self::RegionTooSmall => formatter.write_str("the region of the grants or of the status is too small"),
+        }
+    }
+}
+
+impl core::error::Error for StartError {}
+
+impl From<MissingWiring> for StartError {
+    fn from(missing: MissingWiring) -> Self {
+        Self::Missing(missing)
+    }
+}
+
+impl From<OutOfRange> for StartError {
+    fn from(_: OutOfRange) -> Self {
+        Self::RegionTooSmall
+    }
+}
+
+/// What a cell has a line open for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    Output { high: bool },
+    Input { watched: bool },
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Line {
+    /// The cell that has it open.
+    holder: Option<(usize, Use)>,
+    /// Edges that the holder has not taken yet.
+    untaken: u64,
+}
+
+/// What a served call answers, or why it was not served.
+type Outcome = Result<u64, Status>;
+
+/// The `gpio` domain. `W` is the substrate's wiring, `B` the bank.
+pub struct Gpio<W: Wiring, B> {
+    bank: B,
+    /// By cell; `None` where `system.xml` has no such cell.
+    cells: [Option<Channel>; MAX_CELLS],
+    warden: Channel,
+    interrupt: Option<Channel>,
+    grants: [SequencedCell<W::Memory, CellGrants>; MAX_CELLS],
+    lines: [Line; MAX_LINES as usize],
+    shown: SequencedCell<W::Memory, GpioStatus>,
+    status: GpioStatus,
+}
+
+impl<W: Wiring, B: Bank> Gpio<W, B> {
+    /// The domain with its `bank`, of which no cell has a line open.
+    ///
+    /// # Errors
+    /// `system.xml` gives the domain too little; see [`StartError`].
+    pub fn new(wiring: &W, bank: B) -> Result<Self, StartError> {
+        let grants = required_region(wiring, "region_grants")?;
+        let status = required_region(wiring, "region_status")?;
+        let mut cells = [None; MAX_CELLS];
+        for (cell, channel) in cells.iter_mut().enumerate() {
+            *channel = wiring.channel(&alloc::format!("channel_cell{cell}"));
+        }
+        Ok(Self {
+            bank,
+            cells,
+            warden: required_channel(wiring, "channel_warden")?,
+            // A bank without interrupts is of use too.
+            interrupt: wiring.channel("channel_interrupt"),
+            grants: grant_cells(&grants)?,
+            lines: [Line::default(); MAX_LINES as usize],
+            shown: SequencedCell::new(status, 0)?,
+            status: GpioStatus {
+                levels: 0,
+                outputs: 0,
+                inputs: 0,
+                calls: 0,
+                refused: 0,
+                invalid: 0,
+                transitions: [0; MAX_LINES as usize],
+                edges: [0; MAX_LINES as usize],
+            },
+        })
+    }
+
+    /// The channel that the bank's interrupt arrives on, which the shell acknowledges after [`Domain::notified`].
+    pub fn interrupt(&self) -> Option<Channel> {
+        self.interrupt
+    }
+
+    /// The bank, for a shell that simulates one.
+    pub fn bank(&mut self) -> &mut B {
+        &mut self.bank
+    }
+
+    fn cell_of(&self, channel: Channel) -> Option<usize> {
+        self.cells.iter().position(|&known| known == Some(channel))
+    }
+
+    /// What the cell may use now. While the warden is writing, nothing: it only writes the grants of a cell that holds no
+    /// running container.
+    fn grants_of(&self, cell: usize) -> CellGrants {
+        self.grants[cell].try_read().unwrap_or_default()
+    }
+
+    fn serve_cell(&mut self, cell: usize, message: Message) -> Outcome {
+        let procedure = procedure_of(message)?;
+        if procedure == Procedure::Release {
+            return Err(Status::Invalid);
+        }
+        let line = self.line_of(message)?;
+        let grants = self.grants_of(cell);
+        let argument = message.words[1];
+        match procedure {
+            Procedure::OpenOutput => self.open_output(cell, line, grants),
+            Procedure::OpenInput => self.open_input(cell, line, grants),
+            Procedure::Set => self.set(cell, line, grants, level_of(argument)?),
+            Procedure::Toggle => self.toggle(cell, line, grants),
+            Procedure::Get => self.get(cell, line, grants),
+            Procedure::Watch => self.watch(cell, line, grants, edges_of(argument)?),
+            Procedure::TakeEdges => self.take_edges(cell, line, grants),
+            Procedure::Close => self.close(cell, line),
+            Procedure::Release => Err(Status::Invalid),
+        }
+    }
+
+    fn serve_warden(&mut self, message: Message) -> Outcome {
+        match procedure_of(message)? {
+            Procedure::Release => {
+                let cell = usize::try_from(message.words[0]).ok().filter(|&cell| cell < MAX_CELLS);
+                self.release(cell.ok_or(Status::NotFound)?);
+                Ok(0)
+            }
+            _ => Err(Status::Invalid),
+        }
+    }
+
+    fn line_of(&self, message: Message) -> Result<u8, Status> {
+        let present = self.bank.lines().min(MAX_LINES);
+        u8::try_from(message.words[0]).ok().filter(|&line| line < present).ok_or(Status::NotFound)
+    }
+
+    fn line(&mut self, line: u8) -> &mut Line {
+        &mut self.lines[usize::from(line)]
+    }
+
+    /// What `cell` has `line` open for.
+    fn held(&self, cell: usize, line: u8) -> Result<Use, Status> {
+        match self.lines[usize::from(line)].holder {
+            Some((holder, held)) if holder == cell => Ok(held),
+            Some(_) => Err(Status::Busy),
+            None => Err(Status::Invalid),
+        }
+    }
+
+    fn held_output(&self, cell: usize, line: u8, grants: CellGrants) -> Result<bool, Status> {
+        granted(grants.output_lines, line)?;
+        match self.held(cell, line)? {
+            Use::Output { high } => Ok(high),
+            Use::Input { .. } => Err(Status::Invalid),
+        }
+    }
+
+    fn open_output(&mut self, cell: usize, line: u8, grants: CellGrants) -> Outcome {
+        granted(grants.output_lines, line)?;
+        match self.held(cell, line) {
+            Err(Status::Busy) => Err(Status::Busy),
+            // Opened again: it goes on as it is.
+            Ok(Use::Output { high }) => Ok(u64::from(high)),
+            Ok(Use::Input { .. }) | Err(_) => {
+                self.stop_watching(line);
+                self.line(line).holder = Some((cell, Use::Output { high: false }));
+                self.bank.drive(line, false);
+                Ok(0)
+            }
+        }
+    }
+
+    fn open_input(&mut self, cell: usize, line: u8, grants: CellGrants) -> Outcome {
+        granted(readable_lines(grants), line)?;
+        match self.held(cell, line) {
+            Err(Status::Busy) => return Err(Status::Busy),
+            Ok(Use::Input { .. }) => return Ok(0),
+            // What was driven high goes low first, as at any release.
+            Ok(Use::Output { .. }) => self.drive(line, false),
+            Err(_) => {}
+        }
+        self.bank.listen(line);
+        self.line(line).holder = Some((cell, Use::Input { watched: false }));
+        Ok(0)
+    }
+
+    fn set(&mut self, cell: usize, line: u8, grants: CellGrants, high: bool) -> Outcome {
+        self.held_output(cell, line, grants)?;
+        self.drive(line, high);
+        self.line(line).holder = Some((cell, Use::Output { high }));
+        Ok(u64::from(high))
+    }
+
+    fn toggle(&mut self, cell: usize, line: u8, grants: CellGrants) -> Outcome {
+        let high = self.held_output(cell, line, grants)?;
+        self.set(cell, line, grants, !high)
+    }
+
+    fn get(&mut self, cell: usize, line: u8, grants: CellGrants) -> Outcome {
+        granted(readable_lines(grants) | grants.output_lines, line)?;
+        match self.held(cell, line)? {
+            Use::Output { high } => {
+                granted(grants.output_lines, line)?;
+                Ok(u64::from(high))
+            }
+            Use::Input { .. } => {
+                granted(readable_lines(grants), line)?;
+                Ok(u64::from(self.bank.level(line)))
+            }
+        }
+    }
+
+    fn watch(&mut self, cell: usize, line: u8, grants: CellGrants, edges: Edges) -> Outcome {
+        granted(grants.edge_lines, line)?;
+        if !matches!(self.held(cell, line)?, Use::Input { .. }) {
+            return Err(Status::Invalid);
+        }
+        self.bank.watch(line, Some(edges));
+        *self.line(line) = Line { holder: Some((cell, Use::Input { watched: true })), untaken: 0 };
+        Ok(0)
+    }
+
+    fn take_edges(&mut self, cell: usize, line: u8, grants: CellGrants) -> Outcome {
+        granted(grants.edge_lines, line)?;
+        match self.held(cell, line)? {
+            Use::Input { watched: true } => {
+                // Those that the interrupt is still on its way for.
+                self.collect_edges(line);
+                Ok(core::mem::take(&mut self.line(line).untaken))
+            }
+            _ => Err(Status::Invalid),
+        }
+    }
+
+    /// Giving something back needs no grant.
+    fn close(&mut self, cell: usize, line: u8) -> Outcome {
+        self.held(cell, line)?;
+        self.free(line);
+        Ok(0)
+    }
+
+    fn release(&mut self, cell: usize) {
+        for line in 0..MAX_LINES {
+            if self.held(cell, line).is_ok() {
+                self.free(line);
+            }
+        }
+    }
+
+    /// Nobody holds the line any more. An output stays one, and low: the safe level until somebody opens it.
+    fn free(&mut self, line: u8) {
+        if let Some((_, Use::Output { .. })) = self.line(line).holder {
+            self.drive(line, false);
+        }
+        self.stop_watching(line);
+        self.line(line).holder = None;
+    }
+
+    fn stop_watching(&mut self, line: u8) {
+        if let Some((_, Use::Input { watched: true })) = self.line(line).holder {
+            self.bank.watch(line, None);
+        }
+        self.line(line).untaken = 0;
+    }
+
+    /// Drives an output that is held, and counts where its level changes.
+    fn drive(&mut self, line: u8, high: bool) {
+        let before = matches!(self.line(line).holder, Some((_, Use::Output { high: true })));
+        if before != high {
+            let count = &mut self.status.transitions[usize::from(line)];
+            *count = count.wrapping_add(1);
+        }
+        self.bank.drive(line, high);
+    }
+
+    /// Takes what the bank has for one line; answers the cell to notify.
+    fn collect_edges(&mut self, line: u8) -> Option<usize> {
+        let edges = u64::from(self.bank.take_edges(line));
+        if edges == 0 {
+            return None;
+        }
+        let count = &mut self.status.edges[usize::from(line)];
+        *count = count.wrapping_add(edges);
+        let slot = self.line(line);
+        let (cell, _) = slot.holder?;
+        slot.untaken = slot.untaken.saturating_add(edges);
+        Some(cell)
+    }
+
+    /// One look at the bank's pending edges: each line once, however fast the outside makes new ones.
+    fn serve_interrupt<K: Kernel>(&mut self, kernel: &mut K) {
+        let pending = self.bank.pending();
+        let mut notify = [false; MAX_CELLS];
+        for line in (0..MAX_LINES).filter(|line| pending & (1 << line) != 0) {
+            if let Some(cell) = self.collect_edges(line) {
+                notify[cell] = true;
+            }
+        }
+        for channel in self.cells.iter().zip(notify).filter_map(|(&channel, due)| channel.filter(|_| due)) {
+            kernel.notify(channel);
+        }
+    }
+
+    fn count(&mut self, outcome: Outcome) {
+        self.status.calls = self.status.calls.wrapping_add(1);
+        match outcome {
+            Err(Status::NotGranted) => self.status.refused = self.status.refused.wrapping_add(1),
+            Err(Status::Invalid | Status::NotFound) => self.status.invalid = self.status.invalid.wrapping_add(1),
+            _ => {}
+        }
+    }
+
+    /// Shows the state. A little over a kilobyte, the same at every call.
+    fn publish(&mut self) {
+        self.status.levels = self.bank.levels();
+        self.status.outputs = self.lines_held(|held| matches!(held, Use::Output { .. }));
+        self.status.inputs = self.lines_held(|held| matches!(held, Use::Input { .. }));
+        self.shown.write(&self.status);
+    }
+
+    fn lines_held(&self, wanted: impl Fn(Use) -> bool) -> u64 {
+        let bits = self.lines.iter().enumerate().map(|(line, state)| match state.holder {
+            Some((_, held)) if wanted(held) => 1 << line,
+            _ => 0,
+        });
+        bits.fold(0, |mask, bit: u64| mask | bit)
+    }
+}
+
+impl<W: Wiring, B: Bank, K: Kernel> Domain<K> for Gpio<W, B> {
+    fn start(&mut self, _: &mut K) {
+        self.publish();
+    }
+
+    fn notified(&mut self, kernel: &mut K, channels: ChannelSet) {
+        if self.interrupt.is_some_and(|interrupt| channels.contains(interrupt)) {
+            self.serve_interrupt(kernel);
+            self.publish();
+        }
+    }
+
+    fn called(&mut self, _: &mut K, channel: Channel, message: Message) -> Message {
+        let outcome = match self.cell_of(channel) {
+            Some(cell) => self.serve_cell(cell, message),
+            None if channel == self.warden => self.serve_warden(message),
+            // A channel that no caller should have: the description's fault, and still nobody else's harm.
+            None => Err(Status::Invalid),
+        };
+        self.count(outcome);
+        self.publish();
+        match outcome {
+            Ok(result) => Message::with_word(u64::from(Status::Ok.to_wire()), result),
+            Err(status) => status.answer(),
+        }
+    }
+}
+
+fn grant_cells<M: shared_ring::SharedMemory + Clone>(
+    region: &M,
+) -> Result<[SequencedCell<M, CellGrants>; MAX_CELLS], OutOfRange> {
+    let mut cells = alloc::vec::Vec::with_capacity(MAX_CELLS);
+    for cell in 0..MAX_CELLS {
+        let offset = grant_offset_bytes(cell).ok_or(OutOfRange)?;
+        cells.push(SequencedCell::new(region.clone(), offset)?);
+    }
+    cells.try_into().map_err(|_| OutOfRange)
+}
+
+fn procedure_of(message: Message) -> Result<Procedure, Status> {
+    u32::try_from(message.label).ok().and_then(Procedure::from_wire).ok_or(Status::Invalid)
+}
+
+fn level_of(word: u64) -> Result<bool, Status> {
+    match word {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Status::Invalid),
+    }
+}
+
+fn edges_of(word: u64) -> Result<Edges, Status> {
+    u32::try_from(word).ok().and_then(Edges::from_wire).ok_or(Status::Invalid)
+}
+
+/// Who may watch a line's edges learns its level from them, so may read it too.
+fn readable_lines(grants: CellGrants) -> u64 {
+    grants.input_lines | grants.edge_lines
+}
+
+fn granted(lines: u64, line: u8) -> Result<(), Status> {
+    if CellGrants::allows(lines, line) { Ok(()) } else { Err(Status::NotGranted) }
+}

@@ -1,0 +1,388 @@
+//! The driver against callers that mean harm, with a bank and a kernel of paper.
+
+use alloc::rc::Rc;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+
+use runner_interfaces::gpio::{Edges, GpioStatus, Procedure, Status, call, call_with};
+use runner_interfaces::grants::{CellGrants, grant_offset_bytes};
+use runner_interfaces::kernel::{Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring};
+use shared_ring::{HeapMemory, SequencedCell, SharedMemory};
+
+use crate::{Bank, Gpio, SilentBank, StartError};
+
+#[derive(Default)]
+struct PaperPins {
+    outputs: u64,
+    driven: u64,
+    pins: u64,
+    watched: [Option<Edges>; 8],
+    untaken: [u32; 8],
+}
+
+/// Eight lines that a test can move.
+#[derive(Clone, Default)]
+struct PaperBank(Rc<RefCell<PaperPins>>);
+
+impl PaperBank {
+    fn set_pin(&self, line: u8, high: bool) {
+        let mut pins = self.0.borrow_mut();
+        let bit = 1 << line;
+        let was = pins.pins & bit != 0;
+        pins.pins = if high { pins.pins | bit } else { pins.pins & !bit };
+        let counts = match pins.watched[usize::from(line)] {
+            Some(Edges::Both) => was != high,
+            Some(Edges::Rising) => !was && high,
+            Some(Edges::Falling) => was && !high,
+            None => false,
+        };
+        if counts {
+            pins.untaken[usize::from(line)] += 1;
+        }
+    }
+
+    fn pin(&self, line: u8) -> bool {
+        self.levels() & (1 << line) != 0
+    }
+
+    fn is_output(&self, line: u8) -> bool {
+        self.0.borrow().outputs & (1 << line) != 0
+    }
+}
+
+impl Bank for PaperBank {
+    fn lines(&self) -> u8 {
+        8
+    }
+    fn drive(&mut self, line: u8, high: bool) {
+        let mut pins = self.0.borrow_mut();
+        pins.outputs |= 1 << line;
+        pins.driven = if high { pins.driven | 1 << line } else { pins.driven & !(1 << line) };
+    }
+    fn listen(&mut self, line: u8) {
+        self.0.borrow_mut().outputs &= !(1 << line);
+    }
+    fn level(&self, line: u8) -> bool {
+        self.levels() & (1 << line) != 0
+    }
+    fn levels(&self) -> u64 {
+        let pins = self.0.borrow();
+        (pins.driven & pins.outputs) | (pins.pins & !pins.outputs)
+    }
+    fn watch(&mut self, line: u8, edges: Option<Edges>) {
+        let mut pins = self.0.borrow_mut();
+        pins.watched[usize::from(line)] = edges;
+        pins.untaken[usize::from(line)] = 0;
+    }
+    fn pending(&self) -> u64 {
+        let pins = self.0.borrow();
+        (0..8).filter(|&line| pins.untaken[line] > 0).fold(0, |mask, line| mask | 1 << line)
+    }
+    fn take_edges(&mut self, line: u8) -> u32 {
+        core::mem::take(&mut self.0.borrow_mut().untaken[usize::from(line)])
+    }
+}
+
+struct PaperWiring {
+    grants: HeapMemory,
+    status: HeapMemory,
+}
+
+const WARDEN: u8 = 20;
+const INTERRUPT: u8 = 60;
+
+impl Wiring for PaperWiring {
+    type Memory = HeapMemory;
+
+    fn channel(&self, symbol: &str) -> Option<Channel> {
+        match symbol {
+            "channel_warden" => Channel::new(WARDEN),
+            "channel_interrupt" => Channel::new(INTERRUPT),
+            // Two cells; that of cell 1 has another number than the cell.
+            "channel_cell0" => Channel::new(0),
+            "channel_cell1" => Channel::new(7),
+            _ => None,
+        }
+    }
+
+    fn region(&self, symbol: &str) -> Option<HeapMemory> {
+        match symbol {
+            "region_grants" => Some(self.grants.clone()),
+            "region_status" => Some(self.status.clone()),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Default)]
+struct PaperKernel {
+    notified: Vec<u8>,
+}
+
+impl Kernel for PaperKernel {
+    fn notify(&mut self, channel: Channel) {
+        self.notified.push(channel.number());
+    }
+    fn call(&mut self, _: Channel, _: Message) -> Message {
+        panic!("a driver calls nobody")
+    }
+    fn now(&self) -> Instant {
+        Instant::default()
+    }
+}
+
+struct Bench {
+    wiring: PaperWiring,
+    pins: PaperBank,
+    gpio: Gpio<PaperWiring, PaperBank>,
+    kernel: PaperKernel,
+}
+
+const CELL: [u8; 2] = [0, 7];
+
+impl Bench {
+    fn new() -> Self {
+        let wiring = PaperWiring { grants: HeapMemory::new(4096), status: HeapMemory::new(4096) };
+        let pins = PaperBank::default();
+        let gpio = Gpio::new(&wiring, pins.clone()).expect("wired");
+        let mut bench = Self { wiring, pins, gpio, kernel: PaperKernel::default() };
+        bench.gpio.start(&mut bench.kernel);
+        bench
+    }
+
+    fn grant(&self, cell: usize, output_lines: u64, input_lines: u64, edge_lines: u64) {
+        let offset = grant_offset_bytes(cell).expect("a cell");
+        let mut entry = SequencedCell::new(self.wiring.grants.clone(), offset).expect("fits");
+        entry.write(&CellGrants { output_lines, input_lines, edge_lines, ..CellGrants::default() });
+    }
+
+    fn send(&mut self, channel: u8, message: Message) -> (Status, u64) {
+        let channel = Channel::new(channel).expect("a channel");
+        let answer = self.gpio.called(&mut self.kernel, channel, message);
+        (Status::of(&answer), answer.words[0])
+    }
+
+    fn cell(&mut self, cell: usize, procedure: Procedure, line: u8) -> (Status, u64) {
+        self.send(CELL[cell], call(procedure, line))
+    }
+
+    fn set(&mut self, cell: usize, line: u8, level: u64) -> (Status, u64) {
+        self.send(CELL[cell], call_with(Procedure::Set, line, level))
+    }
+
+    fn watch(&mut self, cell: usize, line: u8, edges: Edges) -> (Status, u64) {
+        self.send(CELL[cell], call_with(Procedure::Watch, line, u64::from(edges.to_wire())))
+    }
+
+    fn interrupt(&mut self) -> Vec<u8> {
+        let channels = ChannelSet::default().with(Channel::new(INTERRUPT).expect("a channel"));
+        self.gpio.notified(&mut self.kernel, channels);
+        core::mem::take(&mut self.kernel.notified)
+    }
+
+    fn status(&self) -> GpioStatus {
+        SequencedCell::new(self.wiring.status.clone(), 0).expect("fits").try_read().expect("shown since the start")
+    }
+}
+
+#[test]
+fn an_output_is_driven_as_it_was_granted() {
+    let mut bench = Bench::new();
+    bench.grant(0, 0b1, 0, 0);
+    assert_eq!(bench.cell(0, Procedure::OpenOutput, 0), (Status::Ok, 0));
+    assert_eq!(bench.set(0, 0, 1), (Status::Ok, 1));
+    assert!(bench.pins.pin(0));
+    assert_eq!(bench.cell(0, Procedure::Toggle, 0), (Status::Ok, 0));
+    assert!(!bench.pins.pin(0));
+    assert_eq!(bench.cell(0, Procedure::Get, 0), (Status::Ok, 0));
+    let status = bench.status();
+    assert_eq!((status.transitions[0], status.outputs, status.inputs), (2, 1, 0));
+    assert_eq!((status.calls, status.refused, status.invalid), (4, 0, 0));
+}
+
+#[test]
+fn a_line_that_was_not_granted_is_refused_and_counted() {
+    let mut bench = Bench::new();
+    bench.grant(0, 0b1, 0b10, 0);
+    for (procedure, line) in [(Procedure::OpenOutput, 1), (Procedure::OpenInput, 0), (Procedure::OpenOutput, 6)] {
+        assert_eq!(bench.cell(0, procedure, line).0, Status::NotGranted);
+    }
+    assert_eq!(bench.status().refused, 3);
+    assert!(!bench.pins.is_output(1) && !bench.pins.is_output(6));
+}
+
+#[test]
+fn the_grants_are_those_of_the_channel_and_not_of_the_message() {
+    let mut bench = Bench::new();
+    bench.grant(1, 0b1, 0, 0);
+    assert_eq!(bench.cell(0, Procedure::OpenOutput, 0).0, Status::NotGranted);
+    assert_eq!(bench.cell(1, Procedure::OpenOutput, 0).0, Status::Ok);
+    let claims_to_be_cell_1 = Message { label: u64::from(Procedure::Set.to_wire()), words: [0, 1, 1, 7] };
+    assert_eq!(bench.send(CELL[0], claims_to_be_cell_1).0, Status::NotGranted);
+}
+
+#[test]
+fn a_right_that_is_withdrawn_is_gone_with_the_next_call() {
+    let mut bench = Bench::new();
+    bench.grant(0, 0b1, 0b1, 0b1);
+    assert_eq!(bench.cell(0, Procedure::OpenOutput, 0).0, Status::Ok);
+    bench.grant(0, 0, 0, 0);
+    assert_eq!(bench.set(0, 0, 1).0, Status::NotGranted);
+    assert_eq!(bench.cell(0, Procedure::Get, 0).0, Status::NotGranted);
+    assert_eq!(bench.cell(0, Procedure::Close, 0).0, Status::Ok);
+}
+
+#[test]
+fn while_the_warden_writes_nothing_is_granted() {
+    let mut bench = Bench::new();
+    bench.grant(0, 0b1, 0, 0);
+    let sequence = bench.wiring.grants.load_u32(0).expect("in range");
+    bench.wiring.grants.store_u32(0, sequence + 1).expect("in range");
+    assert_eq!(bench.cell(0, Procedure::OpenOutput, 0).0, Status::NotGranted);
+    bench.wiring.grants.store_u32(0, sequence + 2).expect("in range");
+    assert_eq!(bench.cell(0, Procedure::OpenOutput, 0).0, Status::Ok);
+}
+
+#[test]
+fn a_line_belongs_to_one_cell_at_a_time() {
+    let mut bench = Bench::new();
+    bench.grant(0, 0b1, 0b1, 0);
+    bench.grant(1, 0b1, 0b1, 0);
+    assert_eq!(bench.cell(0, Procedure::OpenOutput, 0).0, Status::Ok);
+    for procedure in [Procedure::OpenOutput, Procedure::OpenInput, Procedure::Toggle, Procedure::Get, Procedure::Close]
+    {
+        assert_eq!(bench.cell(1, procedure, 0).0, Status::Busy, "{procedure}");
+    }
+    assert_eq!(bench.cell(0, Procedure::Close, 0).0, Status::Ok);
+    assert_eq!(bench.cell(1, Procedure::OpenOutput, 0).0, Status::Ok);
+    assert_eq!(bench.cell(0, Procedure::Toggle, 0).0, Status::Busy);
+}
+
+#[test]
+fn what_is_released_goes_low_and_is_free() {
+    let mut bench = Bench::new();
+    bench.grant(0, 0b111, 0b1000, 0b1000);
+    bench.grant(1, 0b10, 0, 0);
+    for line in 0..3 {
+        bench.cell(0, Procedure::OpenOutput, line);
+        bench.set(0, line, 1);
+    }
+    bench.cell(0, Procedure::OpenInput, 3);
+    bench.watch(0, 3, Edges::Both);
+    let release = Message::with_word(u64::from(Procedure::Release.to_wire()), 0);
+    assert_eq!(bench.send(WARDEN, release).0, Status::Ok);
+    assert_eq!(bench.pins.levels(), 0);
+    assert!(bench.pins.is_output(0), "a released output goes on driving low");
+    let status = bench.status();
+    assert_eq!((status.outputs, status.inputs, status.transitions[1]), (0, 0, 2));
+    bench.pins.set_pin(3, true);
+    assert_eq!(bench.interrupt(), [], "nobody watches any more");
+    assert_eq!(bench.set(0, 0, 1).0, Status::Invalid, "the cell has it open no longer");
+    assert_eq!(bench.cell(1, Procedure::OpenOutput, 1).0, Status::Ok);
+}
+
+#[test]
+fn only_the_warden_releases_and_it_does_nothing_else() {
+    let mut bench = Bench::new();
+    bench.grant(0, 0b1, 0, 0);
+    bench.cell(0, Procedure::OpenOutput, 0);
+    bench.set(0, 0, 1);
+    for channel in CELL {
+        let release = Message::with_word(u64::from(Procedure::Release.to_wire()), 0);
+        assert_eq!(bench.send(channel, release).0, Status::Invalid);
+    }
+    assert!(bench.pins.pin(0));
+    assert_eq!(bench.send(WARDEN, call(Procedure::Toggle, 0)).0, Status::Invalid);
+    for no_cell in [8, u64::MAX] {
+        let release = Message::with_word(u64::from(Procedure::Release.to_wire()), no_cell);
+        assert_eq!(bench.send(WARDEN, release).0, Status::NotFound);
+    }
+    assert_eq!(bench.send(33, call(Procedure::Get, 0)).0, Status::Invalid, "a channel that nobody knows");
+}
+
+#[test]
+fn words_that_make_no_sense_are_refused() {
+    let mut bench = Bench::new();
+    bench.grant(0, u64::MAX, u64::MAX, u64::MAX);
+    let cases = [
+        (Message::new(0), Status::Invalid),
+        (Message::new(99), Status::Invalid),
+        (Message::new(u64::MAX), Status::Invalid),
+        (Message::with_word(u64::from(Procedure::OpenOutput.to_wire()) | 1 << 32, 0), Status::Invalid),
+        (call(Procedure::OpenOutput, 8), Status::NotFound),
+        (Message::with_word(u64::from(Procedure::OpenOutput.to_wire()), 1 << 8), Status::NotFound),
+        (Message::with_word(u64::from(Procedure::OpenInput.to_wire()), u64::MAX), Status::NotFound),
+        (call_with(Procedure::Set, 0, 2), Status::Invalid),
+        (call_with(Procedure::Watch, 0, 0), Status::Invalid),
+        (call_with(Procedure::Watch, 0, 4), Status::Invalid),
+        // Right in themselves, and not open.
+        (call(Procedure::Toggle, 0), Status::Invalid),
+        (call(Procedure::Close, 0), Status::Invalid),
+        (call(Procedure::TakeEdges, 0), Status::Invalid),
+    ];
+    for (message, expected) in cases {
+        assert_eq!(bench.send(CELL[0], message).0, expected, "{message:?}");
+    }
+    assert_eq!(bench.status().invalid, cases.len() as u64);
+    assert_eq!(bench.pins.0.borrow().outputs, 0, "nothing was touched");
+}
+
+#[test]
+fn edges_are_counted_and_the_cell_that_watches_is_notified() {
+    let mut bench = Bench::new();
+    bench.grant(1, 0, 0, 0b1000);
+    assert_eq!(bench.cell(1, Procedure::OpenInput, 3).0, Status::Ok, "to watch is to read");
+    assert_eq!(bench.watch(1, 3, Edges::Rising).0, Status::Ok);
+    bench.pins.set_pin(3, true);
+    assert_eq!(bench.interrupt(), [CELL[1]]);
+    bench.pins.set_pin(3, false);
+    bench.pins.set_pin(3, true);
+    assert_eq!(bench.cell(1, Procedure::TakeEdges, 3), (Status::Ok, 2), "that still under way included");
+    assert_eq!(bench.cell(1, Procedure::TakeEdges, 3), (Status::Ok, 0));
+    assert_eq!(bench.cell(1, Procedure::Get, 3), (Status::Ok, 1));
+    assert_eq!(bench.status().edges[3], 2);
+    assert_eq!(bench.interrupt(), [], "a stale notification is of no consequence");
+}
+
+#[test]
+fn reading_does_not_grant_watching() {
+    let mut bench = Bench::new();
+    bench.grant(0, 0, 0b1000, 0);
+    assert_eq!(bench.cell(0, Procedure::OpenInput, 3).0, Status::Ok);
+    assert_eq!(bench.watch(0, 3, Edges::Both).0, Status::NotGranted);
+    assert_eq!(bench.cell(0, Procedure::TakeEdges, 3).0, Status::NotGranted);
+    assert_eq!(bench.set(0, 3, 1).0, Status::NotGranted);
+}
+
+#[test]
+fn a_line_changes_its_direction_through_low() {
+    let mut bench = Bench::new();
+    bench.grant(0, 0b1, 0b1, 0b1);
+    bench.cell(0, Procedure::OpenOutput, 0);
+    bench.set(0, 0, 1);
+    assert_eq!(bench.cell(0, Procedure::OpenOutput, 0), (Status::Ok, 1), "opened again, it goes on as it is");
+    assert_eq!(bench.cell(0, Procedure::OpenInput, 0).0, Status::Ok);
+    assert!(!bench.pins.is_output(0));
+    assert_eq!(bench.status().transitions[0], 2);
+    bench.watch(0, 0, Edges::Both);
+    assert_eq!(bench.cell(0, Procedure::OpenOutput, 0), (Status::Ok, 0));
+    bench.pins.set_pin(0, true);
+    assert_eq!(bench.pins.pending(), 0, "an output is not watched");
+}
+
+#[test]
+fn a_bank_without_lines_answers_clearly() {
+    let wiring = PaperWiring { grants: HeapMemory::new(4096), status: HeapMemory::new(4096) };
+    let mut gpio = Gpio::new(&wiring, SilentBank).expect("wired");
+    let answer = gpio.called(&mut PaperKernel::default(), Channel::new(0).expect("a channel"), call(Procedure::Get, 0));
+    assert_eq!(Status::of(&answer), Status::NotFound);
+}
+
+#[test]
+fn a_region_that_is_too_small_is_found_at_the_start() {
+    let wiring = PaperWiring { grants: HeapMemory::new(64), status: HeapMemory::new(4096) };
+    let error = Gpio::new(&wiring, SilentBank).err().expect("grants of eight cells take a kilobyte");
+    assert_eq!(error, StartError::RegionTooSmall);
+    assert!(error.to_string().contains("too small"));
+}

@@ -1,0 +1,262 @@
+//! Whose timers there are, and what a caller may do with them.
+
+use core::fmt;
+
+use runner_interfaces::MAX_CELLS;
+use runner_interfaces::grants::{CellGrants, grant_offset_bytes};
+use runner_interfaces::kernel::{
+    Channel, ChannelSet, Domain, Instant, Kernel, Message, MissingWiring, Wiring, required_channel, required_region,
+};
+use runner_interfaces::timer::{
+    EXECUTOR_MINIMUM_NS, EXECUTOR_TIMER, Procedure, Status, TIMERS_PER_CLIENT, TimerStatus,
+};
+use shared_ring::{OutOfRange, SequencedCell, SharedMemory};
+
+use crate::alarm::Alarm;
+
+/// The cells and the warden.
+const CLIENTS: usize = MAX_CELLS + 1;
+
+/// The warden's place among the clients, behind the cells.
+const WARDEN: usize = MAX_CELLS;
+
+/// A one-shot is asked for some time after the container computed it. So much less than the granted distance is still
+/// taken as that distance: one tick, below which expiries cannot be told apart anyway.
+const CALL_ALLOWANCE_NS: u64 = EXECUTOR_MINIMUM_NS;
+
+/// Why the domain cannot run. A fault of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartError {
+    /// `system.xml` gives it too little.
+    Missing(MissingWiring),
+    /// A region is too small for what lies in it.
+    RegionTooSmall,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(missing) => missing.fmt(formatter),
+            Self::RegionTooSmall => formatter.write_str("the region of the grants or of the status is too small"),
+        }
+    }
+}
+
+impl core::error::Error for StartError {}
+
+impl From<MissingWiring> for StartError {
+    fn from(missing: MissingWiring) -> Self {
+        Self::Missing(missing)
+    }
+}
+
+impl From<OutOfRange> for StartError {
+    fn from(_: OutOfRange) -> Self {
+        Self::RegionTooSmall
+    }
+}
+
+/// One client's timers.
+#[derive(Clone, Copy, Debug, Default)]
+struct Client {
+    /// `None` where `system.xml` has no such client.
+    channel: Option<Channel>,
+    alarms: [Alarm; TIMERS_PER_CLIENT as usize],
+    /// Timers that expired and were not taken, a bit a number.
+    untaken: u64,
+    /// Expiries that fell together with one that was not taken yet.
+    coalesced: u64,
+}
+
+impl Client {
+    /// Expires what is due; answers how many expiries there were.
+    fn expire(&mut self, now: Instant) -> u64 {
+        let mut total = 0_u64;
+        for (number, alarm) in self.alarms.iter_mut().enumerate() {
+            let times = alarm.expire(now);
+            if times == 0 {
+                continue;
+            }
+            let bit = 1 << number;
+            let already = u64::from(self.untaken & bit != 0);
+            self.coalesced = self.coalesced.saturating_add(times - 1 + already);
+            self.untaken |= bit;
+            total = total.saturating_add(times);
+        }
+        total
+    }
+
+    fn take(&mut self) -> [u64; 4] {
+        [core::mem::take(&mut self.untaken), core::mem::take(&mut self.coalesced), 0, 0]
+    }
+
+    /// Forgets everything but who it is.
+    fn release(&mut self) {
+        *self = Self { channel: self.channel, ..Self::default() };
+    }
+}
+
+/// What a served call answers, or why it was not served.
+type Outcome = Result<[u64; 4], Status>;
+
+/// The answer of a call that has nothing to say.
+const DONE: [u64; 4] = [0; 4];
+
+/// The `timer` domain. `W` is the substrate's wiring.
+pub struct Timer<W: Wiring> {
+    clients: [Client; CLIENTS],
+    tick: Channel,
+    grants: [SequencedCell<W::Memory, CellGrants>; MAX_CELLS],
+    shown: SequencedCell<W::Memory, TimerStatus>,
+    status: TimerStatus,
+}
+
+impl<W: Wiring> Timer<W> {
+    /// The domain, with no timer armed.
+    ///
+    /// # Errors
+    /// `system.xml` gives the domain too little; see [`StartError`].
+    pub fn new(wiring: &W) -> Result<Self, StartError> {
+        let grants = required_region(wiring, "region_grants")?;
+        let status = required_region(wiring, "region_status")?;
+        let mut clients = [Client::default(); CLIENTS];
+        for (cell, client) in clients.iter_mut().enumerate().take(MAX_CELLS) {
+            client.channel = wiring.channel(&alloc::format!("channel_cell{cell}"));
+        }
+        clients[WARDEN].channel = Some(required_channel(wiring, "channel_warden")?);
+        Ok(Self {
+            clients,
+            tick: required_channel(wiring, "channel_tick")?,
+            grants: grant_cells(&grants)?,
+            shown: SequencedCell::new(status, 0)?,
+            status: TimerStatus::default(),
+        })
+    }
+
+    fn client_of(&self, channel: Channel) -> Option<usize> {
+        self.clients.iter().position(|client| client.channel == Some(channel))
+    }
+
+    /// What the client may use now. While the warden is writing, nothing: it only writes the grants of a cell that holds no
+    /// running container. The warden itself has no more than the executor's timer.
+    fn grants_of(&self, client: usize) -> CellGrants {
+        self.grants.get(client).and_then(SequencedCell::try_read).unwrap_or_default()
+    }
+
+    fn serve(&mut self, client: usize, message: Message, now: Instant) -> Outcome {
+        let procedure = u32::try_from(message.label).ok().and_then(Procedure::from_wire).ok_or(Status::Invalid)?;
+        let [word, first_ns, period_ns, _] = message.words;
+        match procedure {
+            Procedure::Arm => {
+                self.arm(client, timer_number(word)?, Instant::from_nanoseconds(first_ns), period_ns, now)
+            }
+            Procedure::Disarm => {
+                self.clients[client].alarms[timer_number(word)?].disarm();
+                Ok(DONE)
+            }
+            Procedure::Take => Ok(self.clients[client].take()),
+            Procedure::Release if client == WARDEN => {
+                let cell = usize::try_from(word).ok().filter(|&cell| cell < MAX_CELLS).ok_or(Status::NotFound)?;
+                self.clients[cell].release();
+                Ok(DONE)
+            }
+            Procedure::Release => Err(Status::Invalid),
+        }
+    }
+
+    fn arm(&mut self, client: usize, number: usize, first: Instant, period_ns: u64, now: Instant) -> Outcome {
+        let least_distance_ns = if number == usize::from(EXECUTOR_TIMER) {
+            executor_distance(period_ns)?
+        } else {
+            granted_distance(self.grants_of(client), number, first.nanoseconds_since(now), period_ns)?
+        };
+        self.clients[client].alarms[number].arm(first, period_ns, least_distance_ns);
+        Ok(DONE)
+    }
+
+    /// Expires what is due for every client and notifies those that have something to take.
+    fn serve_tick<K: Kernel>(&mut self, kernel: &mut K) {
+        let now = kernel.now();
+        self.status.ticks = self.status.ticks.wrapping_add(1);
+        for client in &mut self.clients {
+            let expiries = client.expire(now);
+            if expiries == 0 {
+                continue;
+            }
+            self.status.expiries = self.status.expiries.wrapping_add(expiries);
+            if let Some(channel) = client.channel {
+                kernel.notify(channel);
+            }
+        }
+    }
+
+    fn count(&mut self, outcome: Outcome) {
+        self.status.calls = self.status.calls.wrapping_add(1);
+        match outcome {
+            Err(Status::NotGranted) => self.status.refused = self.status.refused.wrapping_add(1),
+            Err(_) => self.status.invalid = self.status.invalid.wrapping_add(1),
+            Ok(_) => {}
+        }
+    }
+}
+
+impl<W: Wiring, K: Kernel> Domain<K> for Timer<W> {
+    fn start(&mut self, _: &mut K) {
+        self.shown.write(&self.status);
+    }
+
+    fn notified(&mut self, kernel: &mut K, channels: ChannelSet) {
+        if channels.contains(self.tick) {
+            self.serve_tick(kernel);
+            // Five words: cheaper than deciding whether it is worth it.
+            self.shown.write(&self.status);
+        }
+    }
+
+    fn called(&mut self, kernel: &mut K, channel: Channel, message: Message) -> Message {
+        let outcome = match self.client_of(channel) {
+            Some(client) => self.serve(client, message, kernel.now()),
+            // A channel that no caller should have: the description's fault, and still nobody else's harm.
+            None => Err(Status::Invalid),
+        };
+        self.count(outcome);
+        self.shown.write(&self.status);
+        match outcome {
+            Ok(words) => Message { label: u64::from(Status::Ok.to_wire()), words },
+            Err(status) => status.answer(),
+        }
+    }
+}
+
+fn timer_number(word: u64) -> Result<usize, Status> {
+    usize::try_from(word).ok().filter(|&number| number < usize::from(TIMERS_PER_CLIENT)).ok_or(Status::NotFound)
+}
+
+/// The executor's timer needs no grant. A one-shot may be due at once, which means at the next tick.
+fn executor_distance(period_ns: u64) -> Result<u64, Status> {
+    match period_ns {
+        0 => Ok(0),
+        period_ns if period_ns < EXECUTOR_MINIMUM_NS => Err(Status::Invalid),
+        _ => Ok(EXECUTOR_MINIMUM_NS),
+    }
+}
+
+/// How close together a container's expiries may be, or that it may not have what it asks for.
+fn granted_distance(grants: CellGrants, number: usize, distance_ns: u64, period_ns: u64) -> Result<u64, Status> {
+    let least = grants.minimum_period_ns;
+    let has_timer = u32::try_from(number).is_ok_and(|number| number <= grants.timers);
+    let fast = match period_ns {
+        0 => distance_ns.saturating_add(CALL_ALLOWANCE_NS) < least,
+        period_ns => period_ns < least,
+    };
+    if has_timer && !fast { Ok(least) } else { Err(Status::NotGranted) }
+}
+
+fn grant_cells<M: SharedMemory + Clone>(region: &M) -> Result<[SequencedCell<M, CellGrants>; MAX_CELLS], OutOfRange> {
+    let mut cells = alloc::vec::Vec::with_capacity(MAX_CELLS);
+    for cell in 0..MAX_CELLS {
+        let offset = grant_offset_bytes(cell).ok_or(OutOfRange)?;
+        cells.push(SequencedCell::new(region.clone(), offset)?);
+    }
+    cells.try_into().map_err(|_| OutOfRange)
+}

@@ -1,0 +1,250 @@
+//! The driver against callers that mean harm, with a clock and a kernel of paper.
+
+use alloc::vec::Vec;
+
+use runner_interfaces::grants::{CellGrants, grant_offset_bytes};
+use runner_interfaces::kernel::{Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring};
+use runner_interfaces::timer::{EXECUTOR_TIMER, Procedure, Status, TimerStatus, arm, call};
+use shared_ring::{HeapMemory, SequencedCell};
+
+use crate::{StartError, Timer};
+
+const MILLISECOND: u64 = 1_000_000;
+const WARDEN: u8 = 20;
+const TICK: u8 = 61;
+/// The channels of cells 0 and 1.
+const CELL: [u8; 2] = [0, 7];
+
+struct PaperWiring {
+    grants: HeapMemory,
+    status: HeapMemory,
+}
+
+impl Wiring for PaperWiring {
+    type Memory = HeapMemory;
+
+    fn channel(&self, symbol: &str) -> Option<Channel> {
+        match symbol {
+            "channel_warden" => Channel::new(WARDEN),
+            "channel_tick" => Channel::new(TICK),
+            "channel_cell0" => Channel::new(CELL[0]),
+            "channel_cell1" => Channel::new(CELL[1]),
+            _ => None,
+        }
+    }
+
+    fn region(&self, symbol: &str) -> Option<HeapMemory> {
+        match symbol {
+            "region_grants" => Some(self.grants.clone()),
+            "region_status" => Some(self.status.clone()),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Default)]
+struct PaperKernel {
+    now: u64,
+    notified: Vec<u8>,
+}
+
+impl Kernel for PaperKernel {
+    fn notify(&mut self, channel: Channel) {
+        self.notified.push(channel.number());
+    }
+    fn call(&mut self, _: Channel, _: Message) -> Message {
+        panic!("a driver calls nobody")
+    }
+    fn now(&self) -> Instant {
+        Instant::from_nanoseconds(self.now)
+    }
+}
+
+struct Bench {
+    wiring: PaperWiring,
+    timer: Timer<PaperWiring>,
+    kernel: PaperKernel,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let wiring = PaperWiring { grants: HeapMemory::new(4096), status: HeapMemory::new(4096) };
+        let timer = Timer::new(&wiring).expect("wired");
+        let mut bench = Self { wiring, timer, kernel: PaperKernel::default() };
+        bench.timer.start(&mut bench.kernel);
+        bench
+    }
+
+    fn grant(&self, cell: usize, timers: u32, minimum_period_ns: u64) {
+        let offset = grant_offset_bytes(cell).expect("a cell");
+        let mut entry = SequencedCell::new(self.wiring.grants.clone(), offset).expect("fits");
+        entry.write(&CellGrants { timers, minimum_period_ns, ..CellGrants::default() });
+    }
+
+    fn send(&mut self, channel: u8, message: Message) -> Message {
+        self.timer.called(&mut self.kernel, Channel::new(channel).expect("a channel"), message)
+    }
+
+    fn arm(&mut self, channel: u8, number: u8, first_ns: u64, period_ns: u64) -> Status {
+        Status::of(&self.send(channel, arm(number, first_ns, period_ns)))
+    }
+
+    /// Expired timers and coalesced expiries.
+    fn take(&mut self, channel: u8) -> (u64, u64) {
+        let answer = self.send(channel, call(Procedure::Take, 0));
+        assert_eq!(Status::of(&answer), Status::Ok);
+        (answer.words[0], answer.words[1])
+    }
+
+    /// A tick at `now`; answers who was notified.
+    fn tick_at(&mut self, now: u64) -> Vec<u8> {
+        self.kernel.now = now;
+        let channels = ChannelSet::default().with(Channel::new(TICK).expect("a channel"));
+        self.timer.notified(&mut self.kernel, channels);
+        core::mem::take(&mut self.kernel.notified)
+    }
+
+    fn status(&self) -> TimerStatus {
+        SequencedCell::new(self.wiring.status.clone(), 0).expect("fits").try_read().expect("shown since the start")
+    }
+}
+
+#[test]
+fn a_granted_timer_expires_for_its_cell_alone() {
+    let mut bench = Bench::new();
+    bench.grant(0, 2, MILLISECOND);
+    assert_eq!(bench.arm(CELL[0], 2, 5 * MILLISECOND, 0), Status::Ok);
+    assert_eq!(bench.tick_at(5 * MILLISECOND - 1), []);
+    assert_eq!(bench.tick_at(5 * MILLISECOND), [CELL[0]]);
+    assert_eq!(bench.take(CELL[1]), (0, 0));
+    assert_eq!(bench.take(CELL[0]), (0b100, 0));
+    assert_eq!(bench.take(CELL[0]), (0, 0));
+    assert_eq!(bench.tick_at(100 * MILLISECOND), []);
+}
+
+#[test]
+fn more_timers_or_shorter_periods_than_granted_are_refused_and_counted() {
+    let mut bench = Bench::new();
+    bench.grant(0, 2, 10 * MILLISECOND);
+    assert_eq!(bench.arm(CELL[0], 3, 50 * MILLISECOND, 0), Status::NotGranted);
+    assert_eq!(bench.arm(CELL[0], 1, 50 * MILLISECOND, 10 * MILLISECOND - 1), Status::NotGranted);
+    assert_eq!(bench.arm(CELL[0], 1, 5 * MILLISECOND, 0), Status::NotGranted);
+    assert_eq!(bench.arm(CELL[0], 1, 0, 10 * MILLISECOND), Status::Ok);
+    assert_eq!(bench.arm(CELL[0], 2, 10 * MILLISECOND, 0), Status::Ok);
+    assert_eq!(bench.arm(CELL[1], 1, 50 * MILLISECOND, 0), Status::NotGranted, "the other cell was granted nothing");
+    assert_eq!(bench.status().refused, 4);
+}
+
+#[test]
+fn a_one_shot_that_was_computed_a_moment_ago_is_not_refused() {
+    let mut bench = Bench::new();
+    bench.grant(0, 1, 10 * MILLISECOND);
+    bench.kernel.now = 7 * MILLISECOND + 30_000;
+    assert_eq!(bench.arm(CELL[0], 1, 17 * MILLISECOND, 0), Status::Ok);
+}
+
+#[test]
+fn arming_again_and_again_is_no_faster_than_granted() {
+    let mut bench = Bench::new();
+    bench.grant(0, 1, 10 * MILLISECOND);
+    let mut expiries = 0;
+    for tick in 0..100 {
+        bench.arm(CELL[0], 1, 0, 1000 * MILLISECOND);
+        expiries += bench.tick_at(tick * MILLISECOND).len();
+    }
+    assert_eq!(expiries, 10);
+}
+
+#[test]
+fn the_executors_timer_needs_no_grant() {
+    let mut bench = Bench::new();
+    for channel in [CELL[0], CELL[1], WARDEN] {
+        assert_eq!(bench.arm(channel, EXECUTOR_TIMER, 0, 0), Status::Ok);
+    }
+    assert_eq!(bench.tick_at(1), [CELL[0], CELL[1], WARDEN]);
+    assert_eq!(bench.take(WARDEN), (1, 0));
+    assert_eq!(bench.arm(CELL[0], EXECUTOR_TIMER, 0, MILLISECOND - 1), Status::Invalid);
+    assert_eq!(bench.arm(CELL[0], EXECUTOR_TIMER, 0, MILLISECOND), Status::Ok);
+    assert_eq!(bench.arm(WARDEN, 1, MILLISECOND, 0), Status::NotGranted, "the warden has no more than that");
+}
+
+#[test]
+fn expiries_that_were_not_taken_are_counted() {
+    let mut bench = Bench::new();
+    bench.grant(0, 1, MILLISECOND);
+    bench.arm(CELL[0], 1, 10 * MILLISECOND, 2 * MILLISECOND);
+    assert_eq!(bench.tick_at(10 * MILLISECOND), [CELL[0]]);
+    assert_eq!(bench.tick_at(12 * MILLISECOND), [CELL[0]]);
+    // Ticks were late: 14, 16 and 18 fall together.
+    assert_eq!(bench.tick_at(19 * MILLISECOND), [CELL[0]]);
+    assert_eq!(bench.take(CELL[0]), (0b10, 4));
+    assert_eq!(bench.tick_at(20 * MILLISECOND), [CELL[0]], "on its grid again");
+    assert_eq!(bench.take(CELL[0]), (0b10, 0));
+    assert_eq!(bench.status().expiries, 6);
+}
+
+#[test]
+fn a_disarmed_timer_does_not_expire() {
+    let mut bench = Bench::new();
+    bench.grant(0, 1, MILLISECOND);
+    bench.arm(CELL[0], 1, MILLISECOND, MILLISECOND);
+    assert_eq!(Status::of(&bench.send(CELL[0], call(Procedure::Disarm, 1))), Status::Ok);
+    assert_eq!(bench.tick_at(10 * MILLISECOND), []);
+}
+
+#[test]
+fn what_is_released_is_disarmed_and_forgotten() {
+    let mut bench = Bench::new();
+    bench.grant(0, 7, MILLISECOND);
+    for number in 0..8 {
+        bench.arm(CELL[0], number, MILLISECOND, MILLISECOND);
+    }
+    bench.arm(CELL[1], 0, MILLISECOND, 0);
+    bench.tick_at(MILLISECOND);
+    assert_eq!(Status::of(&bench.send(WARDEN, call(Procedure::Release, 0))), Status::Ok);
+    assert_eq!(bench.take(CELL[0]), (0, 0));
+    assert_eq!(bench.take(CELL[1]), (1, 0), "the other cell's are its own");
+    assert_eq!(bench.tick_at(50 * MILLISECOND), []);
+}
+
+#[test]
+fn only_the_warden_releases() {
+    let mut bench = Bench::new();
+    bench.arm(CELL[0], 0, MILLISECOND, 0);
+    assert_eq!(Status::of(&bench.send(CELL[1], call(Procedure::Release, 0))), Status::Invalid);
+    assert_eq!(bench.tick_at(MILLISECOND), [CELL[0]]);
+    for no_cell in [8, u64::MAX] {
+        assert_eq!(Status::of(&bench.send(WARDEN, call(Procedure::Release, no_cell))), Status::NotFound);
+    }
+}
+
+#[test]
+fn words_that_make_no_sense_are_refused() {
+    let mut bench = Bench::new();
+    bench.grant(0, u32::MAX, 0);
+    let cases = [
+        (Message::new(0), Status::Invalid),
+        (Message::new(5), Status::Invalid),
+        (Message::new(u64::MAX), Status::Invalid),
+        (arm(8, 0, 0), Status::NotFound),
+        (arm(255, 0, 0), Status::NotFound),
+        (call(Procedure::Disarm, 8), Status::NotFound),
+        (call(Procedure::Disarm, 1 << 32), Status::NotFound),
+    ];
+    for (message, expected) in cases {
+        assert_eq!(Status::of(&bench.send(CELL[0], message)), expected, "{message:?}");
+    }
+    assert_eq!(Status::of(&bench.send(33, call(Procedure::Take, 0))), Status::Invalid);
+    assert_eq!(bench.status().invalid, cases.len() as u64 + 1);
+    // Numbers at the ends of their range do not stop the domain.
+    for (first_ns, period_ns) in [(0, u64::MAX), (u64::MAX, 1), (u64::MAX, u64::MAX), (0, 1)] {
+        assert_eq!(bench.arm(CELL[0], 1, first_ns, period_ns), Status::Ok);
+        bench.tick_at(u64::MAX);
+    }
+}
+
+#[test]
+fn a_region_that_is_too_small_is_found_at_the_start() {
+    let wiring = PaperWiring { grants: HeapMemory::new(4096), status: HeapMemory::new(16) };
+    assert_eq!(Timer::new(&wiring).err(), Some(StartError::RegionTooSmall));
+}
