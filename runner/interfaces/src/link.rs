@@ -4,13 +4,19 @@
 //! of a session's stream; frames (see `shared-ring-messages`) are found in the stream by the ends. The side that writes
 //! these slots is as hostile as the guest.
 
+use shared_ring::{Geometry, GeometryError};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::wire_enum;
 
-/// Bytes of one slot of the ring, its length word included: a few slots carry an upload's chunk, and 64 of them make a
-/// region of 128 KiB.
+/// Bytes of one slot of the ring, its length word included: a few slots carry an upload's chunk, and a region of 128 KiB
+/// holds 32 of them beside the ring's own words.
 pub const LINK_SLOT_BYTES: usize = 2048;
+
+/// The ring that both ends lay into a data region of `region_bytes`: as many slots as fit.
+pub const fn link_geometry(region_bytes: usize) -> Result<Geometry, GeometryError> {
+    Geometry::fitting(region_bytes, LINK_SLOT_BYTES)
+}
 
 /// Sessions at a time, ports that the guest sees.
 pub const MAX_SESSIONS: usize = 4;
