@@ -3,6 +3,7 @@
 extern crate std;
 
 use core::cell::Cell;
+use std::time::{Duration, Instant};
 use std::vec;
 use std::vec::Vec;
 
@@ -427,6 +428,18 @@ fn a_batch_costs_one_look_at_the_peers_index() {
     }
 }
 
+/// Repeats until there is an answer, for at most ten seconds: long enough for any machine, and a test must end.
+fn patiently<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(answer) = attempt() {
+            return answer;
+        }
+        assert!(started.elapsed() < Duration::from_secs(10), "the peer does not come round");
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn threads_pass_every_message_once() {
     const MESSAGES: u32 = 50_000;
@@ -435,19 +448,17 @@ fn threads_pass_every_message_once() {
         scope.spawn(move || {
             for number in 0..MESSAGES {
                 let (word, complement) = (number.to_le_bytes(), (!number).to_le_bytes());
-                while let Err(error) = producer.push_parts(&[&word, &complement]) {
-                    assert_eq!(error, PushError::Full);
-                    std::thread::yield_now();
-                }
+                patiently(|| match producer.push_parts(&[&word, &complement]) {
+                    Ok(()) => Some(()),
+                    Err(error) => {
+                        assert_eq!(error, PushError::Full);
+                        None
+                    }
+                });
             }
         });
         for number in 0..MESSAGES {
-            let message = loop {
-                if let Some(message) = pop(&mut consumer).unwrap() {
-                    break message;
-                }
-                std::thread::yield_now();
-            };
+            let message = patiently(|| pop(&mut consumer).unwrap());
             assert_eq!(message[..4], number.to_le_bytes());
             assert_eq!(message[4..], (!number).to_le_bytes());
         }
