@@ -1,0 +1,406 @@
+//! Builds the sample containers, and proves that the committed ones come from the committed sources.
+//!
+//! The modules in `examples/prebuilt/` exist so that a first try needs no Wasm toolchain; a binary in a repository deserves
+//! no trust of its own, so [`rebuild_and_compare`] makes it again wherever a toolchain is found and compares byte by byte.
+//! Whom it trusts: the compilers that it finds, and `examples/prebuilt/MANIFEST.toml` for which compiler made a module.
+
+mod manifest;
+mod shrink;
+mod toolchain;
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+use manifest::{Entry, Manifest};
+use toolchain::{Missing, Toolchain};
+
+/// What is to be done, and where.
+#[derive(Clone, Copy)]
+pub(crate) struct Options<'a> {
+    /// The root of the repository.
+    pub repository: &'a Path,
+    /// Names of samples; none means all.
+    pub only: &'a [String],
+    /// Whether [`build`] also replaces the committed modules and their manifest.
+    pub install: bool,
+    /// Is handed a line before each step that takes time and after each that ended.
+    pub progress: &'a dyn Fn(&str),
+}
+
+/// What became of each sample.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// One a sample, in the order of [`SAMPLES`].
+    pub outcomes: Vec<Outcome>,
+    /// How many hostile modules were assembled, to `target/examples/hostile/`.
+    pub hostile_modules: usize,
+}
+
+impl Report {
+    /// How many were built or found equal.
+    pub(crate) fn passed(&self) -> usize {
+        self.count(|verdict| !matches!(verdict, Verdict::Failed(_) | Verdict::Skipped(_)))
+    }
+
+    /// How many could not be built, or are not what the manifest says.
+    pub(crate) fn failed(&self) -> usize {
+        self.count(|verdict| matches!(verdict, Verdict::Failed(_)))
+    }
+
+    /// How many found no toolchain on this machine.
+    pub(crate) fn skipped(&self) -> usize {
+        self.count(|verdict| matches!(verdict, Verdict::Skipped(_)))
+    }
+
+    fn count(&self, which: impl Fn(&Verdict) -> bool) -> usize {
+        self.outcomes.iter().filter(|outcome| which(&outcome.verdict)).count()
+    }
+}
+
+/// What became of one sample.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// Its name.
+    pub sample: &'static str,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.sample, self.verdict)
+    }
+}
+
+/// How it went with one sample.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// It was built.
+    Built {
+        /// The module.
+        path: PathBuf,
+        /// Its size.
+        bytes: usize,
+    },
+    /// The same toolchain made the same bytes as those committed.
+    Identical,
+    /// It builds, but with another toolchain than the committed one, so the bytes say nothing.
+    BuildsElsewhere {
+        /// The toolchain of this machine.
+        here: String,
+        /// The one that the manifest names.
+        recorded: String,
+    },
+    /// It does not build, or what is committed is not what the sources or the manifest say.
+    Failed(String),
+    /// This machine lacks the toolchain.
+    Skipped(Missing),
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Built { path, bytes } => write!(formatter, "built, {bytes} bytes, {}", path.display()),
+            Self::Identical => formatter.write_str("rebuilt, identical to the committed module"),
+            Self::BuildsElsewhere { here, recorded } => {
+                write!(formatter, "builds; bytes not compared, this is {here}, the committed module is by {recorded}")
+            }
+            Self::Failed(why) => write!(formatter, "FAILED: {why}"),
+            Self::Skipped(missing) => write!(formatter, "SKIPPED: {missing}"),
+        }
+    }
+}
+
+/// One sample container.
+struct Sample {
+    /// The name of its folder and of its module.
+    name: &'static str,
+    /// One line for the manifest.
+    about: &'static str,
+    recipe: Recipe,
+}
+
+/// How a module is made from its source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recipe {
+    /// Rust with std, WASI preview 1.
+    RustCommand,
+    /// Rust without std, bindings from the WIT file.
+    RustReactor,
+    /// C with wasi-libc.
+    CCommand,
+    /// C without a library.
+    CReactor,
+    /// WebAssembly text.
+    Text,
+}
+
+impl Recipe {
+    fn language(self) -> &'static str {
+        match self {
+            Self::RustCommand | Self::RustReactor => "Rust",
+            Self::CCommand | Self::CReactor => "C",
+            Self::Text => "WAT",
+        }
+    }
+
+    fn world(self) -> &'static str {
+        match self {
+            Self::RustCommand | Self::CCommand => "wasi-command",
+            Self::RustReactor | Self::CReactor | Self::Text => "reactor",
+        }
+    }
+
+    /// The file that a person opens first, below `examples/`.
+    fn source(self, name: &str) -> String {
+        match self {
+            Self::RustCommand => format!("{name}/src/main.rs"),
+            Self::RustReactor => format!("{name}/src/lib.rs"),
+            Self::CCommand | Self::CReactor => format!("{name}/{name}.c"),
+            Self::Text => format!("{name}/{name}.wat"),
+        }
+    }
+}
+
+/// Every sample. The samples in WAT are all reactors; [`Recipe::world`] says so.
+const SAMPLES: &[Sample] = &[
+    Sample {
+        name: "hello",
+        about: "prints arguments and a variable, ends with the code asked for",
+        recipe: Recipe::RustCommand,
+    },
+    Sample { name: "echo", about: "prints its arguments", recipe: Recipe::CCommand },
+    Sample { name: "counter", about: "computes for a while", recipe: Recipe::RustCommand },
+    Sample { name: "clock", about: "sleeps and shows the time before and after", recipe: Recipe::CCommand },
+    Sample { name: "blinker", about: "toggles the output LED every 100 ms", recipe: Recipe::RustReactor },
+    Sample { name: "button", about: "counts rising edges on the input BUTTON", recipe: Recipe::CReactor },
+    Sample { name: "greedy", about: "wants the output VALVE and reports the refusal", recipe: Recipe::Text },
+    Sample { name: "spin", about: "never comes back from its loop hook", recipe: Recipe::Text },
+];
+
+/// The names of all samples, for completion and for messages.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    SAMPLES.iter().map(|sample| sample.name)
+}
+
+/// Builds the samples to `target/examples/*.wasm` and assembles the hostile modules; with `install` also replaces
+/// `examples/prebuilt/`.
+///
+/// # Errors
+/// A name that no sample has, and files that cannot be read or written. A sample that does not build, or has no toolchain
+/// on this machine, is an [`Outcome`].
+pub(crate) fn build(options: Options<'_>) -> Result<Report> {
+    let mut record = Manifest::read(options.repository)?;
+    let mut outcomes = Vec::new();
+    for sample in chosen(options.only)? {
+        let preferred = record.entry(sample.name).map(|entry| entry.toolchain.clone());
+        let verdict = match make(options, sample, preferred.as_deref())? {
+            Made::Module { module, toolchain } => {
+                if options.install {
+                    record.replace(entry(options.repository, sample, &module, toolchain)?);
+                    write(&prebuilt(options.repository, sample.name), &module)?;
+                }
+                let path = output(options.repository).join(format!("{}.wasm", sample.name));
+                write(&path, &module)?;
+                Verdict::Built { path, bytes: module.len() }
+            }
+            Made::Not(verdict) => verdict,
+        };
+        push(&mut outcomes, options, sample, verdict);
+    }
+    if options.install {
+        record.write(options.repository)?;
+    }
+    let hostile_modules = assemble_hostile(options.repository)?.len();
+    (options.progress)(&format!("{hostile_modules} hostile modules assembled"));
+    Ok(Report { outcomes, hostile_modules })
+}
+
+/// Checks the committed modules against their manifest and their sources, and rebuilds each whose toolchain is found.
+///
+/// # Errors
+/// As [`build`]; what is wrong with one sample is an [`Outcome`].
+pub(crate) fn rebuild_and_compare(options: Options<'_>) -> Result<Report> {
+    let record = Manifest::read(options.repository)?;
+    let mut outcomes = Vec::new();
+    for sample in chosen(options.only)? {
+        let verdict = compare(options, sample, record.entry(sample.name))?;
+        push(&mut outcomes, options, sample, verdict);
+    }
+    Ok(Report { outcomes, hostile_modules: assemble_hostile(options.repository)?.len() })
+}
+
+/// Assembles `examples/hostile/*.wat` to `target/examples/hostile/*.wasm`, unchecked: one of them is invalid on purpose.
+/// Answers their paths, sorted.
+///
+/// # Errors
+/// A text that does not parse, a file that cannot be read or written.
+pub(crate) fn assemble_hostile(repository: &Path) -> Result<Vec<PathBuf>> {
+    let into = output(repository).join("hostile");
+    let mut assembled = Vec::new();
+    for source in files_below(&examples(repository).join("hostile"))? {
+        if source.extension().is_some_and(|extension| extension == "wat") {
+            let name = source.file_stem().context("a file found in a folder has a name")?;
+            let path = into.join(name).with_extension("wasm");
+            write(&path, &wat::parse_file(&source)?)?;
+            assembled.push(path);
+        }
+    }
+    Ok(assembled)
+}
+
+fn push(outcomes: &mut Vec<Outcome>, options: Options<'_>, sample: &Sample, verdict: Verdict) {
+    let outcome = Outcome { sample: sample.name, verdict };
+    (options.progress)(&outcome.to_string());
+    outcomes.push(outcome);
+}
+
+fn chosen(only: &[String]) -> Result<Vec<&'static Sample>> {
+    if let Some(unknown) = only.iter().find(|name| !names().any(|known| known == name.as_str())) {
+        bail!("there is no sample `{unknown}`; there are {}", names().collect::<Vec<_>>().join(", "));
+    }
+    Ok(SAMPLES.iter().filter(|sample| only.is_empty() || only.iter().any(|name| name == sample.name)).collect())
+}
+
+/// A module, or why there is none.
+enum Made {
+    Module { module: Vec<u8>, toolchain: String },
+    Not(Verdict),
+}
+
+/// Builds one sample with the `preferred` toolchain if it is here, else with another.
+fn make(options: Options<'_>, sample: &Sample, preferred: Option<&str>) -> Result<Made> {
+    let toolchain = match Toolchain::find(sample.recipe, preferred)? {
+        Ok(toolchain) => toolchain,
+        Err(missing) => return Ok(Made::Not(Verdict::Skipped(missing))),
+    };
+    (options.progress)(&format!("{}: building with {}", sample.name, toolchain.description()));
+    let source = examples(options.repository).join(sample.recipe.source(sample.name));
+    let built = toolchain
+        .build(options.repository, sample.name, &source, &output(options.repository))
+        .and_then(|module| shrink::without_custom_sections(&module));
+    Ok(match built {
+        Ok(module) => Made::Module { module, toolchain: toolchain.description().to_owned() },
+        Err(error) => Made::Not(Verdict::Failed(format!("{error:#}"))),
+    })
+}
+
+fn compare(options: Options<'_>, sample: &Sample, recorded: Option<&Entry>) -> Result<Verdict> {
+    const AGAIN: &str = "run `cargo xtask examples --install`";
+    let Some(recorded) = recorded else {
+        return Ok(Verdict::Failed(format!("the manifest does not know it; {AGAIN}")));
+    };
+    let path = prebuilt(options.repository, sample.name);
+    let Ok(committed) = fs::read(&path) else {
+        return Ok(Verdict::Failed(format!("{} cannot be read; {AGAIN}", path.display())));
+    };
+    if manifest::sha256(&committed) != recorded.sha256 {
+        return Ok(Verdict::Failed(format!("{} is not the module of the manifest; {AGAIN}", path.display())));
+    }
+    if source_digest(options.repository, sample)? != recorded.source_sha256 {
+        return Ok(Verdict::Failed(format!("its sources changed since the committed module was built; {AGAIN}")));
+    }
+    Ok(match make(options, sample, Some(&recorded.toolchain))? {
+        Made::Not(verdict) => verdict,
+        Made::Module { toolchain, .. } if toolchain != recorded.toolchain => {
+            Verdict::BuildsElsewhere { here: toolchain, recorded: recorded.toolchain.clone() }
+        }
+        Made::Module { module, .. } if module == committed => Verdict::Identical,
+        Made::Module { module, .. } => Verdict::Failed(format!(
+            "the same toolchain made other bytes: {} now, {} committed; {AGAIN}",
+            module.len(),
+            committed.len()
+        )),
+    })
+}
+
+fn entry(repository: &Path, sample: &Sample, module: &[u8], toolchain: String) -> Result<Entry> {
+    Ok(Entry {
+        name: sample.name.to_owned(),
+        about: sample.about.to_owned(),
+        world: sample.recipe.world().to_owned(),
+        language: sample.recipe.language().to_owned(),
+        source: sample.recipe.source(sample.name),
+        toolchain,
+        bytes: module.len(),
+        sha256: manifest::sha256(module),
+        source_sha256: source_digest(repository, sample)?,
+    })
+}
+
+/// A digest over everything of ours that a module is made from. It tells a machine without a toolchain that a committed
+/// module is out of date.
+fn source_digest(repository: &Path, sample: &Sample) -> Result<String> {
+    let examples = examples(repository);
+    let folder = examples.join(sample.name);
+    let mut digest = manifest::Digest::default();
+    for path in files_below(&folder)? {
+        let name = path.strip_prefix(&folder).context("a file found below a folder lies in it")?;
+        digest.add(&name.to_string_lossy(), &read(&path)?);
+    }
+    if matches!(sample.recipe, Recipe::RustCommand | Recipe::RustReactor) {
+        digest.add("Cargo.toml", &read(&examples.join("Cargo.toml"))?);
+    }
+    if sample.recipe == Recipe::RustReactor {
+        digest.add("Cargo.lock", &read(&examples.join("Cargo.lock"))?);
+        let interface = String::from_utf8(read(&repository.join("runner/wit/atoll.wit"))?)?;
+        digest.add("atoll.wit", without_comments(&interface).as_bytes());
+    }
+    Ok(digest.finish())
+}
+
+/// A better comment in the interface makes no module out of date.
+fn without_comments(interface: &str) -> String {
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    interface
+        .lines()
+        .map(words)
+        .filter(|line| !line.is_empty() && !line.starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn examples(repository: &Path) -> PathBuf {
+    repository.join("examples")
+}
+
+fn prebuilt(repository: &Path, name: &str) -> PathBuf {
+    examples(repository).join("prebuilt").join(name).with_extension("wasm")
+}
+
+fn output(repository: &Path) -> PathBuf {
+    repository.join("target/examples")
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// All files below a folder, sorted, without those that an editor left (hidden ones, `*~`).
+fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() {
+            found.extend(files_below(&path)?);
+        } else if !name.starts_with('.') && !name.ends_with('~') {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests;

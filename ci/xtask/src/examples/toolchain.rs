@@ -1,0 +1,318 @@
+//! Finds the compilers of this machine that can make WebAssembly, says exactly which, and runs them.
+//!
+//! It exists because there are several ways to a Rust standard library for Wasm (a rustup target, or sources beside a compiler)
+//! and because bytes can be compared only between equal toolchains: what a [`Toolchain`] says of itself is what the manifest
+//! records. It trusts the tools that it runs, and none of the caller's compiler flags.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{Recipe, manifest};
+
+/// What a toolchain lacks here, and the command that gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Missing {
+    /// What is missing.
+    pub what: String,
+    /// How to get it.
+    pub get: String,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}; get it with {}", self.what, self.get)
+    }
+}
+
+/// The stack of a reactor and of a small C command: one quarter of a page, so that with its data it needs a single page.
+const SMALL_STACK: &str = "-zstack-size=16384";
+/// The stack of a Rust command: one page. `std` formats into buffers on the stack; the linker's default is 16 pages.
+const COMMAND_STACK: &str = "-zstack-size=65536";
+/// Where Debian's `wasi-libc` puts the C library for WASI, and its start file for commands.
+const WASI_LIBRARY: &str = "/usr/lib/wasm32-wasi";
+const WASI_START: &str = "crt1-command.o";
+/// Where Debian's packages put their Rust compiler, beside one by rustup that `PATH` may name first.
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+
+/// A way from source to module.
+#[derive(Debug)]
+pub(super) struct Toolchain {
+    recipe: Recipe,
+    description: String,
+    tools: Tools,
+}
+
+#[derive(Debug)]
+enum Tools {
+    Rust(Rust),
+    Clang,
+    Text,
+}
+
+/// A Rust compiler and its standard library for the target.
+#[derive(Debug)]
+struct Rust {
+    rustc: PathBuf,
+    sysroot: PathBuf,
+    /// None: the library is installed for the target. Else it is built from source and linked by this linker.
+    linker_for_source: Option<PathBuf>,
+}
+
+impl Toolchain {
+    /// The toolchain for a recipe: the one that describes itself as `preferred`, else the first that is here.
+    pub(super) fn find(recipe: Recipe, preferred: Option<&str>) -> Result<Result<Self, Missing>> {
+        let mut found = match recipe {
+            Recipe::Text => vec![text()],
+            Recipe::CCommand | Recipe::CReactor => clang(recipe)?.into_iter().collect(),
+            Recipe::RustCommand | Recipe::RustReactor => rust(recipe)?,
+        };
+        if found.is_empty() {
+            return Ok(Err(missing(recipe)));
+        }
+        let position = found.iter().position(|toolchain| Some(toolchain.description()) == preferred).unwrap_or(0);
+        Ok(Ok(found.swap_remove(position)))
+    }
+
+    /// Name and version of everything that decides the bytes.
+    pub(super) fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// Builds one sample and answers its module.
+    pub(super) fn build(&self, repository: &Path, name: &str, source: &Path, output: &Path) -> Result<Vec<u8>> {
+        fs::create_dir_all(output).with_context(|| format!("cannot make {}", output.display()))?;
+        match &self.tools {
+            Tools::Text => Ok(wat::parse_file(source)?),
+            Tools::Clang => compile_c(self.recipe, source, &output.join(format!("{name}.linked.wasm"))),
+            Tools::Rust(tools) => tools.compile(self.recipe, repository, name, &output.join("cargo")),
+        }
+    }
+}
+
+fn missing(recipe: Recipe) -> Missing {
+    let (what, get) = match recipe {
+        Recipe::RustCommand => (
+            "no Rust compiler here has a standard library for wasm32-wasip1",
+            "`rustup target add wasm32-wasip1`, or on Debian 12 `apt-get install rustc-web rust-web-src wasi-libc lld`",
+        ),
+        Recipe::RustReactor => (
+            "no Rust compiler here has a core library for wasm32-unknown-unknown",
+            "`rustup target add wasm32-unknown-unknown`, or on Debian 12 `apt-get install rustc-web rust-web-src lld`",
+        ),
+        Recipe::CCommand => (
+            "clang, wasm-ld or a C library for wasm32-wasi is missing",
+            "`apt-get install clang lld wasi-libc libclang-rt-14-dev-wasm32`",
+        ),
+        Recipe::CReactor => ("clang or wasm-ld is missing", "`apt-get install clang lld`"),
+        Recipe::Text => ("nothing is missing for WAT", "nothing"),
+    };
+    Missing { what: what.to_owned(), get: get.to_owned() }
+}
+
+fn text() -> Toolchain {
+    // Its version stands in the lock file, and the text decides every byte anyhow.
+    Toolchain { recipe: Recipe::Text, description: "the `wat` crate".to_owned(), tools: Tools::Text }
+}
+
+fn clang(recipe: Recipe) -> Result<Option<Toolchain>> {
+    let (Some(compiler), Some(linker)) = (version("clang", &[]), version("wasm-ld", &[])) else {
+        return Ok(None);
+    };
+    let mut description = format!("{compiler}; {linker}");
+    if recipe == Recipe::CCommand {
+        let library = Path::new(WASI_LIBRARY).join("libc.a");
+        let builtins = said("clang", &["--target=wasm32-wasi", "-print-libgcc-file-name"]).unwrap_or_default();
+        if !library.is_file() || !Path::new(&builtins).is_file() {
+            return Ok(None);
+        }
+        description.push_str("; ");
+        description.push_str(&wasi_library_name(&library)?);
+    }
+    Ok(Some(Toolchain { recipe, description, tools: Tools::Clang }))
+}
+
+/// wasi-libc does not say its version, so its digest stands for it.
+fn wasi_library_name(library: &Path) -> Result<String> {
+    let digest = manifest::sha256(&super::read(library)?);
+    Ok(format!("wasi-libc with libc.a {}", digest.get(..16).unwrap_or_default()))
+}
+
+fn compile_c(recipe: Recipe, source: &Path, linked: &Path) -> Result<Vec<u8>> {
+    let mut command = Command::new("clang");
+    command.args(["-std=gnu11", "-Os", "-flto", "-Wall", "-Wextra", "-Werror", "-s", &format!("-Wl,{SMALL_STACK}")]);
+    if recipe == Recipe::CCommand {
+        command.arg("--target=wasm32-wasi");
+    } else {
+        command.args(["--target=wasm32", "-ffreestanding", "-nostdlib", "-Wl,--no-entry"]);
+    }
+    run(command.arg("-o").arg(linked).arg(source))?;
+    super::read(linked)
+}
+
+/// Every Rust toolchain here that can build for the recipe's target.
+fn rust(recipe: Recipe) -> Result<Vec<Toolchain>> {
+    let mut found: Vec<Toolchain> = Vec::new();
+    for rustc in [Path::new("rustc"), Path::new(DEBIAN_RUSTC)] {
+        for toolchain in rust_with(rustc, recipe)? {
+            if found.iter().all(|other| other.description != toolchain.description) {
+                found.push(toolchain);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What one compiler offers: its installed library for the target, and its library's sources.
+fn rust_with(rustc: &Path, recipe: Recipe) -> Result<Vec<Toolchain>> {
+    let (Some(version), Some(sysroot)) = (version(rustc, &[]), said(rustc, &["--print=sysroot"])) else {
+        return Ok(Vec::new());
+    };
+    let (rustc, sysroot) = (rustc.to_path_buf(), PathBuf::from(sysroot));
+    let mut found = Vec::new();
+    let installed = said(&rustc, &["--print=target-libdir", "--target", target(recipe)]).map(PathBuf::from);
+    if installed.is_some_and(|libraries| has_core(&libraries)) {
+        let tools = Rust { rustc: rustc.clone(), sysroot: sysroot.clone(), linker_for_source: None };
+        let description = format!("{version}, installed target {}", target(recipe));
+        found.push(Toolchain { recipe, description, tools: Tools::Rust(tools) });
+    }
+    let library = Path::new(WASI_LIBRARY).join("libc.a");
+    let complete = recipe == Recipe::RustReactor || library.is_file();
+    if library_sources(&sysroot).join("Cargo.lock").is_file()
+        && complete
+        && let Some((linker, linker_version)) = rust_linker(&sysroot)
+    {
+        let mut description = format!("{version}, std built from source; {linker_version}");
+        if recipe == Recipe::RustCommand {
+            description.push_str("; ");
+            description.push_str(&wasi_library_name(&library)?);
+        }
+        let tools = Rust { rustc, sysroot, linker_for_source: Some(linker) };
+        found.push(Toolchain { recipe, description, tools: Tools::Rust(tools) });
+    }
+    Ok(found)
+}
+
+fn target(recipe: Recipe) -> &'static str {
+    if recipe == Recipe::RustCommand { "wasm32-wasip1" } else { "wasm32-unknown-unknown" }
+}
+
+fn has_core(libraries: &Path) -> bool {
+    let is_core = |name: &OsStr| name.to_string_lossy().starts_with("libcore-");
+    fs::read_dir(libraries).is_ok_and(|entries| entries.flatten().any(|entry| is_core(&entry.file_name())))
+}
+
+fn library_sources(sysroot: &Path) -> PathBuf {
+    sysroot.join("lib/rustlib/src/rust/library")
+}
+
+/// A linker for Wasm: the compiler's own, that of the compiler which `PATH` names, or the system's; with its version.
+fn rust_linker(sysroot: &Path) -> Option<(PathBuf, String)> {
+    let first_on_path = said("rustc", &["--print=sysroot"]).map(PathBuf::from);
+    for sysroot in [Some(sysroot.to_path_buf()), first_on_path].into_iter().flatten() {
+        for host in fs::read_dir(sysroot.join("lib/rustlib")).into_iter().flatten().flatten() {
+            let linker = host.path().join("bin/rust-lld");
+            if let Some(version) = version(&linker, &["-flavor", "wasm"]) {
+                return Some((linker, version));
+            }
+        }
+    }
+    version("wasm-ld", &[]).map(|version| (PathBuf::from("wasm-ld"), version))
+}
+
+impl Rust {
+    fn compile(&self, recipe: Recipe, repository: &Path, name: &str, target_folder: &Path) -> Result<Vec<u8>> {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+        let mut command = Command::new(cargo);
+        command
+            .current_dir(repository.join("examples"))
+            .args(["build", "--quiet", "--release", "--locked", "--package", name, "--target", target(recipe)])
+            .arg("--target-dir")
+            .arg(target_folder);
+        if self.linker_for_source.is_some() {
+            let crates = if recipe == Recipe::RustCommand { "std,panic_abort" } else { "core,alloc,panic_abort" };
+            command.arg(format!("-Zbuild-std={crates}")).arg("-Zbuild-std-features=optimize_for_size");
+            // `build-std` is unstable; this is how a stable compiler is asked for it.
+            command.env("RUSTC_BOOTSTRAP", "1");
+        }
+        // The caller's settings must not reach these modules: they would no longer be what the manifest says.
+        for variable in
+            ["RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_BUILD_RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER", "LED_LABEL"]
+        {
+            command.env_remove(variable);
+        }
+        command.env("RUSTC", &self.rustc).env("RUSTC_WRAPPER", "");
+        command.env("CARGO_ENCODED_RUSTFLAGS", self.flags(recipe, repository)?);
+        run(&mut command)?;
+        super::read(&target_folder.join(target(recipe)).join("release").join(name).with_extension("wasm"))
+    }
+
+    /// Flags, separated as Cargo wants them. Paths are replaced: they would end up in panic messages and so in the bytes.
+    fn flags(&self, recipe: Recipe, repository: &Path) -> Result<OsString> {
+        let stack = if recipe == Recipe::RustCommand { COMMAND_STACK } else { SMALL_STACK };
+        let mut flags = vec![OsString::from(format!("-Clink-arg={stack}"))];
+        let mut replace = |path: &Path, with: &str| {
+            let mut flag = OsString::from("--remap-path-prefix=");
+            flag.push(path);
+            flag.push(format!("={with}"));
+            flags.push(flag);
+        };
+        replace(&repository.canonicalize()?, "atoll");
+        replace(&cargo_home()?, "cargo");
+        replace(&self.sysroot.join("lib/rustlib/src/rust"), "rust");
+        if let Some(linker) = &self.linker_for_source {
+            let mut flag = OsString::from("-Clinker=");
+            flag.push(linker);
+            flags.push(flag);
+            if recipe == Recipe::RustCommand {
+                flags.push(OsString::from("-Clink-self-contained=no"));
+                flags.push(OsString::from(format!("-Lnative={WASI_LIBRARY}")));
+                flags.push(OsString::from(format!("-Clink-arg={WASI_LIBRARY}/{WASI_START}")));
+            }
+        }
+        Ok(flags.join(OsStr::new("\u{1f}")))
+    }
+}
+
+fn cargo_home() -> Result<PathBuf> {
+    match env::var_os("CARGO_HOME") {
+        Some(home) => Ok(PathBuf::from(home)),
+        None => Ok(env::home_dir().context("this user has no home folder, so Cargo's cannot be found")?.join(".cargo")),
+    }
+}
+
+/// The first line of `--version`, or none if the program is not here.
+fn version(program: impl AsRef<OsStr>, before: &[&str]) -> Option<String> {
+    let mut arguments = before.to_vec();
+    arguments.push("--version");
+    let text = said(program, &arguments)?;
+    let line = text.lines().next()?;
+    // Some linkers add the folder in which they were built.
+    Some(line.split_once(" (/").map_or(line, |(name, _)| name).to_owned())
+}
+
+/// What a program printed, trimmed, or none if it is not here or failed.
+fn said(program: impl AsRef<OsStr>, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Runs a command; its last words are the error.
+fn run(command: &mut Command) -> Result<()> {
+    /// As many as a compiler's last message usually takes.
+    const LAST_LINES: usize = 30;
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().with_context(|| format!("cannot run {program}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<&str> = words.lines().collect();
+    let last = lines.get(lines.len().saturating_sub(LAST_LINES)..).unwrap_or_default().join("\n");
+    bail!("{program} failed ({}):\n{last}", output.status)
+}
