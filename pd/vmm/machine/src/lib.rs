@@ -39,6 +39,9 @@ pub mod virtio_console;
 pub mod virtio_mmio;
 pub mod virtqueue;
 
+pub use layout::MachineLayout;
+pub use link::{LinkBridge, SessionPorts};
+pub use machine::{Host, Machine, MachineCounters, Outcome, StopReason};
 pub use memory::{GuestMemory, GuestRam, OutsideGuestMemory};
 pub use pl011::ConsoleSink;
 pub use registers::GuestRegisters;

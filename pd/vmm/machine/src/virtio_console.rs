@@ -351,7 +351,11 @@ impl Console {
                 0
             }
             Direction::Write(value) => {
+                let breaches = self.transport.counters().misbehaviour;
                 let request = self.transport.write(offset, size, value, memory);
+                if self.transport.counters().misbehaviour != breaches {
+                    self.take_ports_down();
+                }
                 self.handle(request, memory);
                 0
             }
@@ -360,9 +364,19 @@ impl Console {
 
     /// The next thing that happened, ports taking turns; `None` where nothing waits. Bytes are put into `buffer`, at most
     /// as many as it has; with an empty buffer only openings and closings are told, and not past bytes that wait.
-    pub fn next_event(&mut self, memory: &impl GuestMemory, buffer: &mut [u8]) -> Option<PortEvent> {
+    ///
+    /// Ports for which `wanted` says `false` are passed over and keep what they have.
+    pub fn next_event(
+        &mut self,
+        wanted: impl Fn(usize) -> bool,
+        memory: &impl GuestMemory,
+        buffer: &mut [u8],
+    ) -> Option<PortEvent> {
         for turn in 0..PORTS {
             let port = (self.next_port + turn) % PORTS;
+            if !wanted(port) {
+                continue;
+            }
             match self.port_event(port, memory, buffer) {
                 Ok(None) => {}
                 Ok(Some(event)) => {
@@ -427,22 +441,12 @@ impl Console {
             Request::Notify(CONTROL_RECEIVE) => self.tell_guest(memory),
             Request::Notify(_) => self.activity = true,
         }
-        if self.transport.last_misbehaviour().is_some() && !self.transport.is_running() {
-            self.take_ports_down_once();
-        }
     }
 
     /// The driver broke the rules: every session is over.
     fn fail(&mut self, misbehaviour: Misbehaviour) {
         self.transport.fail(misbehaviour);
         self.take_ports_down();
-    }
-
-    /// A breach that the transport noticed by itself takes the ports down too, where they are not already.
-    fn take_ports_down_once(&mut self) {
-        if self.ports.iter().any(|port| port.guest_open || port.partial.is_some()) {
-            self.take_ports_down();
-        }
     }
 
     fn take_ports_down(&mut self) {
@@ -591,10 +595,18 @@ impl Console {
     ) -> Result<Option<PortEvent>, Misbehaviour> {
         for _ in 0..usize::from(MAX_QUEUE_SIZE) + MARKERS {
             if self.ports[port].partial.is_some() {
-                if self.ports[port].is_deliverable() {
-                    return self.deliver(port, memory, buffer);
+                if !self.ports[port].is_deliverable() {
+                    self.discard(port, memory)?;
+                    continue;
                 }
-                self.discard(port, memory)?;
+                let length = self.deliver(port, memory, buffer)?;
+                if length > 0 {
+                    return Ok(Some(PortEvent::Data { port, length }));
+                }
+                if self.ports[port].partial.is_some() {
+                    return Ok(None);
+                }
+                // The chain was empty: it is done and says nothing.
                 continue;
             }
             if let Some(event) = self.take_marker(port) {
@@ -637,15 +649,15 @@ impl Console {
         Ok(true)
     }
 
-    /// Copies bytes of the chain at hand to the host, and gives the chain back where that were all.
+    /// Copies bytes of the chain at hand to the host and answers how many; gives the chain back where that were all.
     fn deliver(
         &mut self,
         port: usize,
         memory: &impl GuestMemory,
         buffer: &mut [u8],
-    ) -> Result<Option<PortEvent>, Misbehaviour> {
+    ) -> Result<usize, Misbehaviour> {
         let state = &mut self.ports[port];
-        let Some(mut partial) = state.partial else { return Ok(None) };
+        let Some(mut partial) = state.partial else { return Ok(0) };
         let mut length = 0;
         while let Some(segment) = state.segments.get(partial.segment) {
             let rest = segment.length - partial.offset;
@@ -669,12 +681,7 @@ impl Console {
             self.give_back(transmit_queue(port), partial.chain, 0, memory)?;
         }
         self.counters.from_guest += length as u64;
-        if length > 0 {
-            return Ok(Some(PortEvent::Data { port, length }));
-        }
-        // An empty chain is done and says nothing; look on at the next call.
-        self.activity |= finished;
-        Ok(None)
+        Ok(length)
     }
 
     /// Gives the chain at hand back unread.

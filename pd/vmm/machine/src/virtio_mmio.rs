@@ -208,8 +208,8 @@ impl Transport {
             0x030 => self.queue_select = value,
             0x038 => self.queue_to_set_up()?.set_size(value)?,
             0x044 if value == 1 => self.queue_to_set_up()?.enable(memory)?,
-            // Linux takes its queues down this way before it frees them (vm_del_vq).
-            0x044 if value == 0 => self.queue_to_set_up()?.disable(),
+            // Linux takes its queues down this way after it reset the device (vm_del_vq).
+            0x044 if value == 0 => self.take_queue_down()?,
             0x050 => return self.notify(value),
             0x064 => self.interrupt_status &= !value,
             0x070 => self.write_status(value)?,
@@ -240,6 +240,15 @@ impl Transport {
     fn queue_to_set_up(&mut self) -> Result<&mut Virtqueue, Misbehaviour> {
         let index = usize::try_from(self.queue_select).map_err(|_| Misbehaviour::NoSuchQueue)?;
         self.queues.get_mut(index).ok_or(Misbehaviour::NoSuchQueue)
+    }
+
+    /// A queue of a running device stays (2.6.1: only a feature that is not offered could reset one by itself).
+    fn take_queue_down(&mut self) -> Result<(), Misbehaviour> {
+        if self.is_running() {
+            return Err(Misbehaviour::QueueBusy);
+        }
+        self.queue_to_set_up()?.disable();
+        Ok(())
     }
 
     fn change_addresses(&mut self, change: impl FnOnce(&mut QueueAddresses)) -> Result<(), Misbehaviour> {
@@ -420,7 +429,7 @@ mod tests {
     #[test]
     fn each_rule_that_is_broken_asks_for_a_reset() {
         type Breach = fn(&mut Driver);
-        let breaches: [(Breach, Misbehaviour); 9] = [
+        let breaches: [(Breach, Misbehaviour); 10] = [
             (|driver| _ = driver.write(0x050, 2), Misbehaviour::NoSuchQueue),
             (|driver| _ = driver.write(0x050, u32::MAX), Misbehaviour::NoSuchQueue),
             (|driver| _ = driver.write(0x038, 3), Misbehaviour::QueueSize),
@@ -445,6 +454,15 @@ mod tests {
                 |driver| {
                     driver.set_up_queue(0);
                     driver.write(0x080, 0);
+                },
+                Misbehaviour::QueueBusy,
+            ),
+            (
+                |driver| {
+                    driver.negotiate(OFFERED);
+                    driver.set_up_queue(0);
+                    driver.write(0x070, 0xf);
+                    driver.write(0x044, 0);
                 },
                 Misbehaviour::QueueBusy,
             ),
