@@ -154,7 +154,10 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 /// Writes a file in one step: whoever looks sees the old content or the new, never half of it.
 fn replace(path: &Path, content: &[u8]) -> Result<()> {
     let folder = path.parent().context("a file to write has a folder")?;
-    let written = tempfile::NamedTempFile::new_in(folder)
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    let written = tempfile::Builder::new()
+        .permissions(readable)
+        .tempfile_in(folder)
         .and_then(|mut file| std::io::Write::write_all(&mut file, content).map(|()| file))
         .with_context(|| format!("cannot write into {}", folder.display()))?;
     written.persist(path).with_context(|| format!("cannot write {}", path.display()))?;

@@ -44,6 +44,8 @@ impl Launch {
             // 8 ns an instruction. A shift that follows the host's speed would not repeat; a started clock would not either.
             push(&mut arguments, &["-smp", "1", "-icount", "shift=3,align=off,sleep=off"]);
             push(&mut arguments, &["-rtc", "clock=vm,base=2026-01-01"]);
+            // QEMU writes random seeds into the device tree that it hands a kernel, and into devices.
+            push(&mut arguments, &["-machine", "dtb-randomness=off", "-seed", "1"]);
         }
         self.push_ports(&mut arguments, run_folder);
         arguments.extend(self.extra.iter().cloned());
@@ -139,6 +141,7 @@ mod tests {
     fn deterministic_means_one_processor_and_a_virtual_clock() {
         let line = line(&Launch::atoll("/x").deterministic());
         assert!(line.contains("-smp 1 -icount shift=3,align=off,sleep=off -rtc clock=vm,base=2026-01-01"), "{line}");
+        assert!(line.contains("-machine dtb-randomness=off -seed 1"), "{line}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use qemu::Missing;
-use qemu::guest::{AgentSource, GuestImage, GuestOptions, build_guest};
+use qemu::guest::{AgentSource, GuestImage, GuestOptions, READY_LINE, build_guest};
 use qemu::launcher::{Launch, Machine, PortPeer, Qemu};
 
 /// A boot takes some 5 s on an idle host, and much longer on one that compiles at the same time.
@@ -21,6 +21,25 @@ fn guest() -> Result<GuestImage> {
     options.output = options.workspace.join("target/guest-without-emit");
     options.agent = AgentSource::Absent;
     build_guest(&options, &|_| {})
+}
+
+/// Without a reason to differ, two runs of the deterministic machine say the same, byte for byte and time stamps included.
+#[test]
+fn two_deterministic_boots_say_the_same() {
+    let boot = || -> Result<String> {
+        Qemu::find()?;
+        let mut machine = Launch::plain_guest(&guest()?).deterministic().start()?;
+        Ok(machine.console.expect(READY_LINE, BOOT)?.before)
+    };
+    let first = match boot() {
+        Ok(first) => first,
+        Err(error) => match error.downcast::<Missing>() {
+            Ok(missing) => qemu::skip!("{missing}"),
+            Err(error) => panic!("{error:#}"),
+        },
+    };
+    assert!(first.contains("Linux version"), "{first}");
+    assert_eq!(first, boot().expect("a second boot"));
 }
 
 fn boot() -> Result<Machine> {
