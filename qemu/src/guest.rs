@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 
 pub use agent::AgentSource;
 pub use contents::READY_LINE;
+pub use packages::LockUpdate;
 
 use contents::Contents;
 use kernel::KernelParts;
@@ -94,6 +95,14 @@ pub fn build_guest(options: &GuestOptions, progress: &Progress<'_>) -> Result<Gu
         kernel_release: parts.release.clone(),
     };
     write_image(options, &parts, &contents.archive()?, progress)
+}
+
+/// Pins what the mirrors have now in the lock file. A person asks for it and reviews the change.
+///
+/// # Errors
+/// [`Missing`](crate::Missing) where there is no apt; else the mirrors cannot be reached or do not have the packages.
+pub fn update_lock(options: &GuestOptions, progress: &Progress<'_>) -> Result<LockUpdate> {
+    packages::update_lock(&options.lock_file(), &options.cache, progress)
 }
 
 /// Where this crate's sources say the repository is.

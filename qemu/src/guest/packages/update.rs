@@ -26,10 +26,11 @@ pub struct LockUpdate {
 }
 
 /// Pins what the release's main archive has now, and writes the lock file if that differs.
-///
-/// # Errors
-/// [`Missing`] where there is no apt; else the mirrors cannot be reached or do not have the packages.
-pub fn update_lock(lock_file: &Path, cache: &PackageCache, progress: &Progress<'_>) -> Result<LockUpdate> {
+pub(in super::super) fn update_lock(
+    lock_file: &Path,
+    cache: &PackageCache,
+    progress: &Progress<'_>,
+) -> Result<LockUpdate> {
     let before = Lock::read(lock_file)?;
     if !Apt::is_installed() {
         let remedy = "run this on a Debian-like machine";
