@@ -1,0 +1,281 @@
+//! One container: which hook runs, what it waits for, how it ends.
+//!
+//! Each [`Container::turn`] does one bounded thing: settle a wait, or run one slice. The cell decides between turns whether
+//! to go on. What the container does cannot make a turn longer than its fuel and its largest bulk operation.
+
+use runner_interfaces::{
+    cell::{ContainerState, FailureReason, World},
+    gpio::Status,
+    kernel::Instant,
+};
+use wasmi::ResumableCallHostTrap;
+
+use crate::{
+    engine::{Execution, Hook, Program, SliceEnd},
+    failure::Failure,
+    memory::Fault,
+    wait,
+};
+
+/// What a command that was stopped ends with: 128 and the number of SIGTERM, as a shell reports it.
+pub(crate) const STOPPED_EXIT_CODE: i32 = 143;
+
+/// How a container ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ending {
+    /// By itself or by stop.
+    Finalised { exit_code: i32 },
+    /// For a reason.
+    Failed(Failure),
+}
+
+/// What a turn came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Turn {
+    /// There is more to do at once.
+    Again,
+    /// It waits, for a command or an event.
+    Rests,
+    /// It ended.
+    Ended(Ending),
+}
+
+enum Activity {
+    /// No hook was called: installed.
+    None,
+    /// A hook can run.
+    Runnable(Hook, Execution),
+    /// A hook waits in a host call.
+    Waiting(Hook, ResumableCallHostTrap),
+}
+
+/// A loaded module and where its life is.
+pub(crate) struct Container {
+    program: Program,
+    activity: Activity,
+    /// It was asked to run.
+    run: bool,
+    /// When the hook that runs must be done.
+    deadline: Option<Instant>,
+    hook_limit_ns: u64,
+    pub(crate) started: Option<Instant>,
+    pub(crate) fuel: u64,
+    pub(crate) slices: u64,
+    pub(crate) loops: u64,
+}
+
+impl Container {
+    /// A container whose loading must be done by `deadline`.
+    pub(crate) fn new(program: Program, deadline: Instant, hook_limit_ns: u64) -> Self {
+        let mut container = Self {
+            program,
+            activity: Activity::None,
+            run: false,
+            deadline: Some(deadline),
+            hook_limit_ns,
+            started: None,
+            fuel: 0,
+            slices: 0,
+            loops: 0,
+        };
+        if !container.call(Hook::StartFunction) && !container.call(Hook::Initialize) {
+            container.deadline = None;
+        }
+        container
+    }
+
+    pub(crate) fn program(&self) -> &Program {
+        &self.program
+    }
+
+    pub(crate) fn program_mut(&mut self) -> &mut Program {
+        &mut self.program
+    }
+
+    /// Runs it, as soon as it is installed.
+    pub(crate) fn run(&mut self, now: Instant) {
+        self.run = true;
+        if matches!(self.activity, Activity::None) {
+            self.begin(now);
+        }
+    }
+
+    /// Stops it: what waits is abandoned, a reactor that has begun runs its stop hook.
+    pub(crate) fn stop(&mut self, now: Instant) -> Turn {
+        match (self.hook(), self.program.world()) {
+            (Some(Hook::OnStop), _) => Turn::Again,
+            (Some(Hook::OnStart | Hook::OnLoop), _) => {
+                self.program.host_mut().wait = None;
+                self.begin_stop(now);
+                Turn::Again
+            }
+            (_, World::WasiCommand) => Turn::Ended(Ending::Finalised { exit_code: STOPPED_EXIT_CODE }),
+            _ => Turn::Ended(Ending::Finalised { exit_code: 0 }),
+        }
+    }
+
+    /// What it shows of itself.
+    pub(crate) fn state(&self) -> ContainerState {
+        match (&self.activity, self.hook()) {
+            (_, None) => ContainerState::Installed,
+            (_, Some(Hook::StartFunction | Hook::Initialize)) => ContainerState::Loading,
+            (_, Some(Hook::OnStart)) => ContainerState::Starting,
+            (_, Some(Hook::OnStop)) => ContainerState::Stopping,
+            (Activity::Waiting(..), _) => ContainerState::Ready,
+            _ => ContainerState::Running,
+        }
+    }
+
+    /// Goes on for at most one slice of `fuel`.
+    pub(crate) fn turn(&mut self, now: Instant, fuel: u64) -> Turn {
+        if let (Some(deadline), Some(hook)) = (self.deadline, self.hook())
+            && now > deadline
+        {
+            return Turn::Ended(Ending::Failed(self.limit_failure(hook)));
+        }
+        match core::mem::replace(&mut self.activity, Activity::None) {
+            Activity::None => Turn::Rests,
+            Activity::Runnable(hook, execution) => self.slice(hook, execution, now, fuel),
+            Activity::Waiting(hook, call) => self.settle(hook, call, now),
+        }
+    }
+
+    fn hook(&self) -> Option<Hook> {
+        match &self.activity {
+            Activity::None => None,
+            Activity::Runnable(hook, _) | Activity::Waiting(hook, _) => Some(*hook),
+        }
+    }
+
+    /// Makes `hook` what runs next; false where the module has none.
+    fn call(&mut self, hook: Hook) -> bool {
+        match self.program.begin(hook) {
+            Some(execution) => {
+                self.activity = Activity::Runnable(hook, execution);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn slice(&mut self, hook: Hook, execution: Execution, now: Instant, fuel: u64) -> Turn {
+        let (end, burnt) = self.program.run_slice(hook, execution, fuel);
+        self.fuel = self.fuel.saturating_add(burnt);
+        self.slices += 1;
+        match end {
+            SliceEnd::Returned(answer) => self.returned(hook, answer, now),
+            SliceEnd::Preempted(call) => {
+                self.activity = Activity::Runnable(hook, Execution::Preempted(call));
+                Turn::Again
+            }
+            SliceEnd::Suspended(call) => {
+                self.activity = Activity::Waiting(hook, call);
+                Turn::Again
+            }
+            SliceEnd::Exited(exit_code) => Turn::Ended(Ending::Finalised { exit_code }),
+            SliceEnd::Failed(failure) => Turn::Ended(Ending::Failed(failure)),
+        }
+    }
+
+    fn settle(&mut self, hook: Hook, call: ResumableCallHostTrap, now: Instant) -> Turn {
+        match wait::settle(self.program.store_mut(), now) {
+            Ok(Some(answer)) => {
+                self.activity = Activity::Runnable(hook, Execution::Answered(call, answer));
+                Turn::Again
+            }
+            Ok(None) => self.rest(hook, call),
+            Err(fault) => Turn::Ended(Ending::Failed(fault_failure(hook, fault))),
+        }
+    }
+
+    /// Arms the executor's timer for whatever ends the wait first: its own time, or the hook's limit.
+    fn rest(&mut self, hook: Hook, call: ResumableCallHostTrap) -> Turn {
+        let host = self.program.host_mut();
+        let Some(wait) = host.wait.filter(|wait| !wait.goes_on_at_once()) else {
+            self.activity = Activity::Waiting(hook, call);
+            return Turn::Again;
+        };
+        let limit = self.deadline.map(|deadline| deadline.saturating_add(1));
+        let wake = wait.until().into_iter().chain(limit).min();
+        let status = wake.map_or(Status::Ok, |wake| host.wake_at(wake));
+        if status != Status::Ok && wait.until().is_some() {
+            host.wait = None;
+            self.activity = Activity::Runnable(hook, Execution::Answered(call, wait.refused(status)));
+            return Turn::Again;
+        }
+        self.activity = Activity::Waiting(hook, call);
+        Turn::Rests
+    }
+
+    /// A hook came back: what comes next.
+    fn returned(&mut self, hook: Hook, answer: i32, now: Instant) -> Turn {
+        match (hook, answer) {
+            (Hook::StartFunction, _) if self.call(Hook::Initialize) => {}
+            (Hook::StartFunction | Hook::Initialize, _) => {
+                self.deadline = None;
+                if self.run {
+                    self.begin(now);
+                }
+            }
+            (Hook::OnStart, 0) => {
+                self.deadline = None;
+                self.call(Hook::OnLoop);
+            }
+            (Hook::OnStart, status) => return Turn::Ended(Ending::Failed(start_refused(status))),
+            (Hook::OnLoop, 0) => {
+                self.loops += 1;
+                self.call(Hook::OnLoop);
+            }
+            (Hook::OnLoop, 1) => {
+                self.loops += 1;
+                self.begin_stop(now);
+            }
+            (Hook::OnLoop, next) => {
+                let fault = Fault::NoSuchValue { enumeration: "next", value: next.cast_unsigned() };
+                return Turn::Ended(Ending::Failed(fault_failure(hook, fault)));
+            }
+            (Hook::Command | Hook::OnStop, _) => return Turn::Ended(Ending::Finalised { exit_code: 0 }),
+        }
+        Turn::Again
+    }
+
+    fn begin(&mut self, now: Instant) {
+        self.started = Some(now);
+        match self.program.world() {
+            World::Reactor => {
+                self.deadline = Some(now.saturating_add(self.hook_limit_ns));
+                self.call(Hook::OnStart);
+            }
+            _ => {
+                self.call(Hook::Command);
+            }
+        }
+    }
+
+    fn begin_stop(&mut self, now: Instant) {
+        self.deadline = Some(now.saturating_add(self.hook_limit_ns));
+        self.call(Hook::OnStop);
+    }
+
+    fn limit_failure(&self, hook: Hook) -> Failure {
+        let reason = match hook {
+            Hook::OnStart => FailureReason::StartLimit,
+            Hook::OnStop => FailureReason::StopLimit,
+            _ => FailureReason::LoadLimit,
+        };
+        Failure::new(reason, format_args!("{} took more than {} us", hook.name(), self.hook_limit_ns / 1000))
+    }
+}
+
+fn fault_failure(hook: Hook, fault: Fault) -> Failure {
+    Failure::new(FailureReason::Trap, format_args!("{}: {fault}", hook.name()))
+}
+
+fn start_refused(answer: i32) -> Failure {
+    match u32::try_from(answer).ok().and_then(Status::from_wire) {
+        Some(status) => Failure::new(FailureReason::StartRefused, format_args!("on-start answered: {status}")),
+        None => {
+            Failure::new(FailureReason::StartRefused, format_args!("on-start answered {answer}, which is no status"))
+        }
+    }
+}

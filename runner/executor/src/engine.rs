@@ -1,0 +1,365 @@
+//! The engine: from bytes to an instance whose hooks run a slice of fuel at a time.
+//!
+//! `wasmi` interprets; this module sets it up, says what is wrong with a module in the cell's own terms, and turns its
+//! resumable calls into slices. It believes `wasmi`'s validation and its metering, and nothing of the module. Nothing here is
+//! abstracted over engines: whoever brings the second one cuts the trait.
+
+use runner_interfaces::cell::{FailureReason, World};
+use wasmi::{
+    CompilationMode, Config, Engine, Error, ExternType, Func, FuncType, Linker, Module, ResumableCall,
+    ResumableCallHostTrap, ResumableCallOutOfFuel, Store, TrapCode, Val, ValType,
+    errors::{ErrorKind, InstantiationError, MemoryError, TableError},
+};
+
+use crate::{
+    failure::Failure,
+    host::Host,
+    limits::{Denial, MAX_TABLES},
+    memory::Fault,
+    sections, worlds,
+};
+
+/// The interpreter's value stack at its largest. Programs keep arrays in linear memory; 256 KiB are 32,768 values.
+pub(crate) const VALUE_STACK_BYTES: usize = 256 * 1024;
+
+/// Calls within calls. A native thread of 8 MiB gets some tens of thousands; deeper recursion than 4,000 is a mistake far
+/// more often than a program.
+pub(crate) const CALL_DEPTH: usize = 4000;
+
+/// What an exported function is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hook {
+    /// The module's start function.
+    StartFunction,
+    /// `_initialize`, which a WASI reactor expects to be called before anything else.
+    Initialize,
+    /// `_start` of a command.
+    Command,
+    /// `on-start` of a reactor.
+    OnStart,
+    /// `on-loop` of a reactor.
+    OnLoop,
+    /// `on-stop` of a reactor.
+    OnStop,
+}
+
+impl Hook {
+    const ALL: [Self; 6] =
+        [Self::StartFunction, Self::Initialize, Self::Command, Self::OnStart, Self::OnLoop, Self::OnStop];
+
+    /// What the module exports it as.
+    const fn export(self) -> &'static str {
+        match self {
+            Self::StartFunction => sections::START_EXPORT,
+            Self::Initialize => "_initialize",
+            Self::Command => "_start",
+            Self::OnStart => "on-start",
+            Self::OnLoop => "on-loop",
+            Self::OnStop => "on-stop",
+        }
+    }
+
+    /// What a person calls it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::StartFunction => "start function",
+            other => other.export(),
+        }
+    }
+
+    /// Whether it answers an `i32`. None takes an argument.
+    const fn answers(self) -> bool {
+        matches!(self, Self::OnStart | Self::OnLoop)
+    }
+
+    fn has_type(self, ty: &FuncType) -> bool {
+        let results: &[ValType] = if self.answers() { &[ValType::I32] } else { &[] };
+        ty.params().is_empty() && ty.results() == results
+    }
+}
+
+/// The hooks that a module exports, by [`Hook`].
+#[derive(Clone, Copy, Debug, Default)]
+struct Hooks {
+    functions: [Option<Func>; Hook::ALL.len()],
+}
+
+/// A module that was compiled and instantiated. None of its code has run.
+pub(crate) struct Program {
+    store: Store<Host>,
+    world: World,
+    hooks: Hooks,
+}
+
+/// A call that can go on.
+pub(crate) enum Execution {
+    /// It has not begun.
+    Begin(Func),
+    /// Its slice was over.
+    Preempted(ResumableCallOutOfFuel),
+    /// A host call waited, and this is its result.
+    Answered(ResumableCallHostTrap, i32),
+}
+
+/// How a slice ended.
+pub(crate) enum SliceEnd {
+    /// The hook came back, with its answer (0 where it has none).
+    Returned(i32),
+    /// The fuel is burnt.
+    Preempted(ResumableCallOutOfFuel),
+    /// A host call waits, see [`Host::wait`].
+    Suspended(ResumableCallHostTrap),
+    /// `proc_exit`.
+    Exited(i32),
+    /// It trapped.
+    Failed(Failure),
+}
+
+impl Program {
+    /// Compiles and instantiates a module for `host`. The start function does not run, see [`Hook::StartFunction`].
+    pub(crate) fn load(host: Host, wasm: &[u8]) -> Result<Self, Failure> {
+        check_header(wasm)?;
+        let engine = Engine::new(&configuration());
+        let module = compile(&engine, wasm)?;
+        let mut store = Store::new(&engine, host);
+        store.limiter(|host| &mut host.limits);
+        let linker = link(&engine, &module)?;
+        let world = world_of(&module)?;
+        let instance = linker
+            .instantiate_and_start(&mut store, &module)
+            .map_err(|error| instantiation_failure(&error, store.data()))?;
+        let memory = instance.get_memory(&store, "memory");
+        let hooks = Hooks { functions: Hook::ALL.map(|hook| instance.get_func(&store, hook.export())) };
+        let host = store.data_mut();
+        host.memory = memory;
+        host.limits.freeze_tables();
+        Ok(Self { store, world, hooks })
+    }
+
+    pub(crate) fn world(&self) -> World {
+        self.world
+    }
+
+    pub(crate) fn host(&self) -> &Host {
+        self.store.data()
+    }
+
+    pub(crate) fn host_mut(&mut self) -> &mut Host {
+        self.store.data_mut()
+    }
+
+    pub(crate) fn store_mut(&mut self) -> &mut Store<Host> {
+        &mut self.store
+    }
+
+    /// The call of a hook, if the module has it.
+    pub(crate) fn begin(&self, hook: Hook) -> Option<Execution> {
+        self.hooks.functions[hook as usize].map(Execution::Begin)
+    }
+
+    /// Linear memory now, in bytes.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.host().memory.map_or(0, |memory| memory.data_size(&self.store) as u64)
+    }
+
+    /// Runs `execution` of `hook` until it ends, waits, or has burnt `fuel`; answers the fuel burnt too.
+    ///
+    /// One instruction may need more than a slice (a bulk copy costs one fuel for 64 bytes): then it gets what it needs, at
+    /// the most what copying the whole memory takes.
+    pub(crate) fn run_slice(&mut self, hook: Hook, execution: Execution, fuel: u64) -> (SliceEnd, u64) {
+        let needed = match &execution {
+            Execution::Preempted(call) => call.required_fuel(),
+            _ => 0,
+        };
+        let granted = fuel.max(needed);
+        self.store.set_fuel(granted).expect("the engine was configured to meter fuel");
+        let end = self.resume(hook, execution);
+        let left = self.store.get_fuel().expect("the engine was configured to meter fuel");
+        (end, granted.saturating_sub(left))
+    }
+
+    fn resume(&mut self, hook: Hook, execution: Execution) -> SliceEnd {
+        let mut answer = [Val::I32(0)];
+        let outputs = if hook.answers() { &mut answer[..] } else { &mut [] };
+        let called = match execution {
+            Execution::Begin(function) => function.call_resumable(&mut self.store, &[], outputs),
+            Execution::Preempted(call) => call.resume(&mut self.store, outputs),
+            Execution::Answered(call, result) => call.resume(&mut self.store, &[Val::I32(result)], outputs),
+        };
+        match called {
+            Ok(ResumableCall::Finished) => SliceEnd::Returned(answer[0].i32().unwrap_or(0)),
+            Ok(ResumableCall::OutOfFuel(call)) => SliceEnd::Preempted(call),
+            Ok(ResumableCall::HostTrap(call)) => host_trap(hook, call),
+            Err(error) => SliceEnd::Failed(trap_failure(hook, &error)),
+        }
+    }
+}
+
+/// What a host function's error means.
+fn host_trap(hook: Hook, call: ResumableCallHostTrap) -> SliceEnd {
+    if matches!(call.host_error().downcast_ref(), Some(Fault::Suspended)) {
+        return SliceEnd::Suspended(call);
+    }
+    match call.host_error().i32_exit_status() {
+        Some(code) => SliceEnd::Exited(code),
+        None => SliceEnd::Failed(trap_failure(hook, call.host_error())),
+    }
+}
+
+fn configuration() -> Config {
+    let mut configuration = Config::default();
+    configuration
+        .consume_fuel(true)
+        // Lazy compilation together with resumable calls has panicked, and it would compile in a slice.
+        .compilation_mode(CompilationMode::Eager)
+        .ignore_custom_sections(true)
+        // `sections::without_start_section` took it out; one that is left would run unmetered.
+        .allow_start_fn(false)
+        .set_max_recursion_depth(CALL_DEPTH)
+        .set_max_stack_height(VALUE_STACK_BYTES)
+        // One container has one call at a time.
+        .set_max_cached_stacks(1)
+        // Limits count one memory of 64 KiB pages, addressed by 32 bits.
+        .wasm_multi_memory(false)
+        .wasm_custom_page_sizes(false);
+    configuration
+}
+
+fn check_header(wasm: &[u8]) -> Result<(), Failure> {
+    if sections::is_core_module(wasm) {
+        return Ok(());
+    }
+    let length = wasm.len();
+    let text = match wasm.first_chunk::<8>() {
+        Some([0, b'a', b's', b'm', 0x0d, 0, 1, 0]) => format_args!("a component; a cell runs core modules"),
+        Some([0, b'a', b's', b'm', ..]) => format_args!("a version of WebAssembly that is not 1"),
+        _ => format_args!("{length} bytes that do not begin as a WebAssembly module"),
+    };
+    Err(Failure::new(FailureReason::NotWasm, text))
+}
+
+fn compile(engine: &Engine, wasm: &[u8]) -> Result<Module, Failure> {
+    let rewritten = sections::without_start_section(wasm);
+    Module::new(engine, rewritten.as_deref().unwrap_or(wasm))
+        .map_err(|error| Failure::new(FailureReason::InvalidModule, format_args!("{error}")))
+}
+
+/// Defines what the module imports, and nothing else: a linker with all of both worlds would take tens of kilobytes.
+fn link(engine: &Engine, module: &Module) -> Result<Linker<Host>, Failure> {
+    let mut linker = Linker::new(engine);
+    linker.allow_shadowing(true);
+    for import in module.imports() {
+        let (from, name) = (import.module(), import.name());
+        let known = matches!(import.ty(), ExternType::Func(_)) && worlds::define(&mut linker, from, name).is_ok();
+        if !known {
+            return Err(Failure::new(FailureReason::UnknownImport, format_args!("{from}.{name}")));
+        }
+    }
+    Ok(linker)
+}
+
+/// The world by what the module exports. A module with the hooks of a reactor is one, whatever else it has.
+fn world_of(module: &Module) -> Result<World, Failure> {
+    let exported = |hook: Hook| matches!(module.get_export(hook.export()), Some(ExternType::Func(_)));
+    let reactor = [Hook::OnStart, Hook::OnLoop, Hook::OnStop];
+    let world = if reactor.into_iter().all(exported) {
+        World::Reactor
+    } else if exported(Hook::Command) {
+        World::WasiCommand
+    } else {
+        return Err(no_world(reactor.into_iter().find(|hook| exported(*hook)).is_some()));
+    };
+    for hook in Hook::ALL {
+        if let Some(ExternType::Func(ty)) = module.get_export(hook.export())
+            && !hook.has_type(&ty)
+        {
+            let result = if hook.answers() { "an i32" } else { "nothing" };
+            let text = format_args!("`{}` must take nothing and answer {result}", hook.name());
+            return Err(Failure::new(FailureReason::UnknownWorld, text));
+        }
+    }
+    Ok(world)
+}
+
+fn no_world(some_hooks: bool) -> Failure {
+    let text = if some_hooks {
+        format_args!("a reactor exports all of `on-start`, `on-loop` and `on-stop`")
+    } else {
+        format_args!("exports neither `_start` nor `on-start`, `on-loop` and `on-stop`")
+    };
+    Failure::new(FailureReason::UnknownWorld, text)
+}
+
+fn instantiation_failure(error: &Error, host: &Host) -> Failure {
+    match error.kind() {
+        ErrorKind::Instantiation(InstantiationError::FailedToInstantiateMemory(memory)) => memory_failure(memory, host),
+        ErrorKind::Instantiation(InstantiationError::FailedToInstantiateTable(table)) => table_failure(table, host),
+        ErrorKind::Instantiation(InstantiationError::TooManyTables) => {
+            Failure::new(FailureReason::TableLimit, format_args!("more than {MAX_TABLES} tables"))
+        }
+        ErrorKind::Instantiation(
+            InstantiationError::FuncTypeMismatch { .. } | InstantiationError::ImportTypeMismatch { .. },
+        )
+        | ErrorKind::Linker(_) => Failure::new(FailureReason::UnknownImport, format_args!("{error}")),
+        _ => Failure::new(FailureReason::Trap, format_args!("instantiation: {error}")),
+    }
+}
+
+fn memory_failure(error: &MemoryError, host: &Host) -> Failure {
+    match (error, host.limits.denial) {
+        (MemoryError::ResourceLimiterDeniedAllocation, Some(Denial::Memory { wanted_bytes })) => Failure::new(
+            FailureReason::MemoryLimit,
+            format_args!("wants {wanted_bytes} bytes of memory, may have {}", host.limits.memory_bytes),
+        ),
+        (MemoryError::ResourceLimiterDeniedAllocation, Some(Denial::Heap { wanted_bytes })) => Failure::new(
+            FailureReason::CellMemory,
+            format_args!("the cell has no room for {wanted_bytes} bytes of memory"),
+        ),
+        (MemoryError::OutOfSystemMemory, _) => Failure::new(FailureReason::CellMemory, format_args!("{error}")),
+        _ => Failure::new(FailureReason::MemoryLimit, format_args!("{error}")),
+    }
+}
+
+fn table_failure(error: &TableError, host: &Host) -> Failure {
+    match (error, host.limits.denial) {
+        (TableError::ResourceLimiterDeniedAllocation, Some(Denial::Table { wanted_elements })) => Failure::new(
+            FailureReason::TableLimit,
+            format_args!("wants {wanted_elements} table elements, may have {}", host.limits.table_elements),
+        ),
+        (TableError::ResourceLimiterDeniedAllocation, Some(Denial::Heap { wanted_bytes })) => Failure::new(
+            FailureReason::CellMemory,
+            format_args!("the cell has no room for {wanted_bytes} bytes of tables"),
+        ),
+        (TableError::OutOfSystemMemory, _) => Failure::new(FailureReason::CellMemory, format_args!("{error}")),
+        _ => Failure::new(FailureReason::TableLimit, format_args!("{error}")),
+    }
+}
+
+fn trap_failure(hook: Hook, error: &Error) -> Failure {
+    let name = hook.name();
+    match error.as_trap_code() {
+        Some(TrapCode::OutOfSystemMemory) => {
+            Failure::new(FailureReason::CellMemory, format_args!("{name}: no memory for the call stack"))
+        }
+        Some(code) => Failure::new(FailureReason::Trap, format_args!("{name}: {}", trap_text(code))),
+        None => Failure::new(FailureReason::Trap, format_args!("{name}: {error}")),
+    }
+}
+
+/// A trap in words that help whoever wrote the program.
+const fn trap_text(code: TrapCode) -> &'static str {
+    match code {
+        TrapCode::UnreachableCodeReached => "unreachable code reached (a panic or an abort of the program)",
+        TrapCode::MemoryOutOfBounds => "memory access out of bounds",
+        TrapCode::TableOutOfBounds => "table access out of bounds",
+        TrapCode::IndirectCallToNull => "call through an empty table element",
+        TrapCode::IntegerDivisionByZero => "integer division by zero",
+        TrapCode::IntegerOverflow => "integer overflow",
+        TrapCode::BadConversionToInteger => "conversion of a number that no integer can hold",
+        TrapCode::StackOverflow => "call stack exhausted",
+        TrapCode::BadSignature => "indirect call of a function of another type",
+        TrapCode::OutOfFuel => "out of fuel",
+        TrapCode::GrowthOperationLimited => "growth refused",
+        TrapCode::OutOfSystemMemory => "out of memory",
+    }
+}

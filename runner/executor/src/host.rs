@@ -1,0 +1,187 @@
+//! What a container's host functions reach: the kernel, the drivers behind it, output, and the container's own accounts.
+//!
+//! Every call that touches a resource goes to the domain that owns it, over the cell's own channel; nothing is decided
+//! here that the owner would decide. The container is not trusted; drivers are asked, their answers passed on.
+
+use alloc::{boxed::Box, rc::Rc};
+use core::cell::RefCell;
+
+use runner_interfaces::{
+    cell::CellConfiguration,
+    gpio::{self, Status},
+    kernel::{Channel, Instant, Kernel, Message},
+    timer,
+};
+use wasmi::Memory;
+
+use crate::{limits::Limits, lines::LineTable, output::Output, wait::Wait};
+
+/// The bit of an event mask that says "an edge on a watched line" (`atoll:node/timer`, `wait`).
+pub(crate) const EDGE_EVENT: u32 = 1 << 31;
+
+/// The bits of an event mask that name timers of the container: 1 to 7.
+pub(crate) const TIMER_EVENTS: u32 = 0b1111_1110;
+
+/// Fuel of a host call that stays in the cell: about what the interpreter does in the time that it takes.
+pub(crate) const LOCAL_CALL_FUEL: u64 = 10;
+
+/// Fuel of a call to another domain, some microseconds: a slice full of them stays within a few times a slice full of
+/// arithmetic.
+pub(crate) const DOMAIN_CALL_FUEL: u64 = 250;
+
+/// The channels of a cell.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Channels {
+    pub(crate) gpio: Channel,
+    pub(crate) timer: Channel,
+    pub(crate) warden: Channel,
+    pub(crate) admission: Channel,
+}
+
+/// What a container did that others may want to know.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) host_calls: u64,
+    pub(crate) refused_calls: u64,
+}
+
+/// The data of a container's store.
+pub(crate) struct Host {
+    pub(crate) kernel: Box<dyn Kernel>,
+    channels: Channels,
+    pub(crate) configuration: CellConfiguration,
+    pub(crate) output: Rc<RefCell<Output>>,
+    /// The exported linear memory, once there is an instance.
+    pub(crate) memory: Option<Memory>,
+    pub(crate) limits: Limits,
+    pub(crate) counters: Counters,
+    pub(crate) lines: LineTable,
+    pub(crate) random: fastrand::Rng,
+    /// Standard streams that the container has not closed, a bit a descriptor.
+    pub(crate) open_streams: u8,
+    /// Why the container waits, while it does.
+    pub(crate) wait: Option<Wait>,
+    /// Events that happened and were not taken by `wait` yet.
+    events: u32,
+    /// Timers that the container may have armed, a bit a number.
+    armed_timers: u32,
+    /// When the executor's timer expires, while it is armed.
+    executor_expiry: Option<Instant>,
+}
+
+impl Host {
+    pub(crate) fn new(
+        kernel: Box<dyn Kernel>,
+        channels: Channels,
+        configuration: CellConfiguration,
+        output: Rc<RefCell<Output>>,
+        limits: Limits,
+    ) -> Self {
+        let random = fastrand::Rng::with_seed(configuration.seed);
+        Self {
+            kernel,
+            channels,
+            configuration,
+            output,
+            memory: None,
+            limits,
+            counters: Counters::default(),
+            lines: LineTable::default(),
+            random,
+            open_streams: 0b111,
+            wait: None,
+            events: 0,
+            armed_timers: 0,
+            executor_expiry: None,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.kernel.now()
+    }
+
+    /// Asks the `gpio` domain; word 0 of its answer is the result.
+    pub(crate) fn call_gpio(&mut self, message: Message) -> (Status, u64) {
+        let answer = self.kernel.call(self.channels.gpio, message);
+        (self.counted(Status::of(&answer)), answer.words[0])
+    }
+
+    fn call_timer(&mut self, message: Message) -> Status {
+        let answer = self.kernel.call(self.channels.timer, message);
+        self.counted(Status::of(&answer))
+    }
+
+    /// `status`, with a refusal counted.
+    pub(crate) fn counted(&mut self, status: Status) -> Status {
+        self.counters.refused_calls += u64::from(status != Status::Ok);
+        status
+    }
+
+    /// Arms a timer of the container, 1 to 7.
+    pub(crate) fn arm_timer(&mut self, number: u8, first: Instant, period_ns: u64) -> Status {
+        let status = self.call_timer(timer::arm(number, first.nanoseconds(), period_ns));
+        if status == Status::Ok {
+            self.armed_timers |= 1 << number;
+        }
+        status
+    }
+
+    /// Disarms a timer of the container; an expiry that was not taken yet is forgotten with it.
+    pub(crate) fn disarm_timer(&mut self, number: u8) -> Status {
+        let status = self.call_timer(timer::call(timer::Procedure::Disarm, u64::from(number)));
+        self.armed_timers &= !(1 << number);
+        self.events &= !(1 << number);
+        status
+    }
+
+    /// Sees to it that the cell is notified at `expiry` at the latest, or soon after.
+    pub(crate) fn wake_at(&mut self, expiry: Instant) -> Status {
+        if self.executor_expiry == Some(expiry) {
+            return Status::Ok;
+        }
+        let status = self.call_timer(timer::arm(timer::EXECUTOR_TIMER, expiry.nanoseconds(), 0));
+        self.executor_expiry = (status == Status::Ok).then_some(expiry);
+        status
+    }
+
+    /// The timer domain notified the cell: takes over what expired.
+    pub(crate) fn take_expiries(&mut self) {
+        let answer = self.kernel.call(self.channels.timer, Message::new(u64::from(timer::Procedure::Take.to_wire())));
+        if Status::of(&answer) != Status::Ok {
+            return;
+        }
+        // Bits beyond the mask's would be the driver's mistake.
+        let expired = (answer.words[0] & 0xff) as u32;
+        self.events |= expired & TIMER_EVENTS;
+        if expired & (1 << timer::EXECUTOR_TIMER) != 0 {
+            self.executor_expiry = None;
+        }
+    }
+
+    /// The `gpio` domain notified the cell.
+    pub(crate) fn note_edges(&mut self) {
+        self.events |= EDGE_EVENT;
+    }
+
+    /// The events in `mask` that happened; they count as taken.
+    pub(crate) fn take_events(&mut self, mask: u32) -> u32 {
+        let taken = self.events & mask;
+        self.events &= !taken;
+        taken
+    }
+
+    /// Gives back what the container holds of other domains. The warden does the same when it empties the cell; here it is
+    /// done at once, so that a line is safe when the container has ended and not when somebody notices.
+    pub(crate) fn release(&mut self) {
+        while let Some(line) = self.lines.take_any() {
+            self.kernel.call(self.channels.gpio, gpio::call(gpio::Procedure::Close, line));
+        }
+        let executor = u32::from(self.executor_expiry.take().is_some()) << timer::EXECUTOR_TIMER;
+        let armed = core::mem::take(&mut self.armed_timers) | executor;
+        for number in (0..timer::TIMERS_PER_CLIENT).filter(|number| armed & (1 << number) != 0) {
+            self.kernel.call(self.channels.timer, timer::call(timer::Procedure::Disarm, u64::from(number)));
+        }
+        self.events = 0;
+        self.wait = None;
+    }
+}

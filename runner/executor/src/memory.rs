@@ -1,0 +1,145 @@
+//! The container's linear memory as host functions see it: bounds-checked, little-endian, never trusted.
+//!
+//! Addresses and lengths come from the container. One that leaves the memory is a [`Fault`], which traps the container.
+
+use core::fmt;
+
+use wasmi::{Caller, errors::HostError};
+
+use crate::host::Host;
+
+/// What a host function cannot do for a container. All but [`Fault::Suspended`] trap it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// No fault: the call waits, see [`Host::wait`].
+    Suspended,
+    /// The bytes do not lie in the memory.
+    OutOfBounds { address: u32, length: u32 },
+    /// A result was to be written to an address that is not a multiple of its alignment.
+    Misaligned { address: u32 },
+    /// The module exports no `memory`.
+    NoMemory,
+    /// A resource handle that the container does not hold.
+    NoSuchHandle { resource: &'static str, handle: u32 },
+    /// A number that the enumeration does not have.
+    NoSuchValue { enumeration: &'static str, value: u32 },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Suspended => formatter.write_str("the call waits"),
+            Self::OutOfBounds { address, length } => {
+                write!(formatter, "host call with {length} bytes at {address:#x}, outside the memory")
+            }
+            Self::Misaligned { address } => {
+                write!(formatter, "host call with the misaligned result address {address:#x}")
+            }
+            Self::NoMemory => formatter.write_str("host call with pointers, but the module exports no `memory`"),
+            Self::NoSuchHandle { resource, handle } => {
+                write!(formatter, "host call with {resource} handle {handle}, which is not open")
+            }
+            Self::NoSuchValue { enumeration, value } => {
+                write!(formatter, "host call with {value} for `{enumeration}`, which has no such value")
+            }
+        }
+    }
+}
+
+impl HostError for Fault {}
+
+impl From<Fault> for wasmi::Error {
+    #[cold]
+    fn from(fault: Fault) -> Self {
+        Self::host(fault)
+    }
+}
+
+/// A view of the memory for the length of one host call.
+pub(crate) struct GuestMemory<'a> {
+    bytes: &'a mut [u8],
+}
+
+impl<'a> GuestMemory<'a> {
+    pub(crate) fn new(bytes: &'a mut [u8]) -> Self {
+        Self { bytes }
+    }
+
+    /// The caller's memory, and the host's own data.
+    pub(crate) fn of<'c>(caller: &'a mut Caller<'c, Host>) -> Result<(Self, &'a mut Host), Fault> {
+        let memory = caller.data().memory.ok_or(Fault::NoMemory)?;
+        let (bytes, host) = memory.data_and_store_mut(caller);
+        Ok((Self { bytes }, host))
+    }
+
+    pub(crate) fn slice(&self, address: u32, length: u32) -> Result<&[u8], Fault> {
+        let start = address as usize;
+        self.bytes.get(start..start.saturating_add(length as usize)).ok_or(Fault::OutOfBounds { address, length })
+    }
+
+    pub(crate) fn slice_mut(&mut self, address: u32, length: u32) -> Result<&mut [u8], Fault> {
+        let start = address as usize;
+        self.bytes.get_mut(start..start.saturating_add(length as usize)).ok_or(Fault::OutOfBounds { address, length })
+    }
+
+    fn read<const N: usize>(&self, address: u32) -> Result<[u8; N], Fault> {
+        let outside = Fault::OutOfBounds { address, length: N as u32 };
+        self.bytes.get(address as usize..).and_then(|rest| rest.first_chunk()).copied().ok_or(outside)
+    }
+
+    pub(crate) fn read_u16(&self, address: u32) -> Result<u16, Fault> {
+        self.read(address).map(u16::from_le_bytes)
+    }
+
+    pub(crate) fn read_u32(&self, address: u32) -> Result<u32, Fault> {
+        self.read(address).map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn read_u64(&self, address: u32) -> Result<u64, Fault> {
+        self.read(address).map(u64::from_le_bytes)
+    }
+
+    pub(crate) fn read_u8(&self, address: u32) -> Result<u8, Fault> {
+        self.read(address).map(u8::from_le_bytes)
+    }
+
+    pub(crate) fn write(&mut self, address: u32, bytes: &[u8]) -> Result<(), Fault> {
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        self.slice_mut(address, length)?.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    pub(crate) fn write_u32(&mut self, address: u32, value: u32) -> Result<(), Fault> {
+        self.write(address, &value.to_le_bytes())
+    }
+
+    pub(crate) fn write_u64(&mut self, address: u32, value: u64) -> Result<(), Fault> {
+        self.write(address, &value.to_le_bytes())
+    }
+}
+
+/// `address` moved by `offset`; a sum that leaves 32 bits leaves the memory too.
+pub(crate) fn offset(address: u32, offset: u32) -> Result<u32, Fault> {
+    address.checked_add(offset).ok_or(Fault::OutOfBounds { address, length: offset })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accesses_end_where_the_memory_ends() {
+        let mut bytes = [7; 16];
+        let mut memory = GuestMemory::new(&mut bytes);
+        assert_eq!(memory.read_u32(12), Ok(0x0707_0707));
+        for address in [13, 16, u32::MAX] {
+            assert_eq!(memory.read_u32(address), Err(Fault::OutOfBounds { address, length: 4 }));
+            assert_eq!(memory.write_u32(address, 1), Err(Fault::OutOfBounds { address, length: 4 }));
+        }
+        assert_eq!(memory.slice(16, 0), Ok(&[][..]));
+        assert!(memory.slice(17, 0).is_err());
+        assert!(memory.slice(1, u32::MAX).is_err());
+        assert!(memory.slice(u32::MAX, u32::MAX).is_err());
+        assert!(offset(u32::MAX, 1).is_err());
+    }
+}

@@ -1,0 +1,96 @@
+//! Host calls that wait: the container is suspended, the cell is not.
+//!
+//! A host function that cannot answer at once leaves a [`Wait`] with the host and ends with
+//! [`Fault::Suspended`](crate::memory::Fault::Suspended); the cell goes back to its event loop and, whenever something
+//! arrived, asks [`settle`] whether there is an answer by now. Arguments that point into linear memory are read again then: the
+//! container has not run meanwhile.
+
+use runner_interfaces::{gpio::Status, kernel::Instant};
+use wasmi::Store;
+
+use crate::{
+    host::Host,
+    memory::{Fault, GuestMemory},
+    worlds::wasi,
+};
+
+/// What a suspended container waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Nothing: `sched_yield` ends the slice.
+    Yield,
+    /// `timer.sleep`.
+    Sleep { until: Instant },
+    /// `timer.wait`.
+    Events { mask: u32 },
+    /// `fd_write`, for room in the output ring.
+    Room(wasi::Write),
+    /// `poll_oneoff`, for the earliest of its clocks.
+    Poll { poll: wasi::Poll, until: Instant },
+    /// `random_get` of more than one slice should fill.
+    Random { address: u32, length: u32 },
+}
+
+impl Wait {
+    /// When it is over by itself.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        match self {
+            Self::Sleep { until } | Self::Poll { until, .. } => Some(*until),
+            _ => None,
+        }
+    }
+
+    /// Whether it is work cut into slices, and waits for nothing.
+    pub(crate) fn goes_on_at_once(&self) -> bool {
+        matches!(self, Self::Yield | Self::Random { .. })
+    }
+
+    /// The host call's answer when the timer that should end the wait cannot be armed.
+    pub(crate) fn refused(&self, status: Status) -> i32 {
+        match self {
+            Self::Sleep { .. } => status.to_wire().cast_signed(),
+            _ => wasi::Errno::Io as i32,
+        }
+    }
+}
+
+/// Waits, from within a host function.
+pub(crate) fn suspend<T>(host: &mut Host, wait: Wait) -> Result<T, Fault> {
+    host.wait = Some(wait);
+    Err(Fault::Suspended)
+}
+
+/// The answer of the host call that waits, or `None` while it must wait on.
+pub(crate) fn settle(store: &mut Store<Host>, now: Instant) -> Result<Option<i32>, Fault> {
+    let Some(wait) = store.data_mut().wait.take() else {
+        return Ok(Some(0));
+    };
+    let (memory, host) = view(store);
+    let answer = match wait {
+        Wait::Yield => Ok(0),
+        Wait::Sleep { until } if now >= until => Ok(Status::Ok.to_wire()),
+        Wait::Events { mask } => match host.take_events(mask) {
+            0 => suspend(host, wait),
+            events => Ok(events),
+        },
+        Wait::Room(write) => wasi::continue_write(&mut memory?, host, write),
+        Wait::Poll { poll, until } if now >= until => wasi::continue_poll(&mut memory?, host, poll, now),
+        Wait::Random { address, length } => wasi::fill_random(&mut memory?, host, address, length),
+        Wait::Sleep { .. } | Wait::Poll { .. } => suspend(host, wait),
+    };
+    match answer {
+        Ok(value) => Ok(Some(value.cast_signed())),
+        Err(Fault::Suspended) => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+fn view(store: &mut Store<Host>) -> (Result<GuestMemory<'_>, Fault>, &mut Host) {
+    match store.data().memory {
+        Some(memory) => {
+            let (bytes, host) = memory.data_and_store_mut(store);
+            (Ok(GuestMemory::new(bytes)), host)
+        }
+        None => (Err(Fault::NoMemory), store.data_mut()),
+    }
+}

@@ -1,0 +1,42 @@
+//! What a container may import: WASI preview 1 and the reactor world.
+//!
+//! Both are offered to every module, so that a reactor built on a C or Rust standard library finds its `fd_write`. A host
+//! function checks what the container handed it, asks the domain that owns the resource, and passes the answer on.
+
+use wasmi::{Caller, Linker, errors::LinkerError};
+
+use crate::host::{Host, LOCAL_CALL_FUEL};
+
+pub(crate) mod reactor;
+pub(crate) mod wasi;
+
+/// No world offers such a function.
+pub(crate) struct Unknown;
+
+impl From<LinkerError> for Unknown {
+    /// The linker shadows and its names are the module's own, so that a definition is never refused.
+    fn from(_: LinkerError) -> Self {
+        Self
+    }
+}
+
+/// Defines the function `module.name` in `linker`.
+pub(crate) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
+    if module == wasi::MODULE {
+        return wasi::define(linker, name);
+    }
+    reactor::define(linker, module, name)
+}
+
+/// What every host function begins with: the call is counted and paid for.
+pub(crate) fn enter(caller: &mut Caller<'_, Host>) {
+    caller.data_mut().counters.host_calls += 1;
+    charge(caller, LOCAL_CALL_FUEL);
+}
+
+/// Takes fuel for work that the interpreter does not see. Where there is not enough, the slice ends behind this call.
+pub(crate) fn charge(caller: &mut Caller<'_, Host>, fuel: u64) {
+    let left = caller.get_fuel().unwrap_or(0);
+    // It fails only in an engine without metering, which this one is not.
+    let _ = caller.set_fuel(left.saturating_sub(fuel));
+}

@@ -1,0 +1,6 @@
+//! The cell against a node in memory: every way that a container lives and ends.
+
+mod hostile;
+mod life;
+mod samples;
+mod support;

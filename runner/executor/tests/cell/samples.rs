@@ -1,0 +1,120 @@
+//! The samples that people deploy first, as they were built.
+
+use runner_interfaces::{
+    cell::{Command, ContainerState, FailureReason, World},
+    output::Stream,
+};
+
+use crate::support::*;
+
+#[test]
+fn hello_greets_and_ends_with_its_code() {
+    let Some(wasm) = sample("hello.wasm") else { return };
+    let mut node = node();
+    let status = node.run(&wasm, &configuration(&["Ada", "Grace", "exit=3"]));
+    assert_finalised(&status, 3);
+    assert_eq!(World::from_wire(status.world), Some(World::WasiCommand));
+    assert_eq!(
+        node.text(Stream::Stdout),
+        "Hello, Ada and Grace!\nargument 0: test\nargument 1: Ada\nargument 2: Grace\nargument 3: exit=3\nGREETING: moin\n"
+    );
+    assert!(status.fuel > 0 && status.slices > 0 && status.host_calls > 0);
+    assert_eq!(status.linear_memory_bytes, 0, "nothing is left of it");
+}
+
+#[test]
+fn echo_keeps_output_and_diagnostics_apart() {
+    let Some(wasm) = sample("echo.wasm") else { return };
+    let mut node = node();
+    assert_finalised(&node.run(&wasm, &configuration(&["one", "two"])), 0);
+    assert_eq!((node.text(Stream::Stdout).as_str(), node.text(Stream::Stderr).as_str()), ("one two\n", ""));
+    assert_finalised(&node.run(&wasm, &configuration(&[])), 1);
+    assert_eq!(node.text(Stream::Stdout), "");
+    assert!(node.text(Stream::Stderr).starts_with("echo: nothing to say"));
+}
+
+#[test]
+fn counter_computes_over_many_slices() {
+    let Some(wasm) = sample("counter.wasm") else { return };
+    let mut node = node();
+    let status = node.run(&wasm, &configuration(&["20000"]));
+    assert_finalised(&status, 0);
+    assert!(node.text(Stream::Stdout).ends_with("2262 primes below 20000\n"), "{}", node.text(Stream::Stdout));
+    assert!(status.slices > 50, "{} slices", status.slices);
+}
+
+#[test]
+fn clock_sleeps_as_long_as_it_asked() {
+    let Some(wasm) = sample("clock.wasm") else { return };
+    let mut node = node();
+    node.load(&wasm, &configuration(&["250"]), Command::Run);
+    assert_eq!(state(&node.run_to(ContainerState::Ready, 100)), ContainerState::Ready);
+    let asleep_since = node.state().now_ns;
+    assert_finalised(&node.run_to_end(), 0);
+    assert!(node.state().now_ns - asleep_since >= 240_000_000);
+    assert!(node.text(Stream::Stdout).contains("asleep for 25"), "{}", node.text(Stream::Stdout));
+}
+
+#[test]
+fn blinker_blinks_until_it_is_stopped_and_leaves_the_line_low() {
+    let Some(wasm) = sample("blinker.wasm") else { return };
+    let mut node = node();
+    node.load(&wasm, &configuration(&[]), Command::Run);
+    node.command_in(2_050_000_000, Command::Stop);
+    let status = node.run_to_end();
+    assert_finalised(&status, 0);
+    assert_eq!(World::from_wire(status.world), Some(World::Reactor));
+    let state = node.state();
+    let led = &state.lines[&LED.1];
+    assert!((20..=22).contains(&led.transitions), "{} transitions", led.transitions);
+    assert!(!led.high && !led.is_output, "{led:?}");
+    assert!(state.timers.iter().all(Option::is_none), "{:?}", state.timers);
+    drop(state);
+    assert_eq!(node.text(Stream::Info), "20 toggles20 toggles");
+    assert!((20..=21).contains(&status.loops), "{} loops", status.loops);
+}
+
+#[test]
+fn button_counts_edges_that_another_domain_saw() {
+    let Some(wasm) = sample("button.wasm") else { return };
+    let mut node = node();
+    node.load(&wasm, &configuration(&[]), Command::Run);
+    assert_eq!(state(&node.run_to(ContainerState::Ready, 100)), ContainerState::Ready);
+    for high in [true, false, true, false, true] {
+        node.drive_line(BUTTON.1, high);
+    }
+    while node.step() {}
+    assert_eq!(node.text(Stream::Info), "3 edges");
+    node.drive_line(BUTTON.1, false);
+    node.drive_line(BUTTON.1, true);
+    while node.step() {}
+    node.command(Command::Stop);
+    assert_finalised(&node.run_to_end(), 0);
+    assert_eq!(node.text(Stream::Info), "3 edges4 edges4 edges");
+    assert!(!node.state().lines[&BUTTON.1].is_input);
+}
+
+#[test]
+fn greedy_is_refused_and_says_so() {
+    let Some(wasm) = sample("greedy.wasm") else { return };
+    let mut node = node();
+    let status = node.run(&wasm, &configuration(&[]));
+    assert_failed(&status, FailureReason::StartRefused, "not granted");
+    assert_eq!(node.text(Stream::Warn), "VALVE refused: not-granted");
+    assert_eq!(status.refused_calls, 1);
+    assert_eq!(node.text(Stream::Cell), "on-start answered: not granted");
+}
+
+#[test]
+fn spin_is_stopped_within_one_slice() {
+    let Some(wasm) = sample("spin.wasm") else { return };
+    let mut node = node();
+    node.load(&wasm, &configuration(&[]), Command::Run);
+    node.command_in(50_000_000, Command::Stop);
+    let status = node.run_to_end();
+    assert_finalised(&status, 0);
+    // The clock moves by one step a slice and a few around it; the command was written at 50 ms.
+    let late = status.ended_ns - 50_000_000;
+    assert!(late < 10 * runner_executor::fake::CLOCK_STEP_NS, "{late} ns after the command");
+    assert!(status.fuel >= 100 * runner_executor::DEFAULT_SLICE_FUEL);
+}
