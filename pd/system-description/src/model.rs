@@ -72,6 +72,8 @@ pub struct Domain {
     pub period_us: Option<u64>,
     /// Runs on its callers' time.
     pub passive: bool,
+    /// Its stack; Microkit's default is 8 KiB.
+    pub stack_bytes: u64,
     /// May make secure monitor calls.
     pub secure_monitor_calls: bool,
     /// The ELF, where it is a protection domain.

@@ -13,6 +13,9 @@ use crate::model::{Access, Channel, Domain, DomainKind, End, Interrupt, Map, Reg
 /// Microkit's default page, and the smallest.
 const DEFAULT_PAGE_BYTES: u64 = 4096;
 
+/// Microkit's default stack (its manual, `protection_domain`).
+const DEFAULT_STACK_BYTES: u64 = 8 * 1024;
+
 /// A place in the description that cannot be read, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
@@ -163,6 +166,7 @@ impl<'a> Reader<'a> {
             budget_us: self.optional_number(node, "budget")?,
             period_us: self.optional_number(node, "period")?,
             passive: self.flag(node, "passive", false)?,
+            stack_bytes: self.optional_number(node, "stack_size")?.unwrap_or(DEFAULT_STACK_BYTES),
             secure_monitor_calls: self.flag(node, "smc", false)?,
             image: None,
             maps: Vec::new(),

@@ -169,6 +169,7 @@ fn writers(region: &Region) -> Writers<'_> {
     }
     match name.rsplit_once('_') {
         Some((owner, "status" | "registers")) => Writers::These(vec![owner]),
+        Some((cell, "heap")) if matches!(Role::of(cell), Some(Role::Cell(_))) => Writers::These(vec![cell]),
         Some((cell, "module")) if matches!(Role::of(cell), Some(Role::Cell(_))) => Writers::These(vec!["admission"]),
         _ => Writers::Unknown,
     }
