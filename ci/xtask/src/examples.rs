@@ -177,6 +177,7 @@ const SAMPLES: &[Sample] = &[
     Sample { name: "clock", about: "sleeps and shows the time before and after", recipe: Recipe::CCommand },
     Sample { name: "blinker", about: "toggles the output LED every 100 ms", recipe: Recipe::RustReactor },
     Sample { name: "button", about: "counts rising edges on the input BUTTON", recipe: Recipe::CReactor },
+    Sample { name: "probe", about: "measures what host calls cost, for benchmarks", recipe: Recipe::CReactor },
     Sample { name: "greedy", about: "wants the output VALVE and reports the refusal", recipe: Recipe::Text },
     Sample { name: "spin", about: "never comes back from its loop hook", recipe: Recipe::Text },
 ];
