@@ -103,11 +103,13 @@ fn without_controls(text: &str) -> String {
     SEQUENCE.replace_all(text, "").into_owned()
 }
 
-/// Puts the kernel's messages apart: lines with its time stamp, `[   12.345678] `. They begin on a line of their own unless
-/// the command had not ended its line; then the stamp stands in the middle.
+/// Puts the kernel's messages apart: from its time stamp to the end of the line. They begin on a line of their own unless
+/// the command had not ended its line; then the stamp stands in the middle. The kernel writes seconds five characters wide
+/// (`print_time` in its `kernel/printk/printk.c`), and `emit logs` six, so that its records stay where they are.
 fn separate(printed: &str) -> (String, Vec<String>) {
-    static STAMPED: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"\[ *\d+\.\d{6}\] [^\n]*\n?").expect("a valid expression"));
+    static STAMPED: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"\[(?: {4}\d| {3}\d{2}| {2}\d{3}| \d{4}|\d{5})\.\d{6}\] [^\n]*\n?").expect("a valid expression")
+    });
     let messages = STAMPED.find_iter(printed).map(|message| message.as_str().trim_end().to_owned()).collect();
     // The line end that the mark itself starts with belongs to no output.
     let text = STAMPED.replace_all(printed.strip_prefix('\n').unwrap_or(printed), "").into_owned();
@@ -154,6 +156,12 @@ mod tests {
         let output = output_of("@<begin-1>@\n@<begin-1>@\none\n[   12.345678] virtio: x\ntw[   13.000000] y\no\n\n", 1);
         assert_eq!(output.text, "one\ntwo\n");
         assert_eq!(output.kernel_messages, ["[   12.345678] virtio: x", "[   13.000000] y"]);
+    }
+
+    #[test]
+    fn records_of_emit_logs_are_output() {
+        let record = format!("[{:>6}.{:06}] {:<5} 20 toggles\n", 12, 345_678, "info");
+        assert_eq!(separate(&record), (record.clone(), vec![]));
     }
 
     #[test]

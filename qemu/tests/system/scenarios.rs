@@ -1,0 +1,211 @@
+//! What must hold on a node, told as a session at the guest's shell. Nothing here knows what the node runs on.
+
+use anyhow::{Context, Result, ensure};
+
+use super::hostile;
+use super::node::{Node, number};
+
+/// `emit`'s exit codes (`guest-linux-agent/src/exit.rs`).
+const CONTAINER_REFUSED: u8 = 7;
+const REQUEST_REFUSED: u8 = 8;
+
+/// `examples/blinker` toggles its line once in this time.
+const BLINK_NS: u64 = 100_000_000;
+
+/// Every verb of `emit`, on containers that do what they should.
+pub(crate) fn every_verb_answers(node: &mut Node) -> Result<()> {
+    let info = node.ask("info")?;
+    ensure!(info["cells"] == info["cells_free"], "the node starts empty: {info}");
+
+    let text = node.emit("run hello.wasm Ada Bob")?;
+    ensure!(text.contains("Hello, Ada and Bob!"), "{text}");
+    node.emit_ends_with("hello.wasm exit=42", 42, "Hello")?;
+    node.emit_ends_with("run echo.wasm", 1, "nothing to say")?;
+    ensure!(node.emit("run --env GREETING=hi hello.wasm")?.contains("GREETING: hi"));
+    ensure!(node.emit("run counter.wasm 1000")?.contains("168 primes below 1000"));
+
+    node.emit("deploy blinker.wasm --no-start --grant gpio:LED:out --grant timer:10ms")?;
+    ensure!(node.state("blinker")? == "installed");
+    node.emit("start blinker")?;
+    node.wait_until("the blinker has blinked", |node| Ok(number(&node.container("blinker")?, "loops")? > 3))?;
+    ensure!(node.emit("ps")?.contains("blinker"));
+    ensure!(node.emit("inspect blinker")?.contains("gpio:LED:out"));
+    node.emit("restart blinker")?;
+    node.emit("stop blinker")?;
+    ensure!(node.state("blinker")? == "finalised");
+    node.emit("start blinker")?;
+    node.emit("kill blinker")?;
+    let killed = node.container("blinker")?;
+    ensure!(killed["state"] == "failed" && killed["reason"].as_str().is_some_and(|reason| reason.contains("killed")));
+    node.emit("logs blinker")?;
+    node.emit("rm blinker")?;
+    node.emit_ends_with("inspect blinker", REQUEST_REFUSED, "blinker")?;
+
+    let info = node.ask("info")?;
+    ensure!(info["cells"] == info["cells_free"], "everything was removed: {info}");
+    Ok(())
+}
+
+/// What is not granted is not had, whoever asks and however.
+pub(crate) fn refused_capabilities(node: &mut Node) -> Result<()> {
+    node.emit_ends_with("deploy greedy.wasm", CONTAINER_REFUSED, "not granted")?;
+    node.emit_ends_with("deploy greedy.wasm --grant gpio:VALVE:out", CONTAINER_REFUSED, "VALVE")?;
+    node.emit_ends_with("deploy greedy.wasm --grant gpio:NOWHERE:in", CONTAINER_REFUSED, "NOWHERE")?;
+    // The board allows BUTTON as an input only, and periods of 1 ms at the shortest.
+    node.emit_ends_with("deploy greedy.wasm --grant gpio:BUTTON:out", CONTAINER_REFUSED, "BUTTON")?;
+    node.emit_ends_with("deploy blinker.wasm --grant timer:1us", CONTAINER_REFUSED, "timer")?;
+    node.type_file("/tmp/timer-too-fast.wasm", &hostile::module("timer-too-fast")?)?;
+    let output = node.shell("emit deploy /tmp/timer-too-fast.wasm --grant timer:1ms")?;
+    ensure!(output.status == CONTAINER_REFUSED, "{output:?}");
+    ensure!(node.line("VALVE")?.0["transitions"] == 0);
+    node.clear()
+}
+
+/// Each kind of bad input has an answer and a counter, and a container that runs meanwhile does not notice.
+pub(crate) fn bad_input_harms_nobody(node: &mut Node) -> Result<()> {
+    let blinker = Blinker::deploy(node)?;
+    bad_files(node)?;
+    bad_modules(node)?;
+    bad_requests(node)?;
+    bad_sessions(node)?;
+    blinker.lost_nothing(node)?;
+    node.clear()
+}
+
+fn bad_files(node: &mut Node) -> Result<()> {
+    node.shell_succeeds(
+        "cd /tmp && echo hello > text.wasm && : > empty.wasm && head -c 9999 /root/hello.wasm > cut.wasm",
+    )?;
+    node.shell_succeeds("{ cat /root/hello.wasm; head -c 3000000 /dev/zero; } > large.wasm")?;
+    let before = node.counter("modules_refused")? + node.counter("uploads_refused")?;
+    for file in ["text.wasm", "empty.wasm", "cut.wasm", "large.wasm"] {
+        let output = node.shell(&format!("emit deploy {file}"))?;
+        ensure!(output.status == CONTAINER_REFUSED, "{file}: {output:?}");
+        ensure!(!output.text.trim().is_empty(), "{file} is refused without a word");
+    }
+    let after = node.counter("modules_refused")? + node.counter("uploads_refused")?;
+    ensure!(after == before + 4, "4 files were refused and {} counted", after - before);
+    node.shell_succeeds("rm *.wasm; cd")?;
+    Ok(())
+}
+
+fn bad_modules(node: &mut Node) -> Result<()> {
+    for (name, says) in [
+        ("invalid-code", "invalid"),
+        ("unknown-import", "teleport"),
+        ("too-much-initial-memory", "memory"),
+        ("start-function-loop", "too long"),
+        ("loop-in-start", "too long"),
+        ("trap-in-start", "trap"),
+    ] {
+        node.type_file("/tmp/hostile.wasm", &hostile::module(name)?)?;
+        node.emit_ends_with(&format!("deploy /tmp/hostile.wasm --name {name}"), CONTAINER_REFUSED, says)?;
+    }
+    node.type_file("/tmp/hostile.wasm", &hostile::module("trap-in-loop")?)?;
+    node.emit("deploy /tmp/hostile.wasm --name trap-in-loop")?;
+    node.wait_until("the container trapped", |node| Ok(node.state("trap-in-loop")? == "failed"))?;
+    node.emit("rm trap-in-loop")?;
+    node.type_file("/tmp/hostile.wasm", &hostile::module("grow-in-a-loop")?)?;
+    node.emit("deploy /tmp/hostile.wasm --name grow-in-a-loop")?;
+    node.shell_succeeds("sleep 1")?;
+    node.emit("stop grow-in-a-loop")?;
+    node.emit("rm grow-in-a-loop")?;
+    Ok(())
+}
+
+fn bad_requests(node: &mut Node) -> Result<()> {
+    node.emit("deploy blinker.wasm --no-start --name taken")?;
+    node.emit_ends_with("deploy blinker.wasm --no-start --name taken", REQUEST_REFUSED, "taken")?;
+    node.emit_ends_with("deploy blinker.wasm --no-start --name Not/A/Name", REQUEST_REFUSED, "Not/A/Name")?;
+    node.emit_ends_with("start nobody", REQUEST_REFUSED, "nobody")?;
+    node.emit_ends_with("rm blinker", REQUEST_REFUSED, "running")?;
+    let free = number(&node.ask("info")?, "cells_free")?;
+    for cell in 0..free {
+        node.emit(&format!("deploy spin.wasm --no-start --name full-{cell}"))?;
+    }
+    node.emit_ends_with("deploy spin.wasm --name one-too-many", REQUEST_REFUSED, "cell")?;
+    for cell in 0..free {
+        node.emit(&format!("rm full-{cell}"))?;
+    }
+    node.emit("rm taken")?;
+    Ok(())
+}
+
+fn bad_sessions(node: &mut Node) -> Result<()> {
+    // An upload that is cut off in its middle leaves nothing behind.
+    let free = number(&node.ask("info")?, "cells_free")?;
+    node.shell_succeeds("head -c 2000000 /dev/urandom > /tmp/endless.wasm")?;
+    node.shell("emit deploy /tmp/endless.wasm > /dev/null 2>&1 & usleep 100000; kill -9 $!; wait $! 2> /dev/null")?;
+    node.wait_until("the abandoned upload is counted", |node| Ok(node.counter("uploads_abandoned")? > 0))?;
+    ensure!(number(&node.ask("info")?, "cells_free")? == free, "the cut upload holds its cell");
+
+    let damaged =
+        |node: &mut Node| Ok::<_, anyhow::Error>(node.counter("frames_malformed")? + node.counter("frames_damaged")?);
+    let before = damaged(node)?;
+    node.shell_succeeds("head -c 20000 /dev/urandom > /dev/virtio-ports/emit.0")?;
+    node.wait_until("the garbage is counted", |node| Ok(damaged(node)? > before))?;
+
+    node.type_file("/tmp/greeting", &hostile::greeting_of_another_version()?)?;
+    node.shell_succeeds("cat /tmp/greeting > /dev/virtio-ports/emit.0")?;
+    node.wait_until("the other version is counted", |node| Ok(node.counter("version_mismatches")? > 0))?;
+
+    let both = "emit run clock.wasm 700 > /tmp/1 & first=$!; emit run echo.wasm second > /tmp/2; wait $first && cat /tmp/1 /tmp/2";
+    let text = node.shell_succeeds(both)?;
+    ensure!(text.contains("asleep for") && text.contains("second"), "two at once: {text}");
+    Ok(())
+}
+
+/// A container that never comes back is stopped alone.
+pub(crate) fn a_loop_is_stopped_and_others_run_on(node: &mut Node) -> Result<()> {
+    let blinker = Blinker::deploy(node)?;
+    node.emit("deploy spin.wasm")?;
+    node.shell_succeeds("sleep 1")?;
+    let spinning = node.container("spin")?;
+    ensure!(spinning["state"] == "running", "{spinning}");
+    let began = number(&spinning, "now_ns")?;
+    node.emit("stop spin")?;
+    let ended = number(&node.container("spin")?, "ended_ns")?;
+    // The board's limit for a stop is 1 s; between the two questions lies the time of starting `emit`.
+    ensure!(ended.saturating_sub(began) < 5_000_000_000, "stopping took {} ns", ended - began);
+    blinker.lost_nothing(node)?;
+    node.clear()
+}
+
+/// The guest starts again, by command and by panic, and the container blinks on.
+pub(crate) fn the_guest_restarts_and_no_blink_is_lost(node: &mut Node, boot: std::time::Duration) -> Result<()> {
+    let blinker = Blinker::deploy(node)?;
+    for (how, sign) in [("reboot", "reboot"), ("echo c > /proc/sysrq-trigger", "Kernel panic")] {
+        node.machine.console.skip_to_end();
+        node.machine.console.send_line(how)?;
+        node.machine.console.expect(sign, super::node::COMMAND)?;
+        node.machine.console.expect_guest_shell(boot).with_context(|| format!("after {how}"))?;
+        ensure!(node.state("blinker")? == "running", "after {how}");
+        blinker.lost_nothing(node).with_context(|| format!("after {how}"))?;
+    }
+    node.clear()
+}
+
+/// `examples/blinker` on the line LED, and where its count began.
+pub(crate) struct Blinker {
+    started_ns: u64,
+    transitions_before: u64,
+}
+
+impl Blinker {
+    pub(crate) fn deploy(node: &mut Node) -> Result<Self> {
+        let transitions_before = number(&node.line("LED")?.0, "transitions")?;
+        node.emit("deploy blinker.wasm --grant gpio:LED:out --grant timer:10ms")?;
+        let started_ns = number(&node.container("blinker")?, "started_ns")?;
+        Ok(Self { started_ns, transitions_before })
+    }
+
+    /// The domain that owns the line has counted one transition for each period since the start, by the node's clock. One
+    /// more or less is where the question falls between two.
+    pub(crate) fn lost_nothing(&self, node: &mut Node) -> Result<()> {
+        let (line, now_ns) = node.line("LED")?;
+        let counted = number(&line, "transitions")? - self.transitions_before;
+        let due = now_ns.saturating_sub(self.started_ns) / BLINK_NS;
+        ensure!(counted.abs_diff(due) <= 1, "{due} blinks were due and {counted} were counted");
+        Ok(())
+    }
+}
