@@ -254,6 +254,20 @@ fn both_ends_restart_with_everything_zeroed() {
 }
 
 #[test]
+fn an_epoch_that_is_refused_before_it_was_accepted_is_followed_by_another() {
+    // Both restart zeroed at once: the consumer still saw the old tail under the number that the new epoch has too.
+    let regions = Regions::new();
+    let mut producer = regions.producer();
+    regions.data.store_u32(TAIL_OFFSET, 3).unwrap();
+    let mut consumer = regions.consumer();
+    regions.data.store_u32(TAIL_OFFSET, 0).unwrap();
+    assert_eq!(pop(&mut consumer), Ok(None));
+    assert_eq!(producer.push(b"x"), Err(PushError::NotConnected));
+    assert_eq!(producer.reset_count(), 1);
+    recovers(&mut producer, &mut consumer);
+}
+
+#[test]
 fn an_impossible_tail_quarantines_the_ring_once() {
     for tail in [SLOTS + 2, u32::MAX, 0, 1 << 31] {
         let (regions, mut producer, mut consumer) = Regions::connected();
