@@ -48,14 +48,16 @@ pub enum BootError {
 impl fmt::Display for BootError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAnImage => {
-                formatter.write_str("the kernel is not an arm64 Image; if it is compressed (Image.gz, vmlinuz), unpack it")
-            }
+            Self::NotAnImage => formatter
+                .write_str("the kernel is not an arm64 Image; if it is compressed (Image.gz, vmlinuz), unpack it"),
             Self::BigEndian => formatter.write_str("the kernel is big-endian"),
             Self::NoImageSize => formatter.write_str("the kernel's header does not say how much memory it needs"),
             Self::MemoryAlignment => formatter.write_str("guest memory must begin at a multiple of 2 MiB"),
             Self::MemoryTooSmall { missing_bytes } => {
-                write!(formatter, "kernel, device tree and RAM disk need {missing_bytes} bytes more than there is memory")
+                write!(
+                    formatter,
+                    "kernel, device tree and RAM disk need {missing_bytes} bytes more than there is memory"
+                )
             }
             Self::DeviceTreeTooLarge => formatter.write_str("the device tree is larger than 2 MiB"),
             Self::Copy => formatter.write_str("a file is not as long as planned, or guest memory is smaller"),
@@ -302,7 +304,9 @@ mod tests {
         let header = ImageHeader { text_offset: 0, image_size: 0x20_0000 };
         assert!(BootPlan::new(small, header, 0x1000, 0).is_ok());
         assert_eq!(BootPlan::new(small, header, 0x1000, 7), Err(BootError::MemoryTooSmall { missing_bytes: 7 }));
-        for huge in [ImageHeader { text_offset: u64::MAX, image_size: 1 }, ImageHeader { text_offset: 0, image_size: u64::MAX }] {
+        for huge in
+            [ImageHeader { text_offset: u64::MAX, image_size: 1 }, ImageHeader { text_offset: 0, image_size: u64::MAX }]
+        {
             assert!(matches!(BootPlan::new(small, huge, 1, 0), Err(BootError::MemoryTooSmall { .. })));
         }
         assert_eq!(

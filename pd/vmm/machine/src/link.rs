@@ -292,8 +292,7 @@ impl<D: SharedMemory, H: SharedMemory> LinkBridge<D, H> {
             LinkKind::Data => {
                 // The bytes follow the header; what may follow them is not theirs.
                 let start = size_of::<LinkHeader>();
-                self.held =
-                    Some(HeldSlot { session: slot.session, start, end: start + slot.bytes.len(), since: now });
+                self.held = Some(HeldSlot { session: slot.session, start, end: start + slot.bytes.len(), since: now });
             }
             LinkKind::Close => session.state = State::Ending,
             // Sessions begin at the ports.

@@ -97,7 +97,9 @@ impl fmt::Display for StopReason {
             Self::Instruction { address } => {
                 write!(formatter, "the guest was stopped: it jumped to {address:#x}, where there is no memory")
             }
-            Self::Trap { syndrome } => write!(formatter, "the guest was stopped: unknown trap (syndrome {syndrome:#x})"),
+            Self::Trap { syndrome } => {
+                write!(formatter, "the guest was stopped: unknown trap (syndrome {syndrome:#x})")
+            }
         }
     }
 }

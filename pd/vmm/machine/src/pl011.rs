@@ -307,7 +307,8 @@ mod tests {
     fn the_amba_bus_finds_an_arm_pl011() {
         let (mut uart, mut line) = (Pl011::new(), Line::open());
         // drivers/amba/bus.c assembles these two.
-        let mut id = |base: u64| (0..4).fold(0, |id, index| id | (read(&mut uart, &mut line, base + 4 * index) << (8 * index)));
+        let mut id =
+            |base: u64| (0..4).fold(0, |id, index| id | (read(&mut uart, &mut line, base + 4 * index) << (8 * index)));
         assert_eq!(id(0xff0), 0xb105_f00d);
         assert_eq!(id(0xfe0) & 0x000f_ffff, 0x0004_1011);
     }

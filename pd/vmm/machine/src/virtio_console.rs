@@ -23,9 +23,7 @@ use runner_interfaces::link::MAX_SESSIONS;
 use crate::abort::{AccessSize, Direction};
 use crate::memory::GuestMemory;
 use crate::pl011::ConsoleSink;
-use crate::virtio_mmio::{
-    CONFIGURATION, DeviceIdentity, FEATURE_VERSION_1, Request, Transport, TransportCounters,
-};
+use crate::virtio_mmio::{CONFIGURATION, DeviceIdentity, FEATURE_VERSION_1, Request, Transport, TransportCounters};
 use crate::virtqueue::{BufferDirection, Chain, MAX_QUEUE_SIZE, Misbehaviour, Segment, Virtqueue};
 
 /// Ports that sessions use; also how many sessions the link has.
@@ -650,12 +648,7 @@ impl Console {
     }
 
     /// Copies bytes of the chain at hand to the host and answers how many; gives the chain back where that were all.
-    fn deliver(
-        &mut self,
-        port: usize,
-        memory: &impl GuestMemory,
-        buffer: &mut [u8],
-    ) -> Result<usize, Misbehaviour> {
+    fn deliver(&mut self, port: usize, memory: &impl GuestMemory, buffer: &mut [u8]) -> Result<usize, Misbehaviour> {
         let state = &mut self.ports[port];
         let Some(mut partial) = state.partial else { return Ok(0) };
         let mut length = 0;

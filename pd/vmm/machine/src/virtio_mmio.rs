@@ -195,12 +195,7 @@ impl Transport {
         })
     }
 
-    fn write_in_order(
-        &mut self,
-        offset: u64,
-        value: u32,
-        memory: &impl GuestMemory,
-    ) -> Result<Request, Misbehaviour> {
+    fn write_in_order(&mut self, offset: u64, value: u32, memory: &impl GuestMemory) -> Result<Request, Misbehaviour> {
         match offset {
             0x014 => self.device_features_select = value,
             0x020 => self.write_features(value)?,
@@ -344,10 +339,7 @@ mod tests {
 
     impl Driver {
         fn new() -> Self {
-            Self {
-                transport: transport(),
-                ram: GuestRam::new(0x4000_0000, HeapMemory::new(0x4000)).unwrap(),
-            }
+            Self { transport: transport(), ram: GuestRam::new(0x4000_0000, HeapMemory::new(0x4000)).unwrap() }
         }
 
         fn write(&mut self, offset: u64, value: u32) -> Request {

@@ -370,10 +370,10 @@ mod tests {
         let mut segments = Vec::new();
         let chain = queue.take(&ram, BufferDirection::FromDriver, &mut segments).unwrap().unwrap();
         assert_eq!(chain, Chain { head: 2, total_bytes: 30 });
-        assert_eq!(segments, [
-            Segment { address: BUFFERS, length: 10 },
-            Segment { address: BUFFERS + 0x100, length: 20 }
-        ]);
+        assert_eq!(
+            segments,
+            [Segment { address: BUFFERS, length: 10 }, Segment { address: BUFFERS + 0x100, length: 20 }]
+        );
         assert_eq!(queue.give_back(&ram, chain, 7), Ok(true));
         let mut used = [0; 12];
         ram.read(USED, &mut used).unwrap();

@@ -213,12 +213,7 @@ fn more_pending_than_list_registers_all_arrive_by_priority() {
         machine.enable(*intid);
         // The higher the number, the more urgent.
         let priority = 0xa0 - 8 * u64::try_from(rank).unwrap();
-        machine.vgic.access(
-            0x400 + u64::from(*intid),
-            AccessSize::Byte,
-            Direction::Write(priority),
-            &mut machine.cpu,
-        );
+        machine.vgic.access(0x400 + u64::from(*intid), AccessSize::Byte, Direction::Write(priority), &mut machine.cpu);
         machine.line(*intid, true);
     }
     machine.write(0x000, 1);

@@ -1,0 +1,11 @@
+//! A guest driver that we did not write, at the machine's front door.
+//!
+//! `virtio-drivers` brings the queues up, fills and empties them; its registers are loads and stores that arrive at the
+//! machine as the data aborts that the processor would report. What Linux' console driver does on top (control messages,
+//! ports) is in `driver.rs`.
+
+mod driver;
+mod guest_memory;
+mod platform;
+mod sessions;
+mod start;
