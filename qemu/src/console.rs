@@ -96,11 +96,13 @@ impl Console {
         let pattern = pattern.into();
         let deadline = Instant::now() + timeout;
         let mut state = self.transcript.lock();
+        let mut searched = self.position;
         loop {
-            if let Some((found, end)) = find(&pattern, &state.bytes[self.position..]) {
-                self.position += end;
+            if let Some((found, end)) = find(&pattern, &state.bytes, self.position, searched) {
+                self.position = end;
                 return Ok(found);
             }
+            searched = state.bytes.len();
             if state.ended {
                 return Err(ConsoleError::ended(&pattern, &state.bytes));
             }
@@ -215,28 +217,32 @@ impl Transcript {
     }
 }
 
-/// The first match and where it ends.
-fn find(pattern: &Pattern, said: &[u8]) -> Option<(Match, usize)> {
+/// The first match from `start` on, and where it ends. Up to `searched` there is none that ends there.
+fn find(pattern: &Pattern, said: &[u8], start: usize, searched: usize) -> Option<(Match, usize)> {
     let (range, groups) = match pattern {
-        Pattern::Text(text) => (find_text(text.as_bytes(), said)?, Vec::new()),
+        Pattern::Text(text) => (find_text(text.as_bytes(), said, start, searched)?, Vec::new()),
         Pattern::Regex(regex) => {
-            let captures = regex.captures(said)?;
+            // What comes later may change where a match begins, so it is looked for from the start.
+            let captures = regex.captures(&said[start..])?;
+            let whole = captures.get(0)?.range();
             let group = |group: Option<regex::bytes::Match<'_>>| {
                 group.map_or_else(String::new, |group| lossy(group.as_bytes()))
             };
-            (captures.get(0)?.range(), captures.iter().skip(1).map(group).collect())
+            (start + whole.start..start + whole.end, captures.iter().skip(1).map(group).collect())
         }
     };
-    let found = Match { before: lossy(&said[..range.start]), text: lossy(&said[range.clone()]), groups };
+    let found = Match { before: lossy(&said[start..range.start]), text: lossy(&said[range.clone()]), groups };
     Some((found, range.end))
 }
 
-fn find_text(text: &[u8], said: &[u8]) -> Option<std::ops::Range<usize>> {
+fn find_text(text: &[u8], said: &[u8], start: usize, searched: usize) -> Option<std::ops::Range<usize>> {
     if text.is_empty() {
-        return Some(0..0);
+        return Some(start..start);
     }
-    let start = said.windows(text.len()).position(|window| window == text)?;
-    Some(start..start + text.len())
+    // A match that has begun in what was searched has its end in what is new.
+    let from = searched.saturating_sub(text.len() - 1).max(start);
+    let place = said[from..].windows(text.len()).position(|window| window == text)?;
+    Some(from + place..from + place + text.len())
 }
 
 fn lossy(bytes: &[u8]) -> String {

@@ -96,10 +96,10 @@ impl PackageCache {
         for source in Source::candidates(&lock.release) {
             let apt = Apt::prepare(&self.folder, &package.architecture, source)?;
             progress(&format!(
-                "downloading {} {} ({} MB) from {}",
+                "downloading {} {} ({} KiB) from {}",
                 package.name,
                 package.version,
-                package.size_bytes / 1_000_000,
+                package.size_bytes / 1024,
                 apt.source()
             ));
             match apt.download(package, &debs) {

@@ -1,0 +1,177 @@
+//! The boot image: protection domains, board policy and guest, put together by the Microkit tool.
+//!
+//! `system.xml` says what goes in. The domains are compiled from `pd/` with a toolchain that can build the core library
+//! ([`toolchain`]), the cells get their list of what a restart restores ([`restart`]), the guest comes from
+//! [`crate::guest`]. Everything lands in one folder, which the tool searches and writes `loader.img` to.
+
+mod domains;
+mod restart;
+mod toolchain;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use pd_system_description::{model::System, policy::Policy};
+use pd_vmm_machine::{
+    boot::{BootPlan, HEADER_BYTES, ImageHeader},
+    device_tree::{self, BootArguments},
+    layout::MachineLayout,
+};
+
+use crate::guest::{GuestImage, GuestOptions, Progress, build_guest};
+use crate::sdk::Sdk;
+
+pub use toolchain::Toolchain;
+
+/// What to build an image from, and where to.
+#[derive(Debug, Clone)]
+pub struct BootImageOptions {
+    /// The repository's root.
+    pub workspace: PathBuf,
+    /// The Microkit SDK.
+    pub sdk: Sdk,
+    /// The compiler for the protection domains, and what it needs.
+    pub toolchain: Toolchain,
+    /// The SDK's name of the board, as `qemu_virt_aarch64`.
+    pub board: String,
+    /// The SDK's configuration, `debug` or `release`.
+    pub configuration: String,
+    /// The architecture.
+    pub system: PathBuf,
+    /// The board policy.
+    pub policy: PathBuf,
+    /// The Linux guest.
+    pub guest: GuestOptions,
+}
+
+/// An image that can be booted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootImage {
+    /// What the board loads.
+    pub path: PathBuf,
+    /// What the Microkit tool says about it.
+    pub report: PathBuf,
+}
+
+impl BootImageOptions {
+    /// This repository's system and demo policy for `board` in `configuration`, with what this machine has.
+    ///
+    /// # Errors
+    /// [`Missing`](crate::Missing) where the SDK or a tool is not here, with what to do.
+    pub fn from_environment(board: &str, configuration: &str) -> Result<Self> {
+        let guest = GuestOptions::from_environment()?;
+        let workspace = guest.workspace.clone();
+        Ok(Self {
+            sdk: Sdk::find()?,
+            toolchain: Toolchain::find()?,
+            board: board.to_owned(),
+            configuration: configuration.to_owned(),
+            system: workspace.join("system.xml"),
+            policy: workspace.join("qemu/demo-policy.toml"),
+            guest,
+            workspace,
+        })
+    }
+
+    /// Where everything for the image is put, and the image itself.
+    pub fn folder(&self) -> PathBuf {
+        self.workspace.join("target/image").join(&self.board).join(&self.configuration)
+    }
+}
+
+/// Builds the image. What is up to date is not built again.
+///
+/// # Errors
+/// [`Missing`](crate::Missing) where the guest cannot be made here; else something does not compile or does not fit.
+pub fn build_image(options: &BootImageOptions, progress: &Progress<'_>) -> Result<BootImage> {
+    let folder = options.folder();
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let board = options.sdk.board(&options.board, &options.configuration)?;
+    let system = System::load(&options.system)?;
+    let guest = build_guest(&options.guest, progress)?;
+    progress(&format!("compiling the protection domains with {}", options.toolchain));
+    let programs = domains::compile(options, &board)?;
+    domains::place(&programs, &system, &board, &folder)?;
+    place_policy(options, &system, &folder)?;
+    place_guest(&guest, &system, &folder)?;
+    progress("putting the image together");
+    run_tool(options, &folder)
+}
+
+fn place_policy(options: &BootImageOptions, system: &System, folder: &Path) -> Result<()> {
+    let policy = Policy::load(&options.policy)?;
+    let bytes = policy.region_bytes(system).map_err(|problem| anyhow!("{}: {problem}", options.policy.display()))?;
+    write(&prefill(system, "policy", folder)?, &bytes)
+}
+
+fn place_guest(guest: &GuestImage, system: &System, folder: &Path) -> Result<()> {
+    let kernel = read(&guest.kernel)?;
+    let initramfs = read(&guest.initramfs)?;
+    let tree = device_tree(system, &kernel, initramfs.len())?;
+    for (region, bytes) in [("guest_kernel", kernel), ("guest_initramfs", initramfs), ("guest_device_tree", tree)] {
+        let size = system.region(region).map_or(0, |region| region.size_bytes);
+        ensure!(
+            bytes.len() as u64 <= size,
+            "the region `{region}` of system.xml has {size} bytes, its file {} ",
+            bytes.len()
+        );
+        write(&prefill(system, region, folder)?, &bytes)?;
+    }
+    Ok(())
+}
+
+/// The device tree for the places that the VMM will copy kernel and RAM disk to: both make the same plan.
+fn device_tree(system: &System, kernel: &[u8], initramfs_bytes: usize) -> Result<Vec<u8>> {
+    let memory = system.region("guest_memory").context("the system has no memory region `guest_memory`")?;
+    let layout = MachineLayout::LINUX.with_memory_size(memory.size_bytes);
+    let header = kernel.first_chunk::<HEADER_BYTES>().context("the guest's kernel is shorter than its header")?;
+    let header = ImageHeader::parse(header)?;
+    let plan = BootPlan::new(layout.memory, header, kernel.len() as u64, initramfs_bytes as u64)?;
+    let arguments = BootArguments {
+        command_line: &device_tree::command_line(&layout, ""),
+        initial_ram_disk: Some(plan.initial_ram_disk),
+        random_seed: None,
+    };
+    device_tree::build(&layout, &arguments).map_err(|error| anyhow!("the device tree cannot be written: {error:?}"))
+}
+
+/// The file that fills `region`.
+fn prefill(system: &System, region: &str, folder: &Path) -> Result<PathBuf> {
+    let found = system.region(region).and_then(|region| region.prefill.as_ref());
+    let file = found.with_context(|| format!("system.xml fills no memory region `{region}` from a file"))?;
+    Ok(folder.join(file))
+}
+
+fn run_tool(options: &BootImageOptions, folder: &Path) -> Result<BootImage> {
+    let image = BootImage { path: folder.join("loader.img"), report: folder.join("report.txt") };
+    let output = Command::new(options.sdk.tool())
+        .arg(&options.system)
+        .args(["--board", &options.board, "--config", &options.configuration])
+        .arg("--search-path")
+        .arg(folder)
+        .arg("-o")
+        .arg(&image.path)
+        .arg("-r")
+        .arg(&image.report)
+        .current_dir(folder)
+        .output()
+        .with_context(|| format!("cannot start {}", options.sdk.tool().display()))?;
+    ensure!(
+        output.status.success(),
+        "the Microkit tool refuses {}:\n{}{}",
+        options.system.display(),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(image)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}
