@@ -17,6 +17,8 @@ pub(crate) enum Fault {
     OutOfBounds { address: u32, length: u32 },
     /// A result was to be written to an address that is not a multiple of its alignment.
     Misaligned { address: u32 },
+    /// A string is not UTF-8.
+    NotText { address: u32 },
     /// The module exports no `memory`.
     NoMemory,
     /// A resource handle that the container does not hold.
@@ -35,6 +37,7 @@ impl fmt::Display for Fault {
             Self::Misaligned { address } => {
                 write!(formatter, "host call with the misaligned result address {address:#x}")
             }
+            Self::NotText { address } => write!(formatter, "host call with a string at {address:#x} that is not UTF-8"),
             Self::NoMemory => formatter.write_str("host call with pointers, but the module exports no `memory`"),
             Self::NoSuchHandle { resource, handle } => {
                 write!(formatter, "host call with {resource} handle {handle}, which is not open")

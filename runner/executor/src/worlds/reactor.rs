@@ -84,25 +84,29 @@ fn log(mut caller: Caller<'_, Host>, level: u32, address: u32, length: u32) -> R
         value => return Err(Fault::NoSuchValue { enumeration: "level", value }.into()),
     };
     let (memory, host) = GuestMemory::of(&mut caller)?;
-    let text = memory.slice(address, length)?;
-    let mut cut = [0; LOG_BYTES as usize];
-    let record = if length <= LOG_BYTES { text } else { cut_record(text, &mut cut) };
+    let mut buffer = [0; LOG_BYTES as usize];
+    let record = record(memory.slice(address, length)?, &mut buffer).ok_or(Fault::NotText { address })?;
     let now = host.now();
     host.output.borrow_mut().push_whole(now, stream, record);
     Ok(())
 }
 
-/// The head of a text that is too long, with the mark behind it; cut between characters where it is UTF-8.
-fn cut_record<'b>(text: &[u8], buffer: &'b mut [u8; LOG_BYTES as usize]) -> &'b [u8] {
-    let mut end = buffer.len() - CUT_MARK.len();
-    // The bytes of a UTF-8 character after its first begin with the bits 10.
-    while end > 0 && text[end] & 0b1100_0000 == 0b1000_0000 && buffer.len() - CUT_MARK.len() - end < 3 {
-        end -= 1;
+/// The text of a record; where it is too long, its head with the mark behind it. `None` where it is not UTF-8.
+fn record<'b>(text: &'b [u8], buffer: &'b mut [u8; LOG_BYTES as usize]) -> Option<&'b [u8]> {
+    if text.len() <= buffer.len() {
+        return core::str::from_utf8(text).is_ok().then_some(text);
     }
+    let room = buffer.len() - CUT_MARK.len();
+    let end = match core::str::from_utf8(&text[..room]) {
+        Ok(_) => room,
+        // The head ends within a character, which is left away.
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        Err(_) => return None,
+    };
     let total = end + CUT_MARK.len();
     buffer[..end].copy_from_slice(&text[..end]);
     buffer[end..total].copy_from_slice(CUT_MARK);
-    &buffer[..total]
+    Some(&buffer[..total])
 }
 
 fn now(mut caller: Caller<'_, Host>) -> u64 {
@@ -317,8 +321,16 @@ mod tests {
     fn a_long_record_is_cut_between_characters() {
         let mut buffer = [0; LOG_BYTES as usize];
         let text = "é".repeat(1000);
-        let cut = core::str::from_utf8(cut_record(text.as_bytes(), &mut buffer)).unwrap();
-        assert!(cut.len() <= LOG_BYTES as usize && cut.ends_with("é…"));
-        assert_eq!(cut_record(&[0b1000_0000; 2000], &mut buffer).len(), LOG_BYTES as usize - 3);
+        let cut = core::str::from_utf8(record(text.as_bytes(), &mut buffer).unwrap()).unwrap();
+        assert_eq!(cut.len(), LOG_BYTES as usize - 1);
+        assert!(cut.ends_with("é…"));
+        assert_eq!(record(&[b'x'; 1024], &mut buffer), Some(&[b'x'; 1024][..]));
+    }
+
+    #[test]
+    fn a_record_is_text() {
+        let mut buffer = [0; LOG_BYTES as usize];
+        assert_eq!(record(&[0b1000_0000; 10], &mut buffer), None);
+        assert_eq!(record(&[0b1000_0000; 2000], &mut buffer), None);
     }
 }

@@ -318,18 +318,17 @@ fn fd_prestat_dir_name(mut caller: Caller<'_, Host>, _descriptor: u32, _path: u3
     Errno::BadDescriptor.into()
 }
 
-fn fd_read(
-    mut caller: Caller<'_, Host>,
-    descriptor: u32,
-    _vectors: u32,
-    _count: u32,
-    result: u32,
-) -> Result<u32, Error> {
+fn fd_read(mut caller: Caller<'_, Host>, descriptor: u32, vectors: u32, count: u32, result: u32) -> Result<u32, Error> {
     enter(&mut caller);
     if descriptor != STDIN || check_open(caller.data(), descriptor).is_err() {
         return Ok(Errno::BadDescriptor.into());
     }
+    if count > MAX_VECTORS {
+        return Ok(Errno::Invalid.into());
+    }
     let (mut memory, _) = GuestMemory::of(&mut caller)?;
+    // Nothing will be written there, but a program that says otherwise is wrong.
+    total_bytes(&memory, vectors, count)?;
     memory.write_u32(result, 0)?;
     Ok(Errno::Success.into())
 }
@@ -380,7 +379,7 @@ fn fd_write(
 /// Writes what there is room for, at least something; waits where there is room for nothing.
 pub(crate) fn continue_write(memory: &mut GuestMemory<'_>, host: &mut Host, write: Write) -> Result<u32, Fault> {
     memory.slice(write.result, 4)?;
-    let mut left = total_bytes(memory, write)?;
+    let mut left = total_bytes(memory, write.vectors, write.count)?;
     let now = host.now();
     let mut cursor = Cursor::default();
     let mut written = 0;
@@ -403,10 +402,10 @@ pub(crate) fn continue_write(memory: &mut GuestMemory<'_>, host: &mut Host, writ
 
 /// Bytes of all vectors, each of which lies in the memory. A sum of more than 32 bits cannot be told; what is beyond is left
 /// for the next call, as after any short write.
-fn total_bytes(memory: &GuestMemory<'_>, write: Write) -> Result<u32, Fault> {
+fn total_bytes(memory: &GuestMemory<'_>, vectors: u32, count: u32) -> Result<u32, Fault> {
     let mut total = 0u32;
-    for index in 0..write.count {
-        let (address, length) = vector(memory, write.vectors, index)?;
+    for index in 0..count {
+        let (address, length) = vector(memory, vectors, index)?;
         memory.slice(address, length)?;
         total = total.saturating_add(length);
     }
