@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use pd_system_description::{model::System, policy::Policy};
+use pd_system_description::{System, policy::Policy};
 use pd_vmm_machine::{
     boot::{BootPlan, HEADER_BYTES, ImageHeader},
     device_tree::{self, BootArguments},

@@ -8,16 +8,19 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`guest`] | a Debian kernel and a busybox initramfs with `emit` and the sample containers |
+//! | [`sdk`], [`boot_image`] | the Microkit SDK, and the image that it makes of the protection domains and the guest |
 //! | [`launcher`] | QEMU's command line; starts it for a test or hands its console to a person |
 //! | [`console`] | what the machine's serial port says, and the shell behind it |
 //! | [`monitor`] | QEMU's own monitor: device registers from outside, power button, reset |
 #![forbid(unsafe_code)]
 
+pub mod boot_image;
 pub mod console;
 pub mod guest;
 pub mod launcher;
 pub mod missing;
 pub mod monitor;
+pub mod sdk;
 pub mod skip;
 
 pub use missing::Missing;

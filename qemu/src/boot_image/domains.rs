@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
-use pd_system_description::model::{Domain, System};
+use pd_system_description::{Domain, System};
 
 use super::{BootImageOptions, read, restart, write};
 use crate::sdk::BoardFiles;

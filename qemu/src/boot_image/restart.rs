@@ -6,7 +6,7 @@
 
 use anyhow::{Context, Result, ensure};
 use elf::{ElfBytes, abi, endian::LittleEndian};
-use pd_system_description::model::{Domain, System};
+use pd_system_description::{Domain, System};
 
 /// Page size of everything that Microkit maps of its own.
 const PAGE_BYTES: u64 = 4096;

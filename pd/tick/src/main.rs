@@ -1,0 +1,47 @@
+//! `tick`: wakes `timer` once a period of its own scheduling context.
+//!
+//! | channel | with | what |
+//! |---|---|---|
+//! | `channel_timer` | `timer` | notified each period |
+//!
+//! The generic timer cannot be used where the guest can write it, so time is cut into ticks by the one thing that nobody but
+//! the kernel can touch: the replenishment of a scheduling context. `seL4_Yield` gives up what is left of the budget, and
+//! the domain runs again when the period begins (docs/decisions/0002-tick-domain.md).
+//!
+//! Must never wait for anything but its period, and never read what anybody else wrote: it maps nothing.
+#![no_std]
+#![no_main]
+
+use core::convert::Infallible;
+
+use pd_shell::{Sel4Kernel, Sel4Wiring, sel4, sel4_microkit::Handler};
+use runner_interfaces::kernel::{Channel, Kernel, MissingWiring, required_channel};
+
+pd_shell::protection_domain! {
+    // For the words of a failed start; it allocates nothing else.
+    heap_bytes: 4096,
+    channels: ["channel_timer"],
+    cell_channels: [],
+    regions: [],
+    cell_regions: [],
+    start: |wiring: &Sel4Wiring| -> Result<Tick, MissingWiring> {
+        Ok(Tick { timer: required_channel(wiring, "channel_timer")? })
+    },
+}
+
+struct Tick {
+    timer: Channel,
+}
+
+impl Handler for Tick {
+    type Error = Infallible;
+
+    /// In place of Microkit's loop: nobody sends anything here.
+    fn run(&mut self) -> Result<pd_shell::sel4_microkit::Never, Infallible> {
+        let mut kernel = Sel4Kernel::new();
+        loop {
+            kernel.notify(self.timer);
+            sel4::r#yield();
+        }
+    }
+}

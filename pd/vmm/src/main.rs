@@ -1,0 +1,113 @@
+//! `vmm`: runs the Linux guest; see `pd-vmm-machine` for the machine that it shows.
+//!
+//! | channel | with | what |
+//! |---|---|---|
+//! | `channel_admission` | `admission` | both ways: a ring of the link has something new |
+//! | `channel_uart_interrupt` | the UART | somebody typed, or there is room |
+//! | `vcpu_linux` | the guest | its faults |
+//!
+//! Nobody trusts it, and it trusts the guest in nothing. Must never panic on what the guest does, and never touch what is
+//! not Linux'.
+#![no_std]
+#![no_main]
+
+mod console;
+mod guest;
+mod virtual_cpu;
+
+use core::convert::Infallible;
+
+use pd_shell::{
+    Sel4Kernel, Sel4Wiring, acknowledge_interrupts, channels_of, sel4,
+    sel4_microkit::{ChannelSet, Child, Handler, MessageInfo},
+};
+use pd_vmm_machine::machine::Outcome;
+use runner_interfaces::kernel::{Channel, Kernel, required_channel};
+
+use crate::guest::{Guest, StartError};
+
+pd_shell::protection_domain! {
+    // The machine's tables and a buffer of 64 KiB for each of four sessions.
+    heap_bytes: 1024 * 1024,
+    channels: ["channel_admission", "channel_uart_interrupt", "vcpu_linux"],
+    cell_channels: [],
+    regions: [
+        "region_uart", "region_link_out", "region_link_out_head", "region_link_in", "region_link_in_head",
+        "region_guest_memory", "region_guest_kernel", "region_guest_initramfs", "region_guest_device_tree"
+    ],
+    cell_regions: [],
+    start: |wiring: &Sel4Wiring| -> Result<Vmm, StartError> {
+        let admission = required_channel(wiring, "channel_admission")?;
+        let uart = required_channel(wiring, "channel_uart_interrupt")?;
+        let mut vmm = Vmm { kernel: Sel4Kernel::new(), admission, uart, guest: Guest::new(wiring)? };
+        vmm.guest.start()?;
+        vmm.run_link();
+        Ok(vmm)
+    },
+}
+
+struct Vmm {
+    kernel: Sel4Kernel,
+    admission: Channel,
+    uart: Channel,
+    guest: Guest,
+}
+
+impl Vmm {
+    /// Moves what waits between the guest's ports and `admission`.
+    fn run_link(&mut self) {
+        if self.guest.run_link(self.kernel.now()) {
+            self.kernel.notify(self.admission);
+        }
+    }
+}
+
+impl Handler for Vmm {
+    type Error = Infallible;
+
+    fn notified(&mut self, channels: ChannelSet) -> Result<(), Infallible> {
+        let channels = channels_of(&channels);
+        if channels.contains(self.uart) {
+            self.guest.console_interrupt();
+        }
+        if channels.contains(self.admission) {
+            self.run_link();
+        }
+        acknowledge_interrupts(channels);
+        Ok(())
+    }
+
+    /// The guest did something that the hardware does not do for it.
+    fn fault(&mut self, _vcpu: Child, information: MessageInfo) -> Result<Option<MessageInfo>, Infallible> {
+        let outcome = self.guest.handle(information.fault());
+        if self.guest.link_is_due() {
+            self.run_link();
+        }
+        match outcome {
+            // The virtual timer only ticks for a guest that runs, so an idle one goes on as well; it has the lowest priority
+            // of all and wakes the machine from its sleep for nobody.
+            Outcome::Resume | Outcome::Idle => Ok(Some(MessageInfo::new(0, 0))),
+            Outcome::Reset => {
+                log::info!("the guest restarts");
+                if let Err(error) = self.guest.restart() {
+                    log::error!("the guest cannot be started again: {error}");
+                }
+                self.run_link();
+                Ok(None)
+            }
+            Outcome::PowerOff => {
+                log::info!("the guest switched itself off");
+                self.guest.halt();
+                Ok(None)
+            }
+            Outcome::Stop(reason) => {
+                log::error!("{reason}");
+                self.guest.halt();
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// The kernel's name for what the guest did.
+type GuestFault = sel4::Fault;

@@ -1,0 +1,71 @@
+//! The event loop of a parent: channels as everywhere, and the children's faults.
+
+use core::convert::Infallible;
+
+use pd_shell::{
+    EventLoop, sel4,
+    sel4_microkit::{Channel, ChannelSet, Child, Handler, MessageInfo},
+};
+use runner_warden::{Fault, Warden};
+use shared_ring::MappedMemory;
+
+use crate::cells::CellDomains;
+
+/// The warden with its children's faults.
+pub(crate) struct Parent {
+    events: EventLoop<Warden<MappedMemory, CellDomains>>,
+    cells: CellDomains,
+}
+
+impl Parent {
+    pub(crate) fn start(warden: Warden<MappedMemory, CellDomains>, cells: CellDomains) -> Self {
+        if !warden.has_policy() {
+            log::error!("the image holds no board policy: no container will be loaded");
+        }
+        Self { events: EventLoop::start(warden), cells }
+    }
+}
+
+impl Handler for Parent {
+    type Error = Infallible;
+
+    fn notified(&mut self, channels: ChannelSet) -> Result<(), Infallible> {
+        self.events.notified(channels)
+    }
+
+    fn protected(&mut self, channel: Channel, information: MessageInfo) -> Result<MessageInfo, Infallible> {
+        self.events.protected(channel, information)
+    }
+
+    /// Records the fault and starts the cell clean. There is no reply: a reply would let the faulting life go on.
+    fn fault(&mut self, child: Child, information: MessageInfo) -> Result<Option<MessageInfo>, Infallible> {
+        let fault = describe(&information);
+        let Some(cell) = self.cells.cell_of(child) else {
+            log::error!("a fault of child {}, which is no cell", child.index());
+            return Ok(None);
+        };
+        log::warn!(
+            "cell{cell} faulted: kind {}, instruction {:#x}, address {:#x}, syndrome {:#x}",
+            fault.kind, fault.instruction, fault.address, fault.syndrome
+        );
+        let (warden, kernel) = self.events.parts();
+        warden.faulted(kernel, cell, fault);
+        Ok(None)
+    }
+}
+
+/// The kernel's account of the fault, in the warden's words.
+fn describe(information: &MessageInfo) -> Fault {
+    let kind = information.label();
+    match information.fault() {
+        sel4::Fault::VmFault(fault) => {
+            Fault { kind, instruction: fault.ip(), address: fault.addr(), syndrome: fault.fsr() }
+        }
+        sel4::Fault::UserException(fault) => {
+            let words = fault.inner();
+            Fault { kind, instruction: words.get_FaultIP(), address: 0, syndrome: words.get_Code() }
+        }
+        sel4::Fault::UnknownSyscall(fault) => Fault { kind, instruction: fault.fault_ip(), ..Fault::default() },
+        _ => Fault { kind, ..Fault::default() },
+    }
+}
