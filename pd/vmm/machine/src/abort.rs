@@ -202,8 +202,7 @@ mod tests {
 
     #[test]
     fn a_store_of_the_zero_register_is_zero() {
-        let mut registers = GuestRegisters::default();
-        registers.general = [u64::MAX; 31];
+        let registers = GuestRegisters { general: [u64::MAX; 31], ..GuestRegisters::default() };
         let access = MmioAccess::decode(0, syndrome(2, false, 31, false, true), &registers).unwrap();
         assert_eq!(access.direction, Direction::Write(0));
     }

@@ -32,6 +32,7 @@ pub const PORTS: usize = MAX_SESSIONS;
 /// The id of the port that carries session 0; id 0 is the console port, which does not exist here.
 const FIRST_PORT_ID: u16 = 1;
 /// Ids that the configuration announces: the console port's and the sessions'.
+#[allow(clippy::cast_possible_truncation, reason = "there are at most ten ports, see `NAME_PREFIX`")]
 const PORT_IDS: u16 = FIRST_PORT_ID + PORTS as u16;
 /// A receive and a transmit queue for each id, and two control queues (5.3.2).
 const QUEUES: u16 = 2 * (PORT_IDS + 1);
@@ -692,9 +693,12 @@ const CONFIGURATION_EMERGENCY_WRITE: u64 = 8;
 
 /// Columns and rows are zero, as the size feature is not offered; then the number of ports.
 fn read_configuration(offset: u64, size: AccessSize) -> u64 {
-    let configuration = u128::from(PORT_IDS) << (8 * CONFIGURATION_PORTS);
-    let shifted = if offset < 16 { configuration >> (8 * offset) } else { 0 };
-    (shifted & u128::from(size.mask())) as u64 & size.mask()
+    let ports = u64::from(PORT_IDS).to_le_bytes();
+    let byte_at =
+        |at: u64| at.checked_sub(CONFIGURATION_PORTS).and_then(|index| ports.get(usize::try_from(index).ok()?));
+    (0..size.bytes())
+        .rev()
+        .fold(0, |value, index| (value << 8) | byte_at(offset + index).map_or(0, |byte| u64::from(*byte)))
 }
 
 /// A control message's fixed part.

@@ -16,7 +16,9 @@ use crate::memory::{GuestRam, OutsideGuestMemory};
 const BASE: u64 = 0x4000_0000;
 const QUEUE_BYTES: u64 = 0x1000;
 const BUFFERS: u64 = BASE + QUEUE_BYTES * QUEUES as u64;
-const RAM_BYTES: usize = (QUEUE_BYTES * (QUEUES as u64 + 4)) as usize;
+const RAM_BYTES: usize = QUEUES_BYTES + 4 * 0x1000;
+/// All queues' pages.
+const QUEUES_BYTES: usize = 0x1000 * QUEUES as usize;
 const SIZE: u16 = 16;
 /// Offsets within a queue's page.
 const AVAILABLE: u64 = 0x400;
@@ -395,7 +397,7 @@ proptest! {
             prop_assert!(guest.memory.accesses.get() <= ACCESSES_PER_STEP, "{}", guest.memory.accesses.get());
         }
         // Whatever happened, a driver that resets is served.
-        guest.poke(BASE, &[0; (QUEUE_BYTES * QUEUES as u64) as usize]);
+        guest.poke(BASE, &[0; QUEUES_BYTES]);
         guest.bring_up();
         while let Some(event) = guest.event() {
             believed.see(event, 64);

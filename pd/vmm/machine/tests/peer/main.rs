@@ -4,6 +4,8 @@
 //! machine as the data aborts that the processor would report. What Linux' console driver does on top (control messages,
 //! ports) is in `driver.rs`.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails there has said what it has to say")]
+
 mod driver;
 mod guest_memory;
 mod platform;
