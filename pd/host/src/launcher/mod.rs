@@ -1,0 +1,85 @@
+//! Plays the kernel on Linux: makes what `system.xml` describes, starts a process a domain, and watches them.
+//!
+//! The launcher is the one process that has every descriptor. It gives each domain its own and nothing else, and does for the
+//! warden what seL4 lets a parent do to its children: stop a cell, and start it with clean memory. It trusts the description,
+//! the policy and Linux; of the domains it believes nothing but that the warden may ask for that.
+
+mod objects;
+mod process;
+mod supervise;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use pd_system_description::policy::Policy;
+use pd_system_description::{System, rules};
+
+use crate::run_directory::RunDirectory;
+use crate::substrate::priority;
+
+/// The project's own description, for a launcher that was given none.
+const SYSTEM_XML: &str = include_str!("../../../../system.xml");
+
+/// The demo board's policy, likewise.
+const DEMO_POLICY: &str = include_str!("../../../../qemu/demo-policy.toml");
+
+/// What a node is made of.
+#[derive(Clone, Debug)]
+pub struct LaunchOptions {
+    /// The system; `None` for the one that this program was built with.
+    pub system: Option<PathBuf>,
+    /// The board policy; `None` for the demo board's.
+    pub policy: Option<PathBuf>,
+    /// Where its sockets and logs are.
+    pub run_directory: PathBuf,
+    /// End the node when the process that started it ends.
+    pub stop_with_parent: bool,
+}
+
+/// What is launched, read and checked.
+struct Plan {
+    system: System,
+    policy: Vec<u8>,
+    labels: Vec<(String, u8)>,
+}
+
+/// Starts the node and runs it until a signal (or a fault that it cannot survive) ends it.
+///
+/// # Errors
+/// What is wrong with the description, the policy or the place, or which domain ended and where its log is.
+pub fn launch(options: &LaunchOptions) -> Result<()> {
+    if options.stop_with_parent {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+    }
+    let plan = plan(options)?;
+    let directory = RunDirectory::claim(&options.run_directory)?;
+    println!("Atoll on Linux, as processes. This is not seL4: Linux is trusted, and budgets are not enforced.");
+    let real_time = match priority::permitted() {
+        Ok(()) => true,
+        Err(problem) => {
+            println!("SCHED_FIFO is not permitted here ({problem}): every domain runs at ordinary priority.");
+            false
+        }
+    };
+    supervise::run(plan, &directory, real_time)
+}
+
+fn plan(options: &LaunchOptions) -> Result<Plan> {
+    let system = match &options.system {
+        Some(file) => System::load(file)?,
+        None => System::parse(Path::new("system.xml"), SYSTEM_XML)?,
+    };
+    let violations = rules::check(&system);
+    if let Some(first) = violations.first() {
+        let file = system.file.display();
+        bail!("{file} breaks {} of the architecture's rules, the first: {first}", violations.len());
+    }
+    let policy = match &options.policy {
+        Some(file) => Policy::load(file)?,
+        None => Policy::parse(Path::new("demo-policy.toml"), DEMO_POLICY)?,
+    };
+    let bytes =
+        policy.region_bytes(&system).map_err(anyhow::Error::msg).context("the policy does not suit the system")?;
+    let labels = policy.board.lines.into_iter().map(|line| (line.label, line.line)).collect();
+    Ok(Plan { system, policy: bytes, labels })
+}
