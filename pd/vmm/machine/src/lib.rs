@@ -26,6 +26,7 @@ extern crate alloc;
 
 pub mod abort;
 pub mod boot;
+#[cfg(feature = "device-tree")]
 pub mod device_tree;
 pub mod layout;
 pub mod link;
