@@ -22,7 +22,7 @@ use toolchain::{Missing, Toolchain};
 pub(crate) struct Options<'a> {
     /// The root of the repository.
     pub repository: &'a Path,
-    /// Names of samples; none means all.
+    /// Names of samples; none means all whose modules are committed.
     pub only: &'a [String],
     /// Whether [`build`] also replaces the committed modules and their manifest.
     pub install: bool,
@@ -121,6 +121,14 @@ struct Sample {
     /// One line for the manifest.
     about: &'static str,
     recipe: Recipe,
+    /// Whether its module lies in `examples/prebuilt/`. One that does not is only built when it is named.
+    committed: bool,
+}
+
+impl Sample {
+    const fn ours(name: &'static str, about: &'static str, recipe: Recipe) -> Self {
+        Self { name, about, recipe, committed: true }
+    }
 }
 
 /// How a module is made from its source.
@@ -134,6 +142,15 @@ pub(crate) enum Recipe {
     CCommand,
     /// C without a library.
     CReactor,
+    /// Somebody else's C by somebody else's compiler and C library: Zig. The name is that of the source file.
+    ZigCommand(&'static str),
+    /// A program on crates.io, unchanged, by `cargo install`.
+    Published {
+        /// Its package.
+        package: &'static str,
+        /// Exactly this one.
+        version: &'static str,
+    },
     /// WebAssembly text.
     Text,
 }
@@ -141,15 +158,15 @@ pub(crate) enum Recipe {
 impl Recipe {
     fn language(self) -> &'static str {
         match self {
-            Self::RustCommand | Self::RustReactor => "Rust",
-            Self::CCommand | Self::CReactor => "C",
+            Self::RustCommand | Self::RustReactor | Self::Published { .. } => "Rust",
+            Self::CCommand | Self::CReactor | Self::ZigCommand(_) => "C",
             Self::Text => "WAT",
         }
     }
 
     fn world(self) -> &'static str {
         match self {
-            Self::RustCommand | Self::CCommand => "wasi-command",
+            Self::RustCommand | Self::CCommand | Self::ZigCommand(_) | Self::Published { .. } => "wasi-command",
             Self::RustReactor | Self::CReactor | Self::Text => "reactor",
         }
     }
@@ -160,6 +177,8 @@ impl Recipe {
             Self::RustCommand => format!("{name}/src/main.rs"),
             Self::RustReactor => format!("{name}/src/lib.rs"),
             Self::CCommand | Self::CReactor => format!("{name}/{name}.c"),
+            Self::ZigCommand(file) => format!("{name}/{file}"),
+            Self::Published { package, version } => format!("https://crates.io/crates/{package}/{version}"),
             Self::Text => format!("{name}/{name}.wat"),
         }
     }
@@ -167,19 +186,22 @@ impl Recipe {
 
 /// Every sample. The samples in WAT are all reactors; [`Recipe::world`] says so.
 const SAMPLES: &[Sample] = &[
+    Sample::ours("hello", "prints arguments and a variable, ends with the code asked for", Recipe::RustCommand),
+    Sample::ours("echo", "prints its arguments", Recipe::CCommand),
+    Sample::ours("counter", "computes for a while", Recipe::RustCommand),
+    Sample::ours("clock", "sleeps and shows the time before and after", Recipe::CCommand),
+    Sample::ours("banner", "prints large letters; a program of 1988, unchanged", Recipe::ZigCommand("sysvbanner.c")),
+    Sample::ours("blinker", "toggles the output LED every 100 ms", Recipe::RustReactor),
+    Sample::ours("button", "counts rising edges on the input BUTTON", Recipe::CReactor),
+    Sample::ours("probe", "measures what host calls cost, for benchmarks", Recipe::CReactor),
+    Sample::ours("greedy", "wants the output VALVE and reports the refusal", Recipe::Text),
+    Sample::ours("spin", "never comes back from its loop hook", Recipe::Text),
     Sample {
-        name: "hello",
-        about: "prints arguments and a variable, ends with the code asked for",
-        recipe: Recipe::RustCommand,
+        name: "seq",
+        about: "prints numbers; the program of uutils' coreutils, unchanged, some 900 KB",
+        recipe: Recipe::Published { package: "uu_seq", version: "0.12.0" },
+        committed: false,
     },
-    Sample { name: "echo", about: "prints its arguments", recipe: Recipe::CCommand },
-    Sample { name: "counter", about: "computes for a while", recipe: Recipe::RustCommand },
-    Sample { name: "clock", about: "sleeps and shows the time before and after", recipe: Recipe::CCommand },
-    Sample { name: "blinker", about: "toggles the output LED every 100 ms", recipe: Recipe::RustReactor },
-    Sample { name: "button", about: "counts rising edges on the input BUTTON", recipe: Recipe::CReactor },
-    Sample { name: "probe", about: "measures what host calls cost, for benchmarks", recipe: Recipe::CReactor },
-    Sample { name: "greedy", about: "wants the output VALVE and reports the refusal", recipe: Recipe::Text },
-    Sample { name: "spin", about: "never comes back from its loop hook", recipe: Recipe::Text },
 ];
 
 /// The names of all samples, for completion and for messages.
@@ -200,7 +222,7 @@ pub(crate) fn build(options: Options<'_>) -> Result<Report> {
         let preferred = record.entry(sample.name).map(|entry| entry.toolchain.clone());
         let verdict = match make(options, sample, preferred.as_deref())? {
             Made::Module { module, toolchain } => {
-                if options.install {
+                if options.install && sample.committed {
                     record.replace(entry(options.repository, sample, &module, toolchain)?);
                     write(&prebuilt(options.repository, sample.name), &module)?;
                 }
@@ -263,7 +285,8 @@ fn chosen(only: &[String]) -> Result<Vec<&'static Sample>> {
     if let Some(unknown) = only.iter().find(|name| !names().any(|known| known == name.as_str())) {
         bail!("there is no sample `{unknown}`; there are {}", names().collect::<Vec<_>>().join(", "));
     }
-    Ok(SAMPLES.iter().filter(|sample| only.is_empty() || only.iter().any(|name| name == sample.name)).collect())
+    let named = |sample: &Sample| only.iter().any(|name| name == sample.name);
+    Ok(SAMPLES.iter().filter(|sample| named(sample) || only.is_empty() && sample.committed).collect())
 }
 
 /// A module, or why there is none.
@@ -291,6 +314,9 @@ fn make(options: Options<'_>, sample: &Sample, preferred: Option<&str>) -> Resul
 
 fn compare(options: Options<'_>, sample: &Sample, recorded: Option<&Entry>) -> Result<Verdict> {
     const AGAIN: &str = "run `cargo xtask examples --install`";
+    if !sample.committed {
+        return Ok(Verdict::Failed("no module of it is committed, so there is nothing to compare with".to_owned()));
+    }
     let Some(recorded) = recorded else {
         return Ok(Verdict::Failed(format!("the manifest does not know it; {AGAIN}")));
     };

@@ -1,2 +1,96 @@
-//! Placeholder.
-fn main() {}
+//! `cargo xtask`: the one entry point for people and for CI.
+//!
+//! Each command is a module; this file only says which there are. CI calls what the README tells people to call.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod boards;
+mod check;
+mod demo;
+mod doctor;
+mod examples;
+mod host;
+mod layers;
+mod process;
+mod samples;
+mod shell;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Builds, runs and tests Atoll", version)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What the system runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Substrate {
+    /// Processes on this Linux machine; needs nothing but Rust. Not seL4
+    Host,
+    /// seL4 in QEMU; needs a Microkit SDK
+    Sel4,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the system, deploy three sample containers, show what they do, stop everything
+    Demo {
+        /// What to run it on
+        #[arg(long, value_enum, default_value_t = Substrate::Host)]
+        on: Substrate,
+    },
+    /// Start the system on this machine and leave it running until Ctrl-C
+    Up,
+    /// Run every test that this machine can run, and name what it skipped and why
+    Test,
+    /// Format, lints, the crates' layering, and the rules of system.xml
+    Check,
+    /// What is there, what is missing, and the command that gets it
+    Doctor {
+        /// Install what Debian's packages provide (needs root rights)
+        #[arg(long)]
+        install: bool,
+    },
+    /// Build the sample containers; needs Wasm toolchains (`cargo xtask doctor` tells)
+    Examples(samples::SampleOptions),
+    /// Build the Linux guest: Debian's kernel, busybox, emit, the samples
+    Guest {
+        /// Pin the package versions that the mirrors have now
+        #[arg(long)]
+        update_lock: bool,
+    },
+    /// Write the boot image; needs a Microkit SDK
+    Image(boards::ImageOptions),
+    /// Boot the image in QEMU and hand over the guest's shell; needs a Microkit SDK
+    Qemu(boards::ImageOptions),
+    /// Measure, and write the table to docs/measurements.md
+    Bench,
+}
+
+fn main() -> ExitCode {
+    let result = match CommandLine::parse().command {
+        Command::Demo { on: Substrate::Host } => demo::on_host(),
+        Command::Demo { on: Substrate::Sel4 } => demo::on_sel4(),
+        Command::Up => host::up(),
+        Command::Test => test::run(),
+        Command::Check => check::run(),
+        Command::Doctor { install } => doctor::run(install),
+        Command::Examples(options) => samples::run(&options),
+        Command::Guest { update_lock } => boards::guest(update_lock),
+        Command::Image(options) => boards::image(&options),
+        Command::Qemu(options) => boards::boot(&options),
+        Command::Bench => bench::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -14,7 +14,7 @@ fn silent(repository: &Path) -> Options<'_> {
 fn every_committed_module_is_the_one_of_the_manifest_and_of_its_sources() {
     let repository = repository();
     let record = Manifest::read(&repository).unwrap();
-    for sample in SAMPLES {
+    for sample in chosen(&[]).unwrap() {
         let entry = record.entry(sample.name).unwrap_or_else(|| panic!("{} is in the manifest", sample.name));
         let module = fs::read(prebuilt(&repository, sample.name)).unwrap();
         assert_eq!(manifest::sha256(&module), entry.sha256, "{}", sample.name);
@@ -34,7 +34,8 @@ fn every_module_in_the_folder_has_a_source() {
     for path in files_below(&examples(&repository()).join("prebuilt")).unwrap() {
         if path.extension().is_some_and(|extension| extension == "wasm") {
             let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-            assert!(names().any(|known| known == name), "{name}.wasm has no sample");
+            let known = SAMPLES.iter().any(|sample| sample.committed && sample.name == name);
+            assert!(known, "{name}.wasm has no sample");
         }
     }
 }

@@ -31,9 +31,9 @@ impl fmt::Display for Missing {
 }
 
 /// The stack of a reactor and of a small C command: one quarter of a page, so that with its data it needs a single page.
-const SMALL_STACK: &str = "-zstack-size=16384";
-/// The stack of a Rust command: one page. `std` formats into buffers on the stack; the linker's default is 16 pages.
-const COMMAND_STACK: &str = "-zstack-size=65536";
+const SMALL_STACK_BYTES: usize = 16 * 1024;
+/// The stack of a larger command: one page. Rust's `std` formats into buffers on the stack; its default is 16 pages, Zig's 256.
+const COMMAND_STACK_BYTES: usize = 64 * 1024;
 /// Where Debian's `wasi-libc` puts the C library for WASI, and its start file for commands.
 const WASI_LIBRARY: &str = "/usr/lib/wasm32-wasi";
 const WASI_START: &str = "crt1-command.o";
@@ -52,6 +52,8 @@ pub(super) struct Toolchain {
 enum Tools {
     Rust(Rust),
     Clang,
+    /// The program and what comes before its own arguments.
+    Zig(&'static [&'static str]),
     Text,
 }
 
@@ -70,7 +72,8 @@ impl Toolchain {
         let mut found = match recipe {
             Recipe::Text => vec![text()],
             Recipe::CCommand | Recipe::CReactor => clang(recipe)?.into_iter().collect(),
-            Recipe::RustCommand | Recipe::RustReactor => rust(recipe)?,
+            Recipe::ZigCommand(_) => zig(recipe).into_iter().collect(),
+            Recipe::RustCommand | Recipe::RustReactor | Recipe::Published { .. } => rust(recipe)?,
         };
         if found.is_empty() {
             return Ok(Err(missing(recipe)));
@@ -90,14 +93,18 @@ impl Toolchain {
         match &self.tools {
             Tools::Text => Ok(wat::parse_file(source)?),
             Tools::Clang => compile_c(self.recipe, source, &output.join(format!("{name}.linked.wasm"))),
-            Tools::Rust(tools) => tools.compile(self.recipe, repository, name, &output.join("cargo")),
+            Tools::Zig(zig) => compile_with_zig(zig, source, output, &output.join(format!("{name}.linked.wasm"))),
+            Tools::Rust(tools) => match self.recipe {
+                Recipe::Published { package, version } => tools.install(self.recipe, package, version, name, output),
+                recipe => tools.compile(recipe, repository, name, &output.join("cargo")),
+            },
         }
     }
 }
 
 fn missing(recipe: Recipe) -> Missing {
     let (what, get) = match recipe {
-        Recipe::RustCommand => (
+        Recipe::RustCommand | Recipe::Published { .. } => (
             "no Rust compiler here has a standard library for wasm32-wasip1",
             "`rustup target add wasm32-wasip1`, or on Debian 12 `apt-get install rustc-web rust-web-src wasi-libc lld`",
         ),
@@ -110,6 +117,7 @@ fn missing(recipe: Recipe) -> Missing {
             "`apt-get install clang lld wasi-libc libclang-rt-14-dev-wasm32`",
         ),
         Recipe::CReactor => ("clang or wasm-ld is missing", "`apt-get install clang lld`"),
+        Recipe::ZigCommand(_) => ("zig is missing", "`pip install ziglang`"),
         Recipe::Text => ("nothing is missing for WAT", "nothing"),
     };
     Missing { what: what.to_owned(), get: get.to_owned() }
@@ -145,11 +153,43 @@ fn wasi_library_name(library: &Path) -> Result<String> {
 
 fn compile_c(recipe: Recipe, source: &Path, linked: &Path) -> Result<Vec<u8>> {
     let mut command = Command::new("clang");
-    command.args(["-std=gnu11", "-Os", "-flto", "-Wall", "-Wextra", "-Werror", "-s", &format!("-Wl,{SMALL_STACK}")]);
+    command.args([
+        "-std=gnu11",
+        "-Os",
+        "-flto",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-s",
+        &format!("-Wl,-zstack-size={SMALL_STACK_BYTES}"),
+    ]);
     if recipe == Recipe::CCommand {
         command.arg("--target=wasm32-wasi");
     } else {
         command.args(["--target=wasm32", "-ffreestanding", "-nostdlib", "-Wl,--no-entry"]);
+    }
+    run(command.arg("-o").arg(linked).arg(source))?;
+    super::read(linked)
+}
+
+/// Zig under its own name, or as the package of Python's that carries it.
+fn zig(recipe: Recipe) -> Option<Toolchain> {
+    const WAYS: [&[&str]; 2] = [&["zig"], &["python3", "-m", "ziglang"]];
+    WAYS.into_iter().find_map(|zig| {
+        let (program, before) = zig.split_first()?;
+        let version = said(program, &[before, &["version"]].concat())?;
+        Some(Toolchain { recipe, description: format!("zig {version}"), tools: Tools::Zig(zig) })
+    })
+}
+
+fn compile_with_zig(zig: &[&str], source: &Path, output: &Path, linked: &Path) -> Result<Vec<u8>> {
+    let (program, before) = zig.split_first().context("a way to call zig names a program")?;
+    let mut command = Command::new(program);
+    // Warnings are its author's affair: the source is not ours to change. It is older than ANSI C.
+    command.args(before).args(["cc", "--target=wasm32-wasi", "-std=gnu89", "-Oz", "-s", "-w"]);
+    command.arg(format!("-Wl,--stack,{COMMAND_STACK_BYTES}"));
+    for cache in ["ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"] {
+        command.env(cache, output.join("zig"));
     }
     run(command.arg("-o").arg(linked).arg(source))?;
     super::read(linked)
@@ -188,7 +228,7 @@ fn rust_with(rustc: &Path, recipe: Recipe) -> Result<Vec<Toolchain>> {
         && let Some((linker, linker_version)) = rust_linker(&sysroot)
     {
         let mut description = format!("{version}, std built from source; {linker_version}");
-        if recipe == Recipe::RustCommand {
+        if is_command(recipe) {
             description.push_str("; ");
             description.push_str(&wasi_library_name(&library)?);
         }
@@ -198,8 +238,12 @@ fn rust_with(rustc: &Path, recipe: Recipe) -> Result<Vec<Toolchain>> {
     Ok(found)
 }
 
+fn is_command(recipe: Recipe) -> bool {
+    matches!(recipe, Recipe::RustCommand | Recipe::Published { .. })
+}
+
 fn target(recipe: Recipe) -> &'static str {
-    if recipe == Recipe::RustCommand { "wasm32-wasip1" } else { "wasm32-unknown-unknown" }
+    if is_command(recipe) { "wasm32-wasip1" } else { "wasm32-unknown-unknown" }
 }
 
 fn has_core(libraries: &Path) -> bool {
@@ -226,16 +270,40 @@ fn rust_linker(sysroot: &Path) -> Option<(PathBuf, String)> {
 }
 
 impl Rust {
+    /// Builds a package of the examples' workspace.
     fn compile(&self, recipe: Recipe, repository: &Path, name: &str, target_folder: &Path) -> Result<Vec<u8>> {
-        let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-        let mut command = Command::new(cargo);
-        command
-            .current_dir(repository.join("examples"))
-            .args(["build", "--quiet", "--release", "--locked", "--package", name, "--target", target(recipe)])
-            .arg("--target-dir")
-            .arg(target_folder);
+        let mut flags = self.flags(recipe);
+        let stack_bytes = if is_command(recipe) { COMMAND_STACK_BYTES } else { SMALL_STACK_BYTES };
+        flags.push(OsString::from(format!("-Clink-arg=-zstack-size={stack_bytes}")));
+        // Paths would end up in panic messages, and so in the bytes.
+        flags.push(replace_path(&repository.canonicalize()?, "atoll"));
+        flags.push(replace_path(&cargo_home()?, "cargo"));
+        flags.push(replace_path(&self.sysroot.join("lib/rustlib/src/rust"), "rust"));
+        let mut command = self.cargo("build", recipe, target_folder, &flags);
+        command.current_dir(repository.join("examples")).args(["--release", "--package", name]);
+        run(&mut command)?;
+        super::read(&target_folder.join(target(recipe)).join("release").join(name).with_extension("wasm"))
+    }
+
+    /// Builds a published program as its users do, but for Wasm.
+    fn install(&self, recipe: Recipe, package: &str, version: &str, name: &str, output: &Path) -> Result<Vec<u8>> {
+        let mut flags = self.flags(recipe);
+        // Of the published package's profile we only take what the target cannot do.
+        flags.push(OsString::from("-Cpanic=abort"));
+        let root = output.join("published");
+        let mut command = self.cargo("install", recipe, &output.join("cargo-published"), &flags);
+        command.arg(format!("{package}@{version}")).arg("--force").arg("--root").arg(&root);
+        run(&mut command)?;
+        super::read(&root.join("bin").join(name).with_extension("wasm"))
+    }
+
+    /// Cargo, told to build for the recipe's target with this toolchain and these flags only.
+    fn cargo(&self, verb: &str, recipe: Recipe, target_folder: &Path, flags: &[OsString]) -> Command {
+        let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+        command.args([verb, "--quiet", "--locked", "--target", target(recipe)]);
+        command.arg("--target-dir").arg(target_folder);
         if self.linker_for_source.is_some() {
-            let crates = if recipe == Recipe::RustCommand { "std,panic_abort" } else { "core,alloc,panic_abort" };
+            let crates = if is_command(recipe) { "std,panic_abort" } else { "core,alloc,panic_abort" };
             command.arg(format!("-Zbuild-std={crates}")).arg("-Zbuild-std-features=optimize_for_size");
             // `build-std` is unstable; this is how a stable compiler is asked for it.
             command.env("RUSTC_BOOTSTRAP", "1");
@@ -247,36 +315,33 @@ impl Rust {
             command.env_remove(variable);
         }
         command.env("RUSTC", &self.rustc).env("RUSTC_WRAPPER", "");
-        command.env("CARGO_ENCODED_RUSTFLAGS", self.flags(recipe, repository)?);
-        run(&mut command)?;
-        super::read(&target_folder.join(target(recipe)).join("release").join(name).with_extension("wasm"))
+        // Separated as Cargo wants them here.
+        command.env("CARGO_ENCODED_RUSTFLAGS", flags.join(OsStr::new("\u{1f}")));
+        command
     }
 
-    /// Flags, separated as Cargo wants them. Paths are replaced: they would end up in panic messages and so in the bytes.
-    fn flags(&self, recipe: Recipe, repository: &Path) -> Result<OsString> {
-        let stack = if recipe == Recipe::RustCommand { COMMAND_STACK } else { SMALL_STACK };
-        let mut flags = vec![OsString::from(format!("-Clink-arg={stack}"))];
-        let mut replace = |path: &Path, with: &str| {
-            let mut flag = OsString::from("--remap-path-prefix=");
-            flag.push(path);
-            flag.push(format!("={with}"));
-            flags.push(flag);
+    /// What it takes to link where the standard library is not an installed one.
+    fn flags(&self, recipe: Recipe) -> Vec<OsString> {
+        let Some(linker) = &self.linker_for_source else {
+            return Vec::new();
         };
-        replace(&repository.canonicalize()?, "atoll");
-        replace(&cargo_home()?, "cargo");
-        replace(&self.sysroot.join("lib/rustlib/src/rust"), "rust");
-        if let Some(linker) = &self.linker_for_source {
-            let mut flag = OsString::from("-Clinker=");
-            flag.push(linker);
-            flags.push(flag);
-            if recipe == Recipe::RustCommand {
-                flags.push(OsString::from("-Clink-self-contained=no"));
-                flags.push(OsString::from(format!("-Lnative={WASI_LIBRARY}")));
-                flags.push(OsString::from(format!("-Clink-arg={WASI_LIBRARY}/{WASI_START}")));
-            }
+        let mut linker_flag = OsString::from("-Clinker=");
+        linker_flag.push(linker);
+        let mut flags = vec![linker_flag];
+        if is_command(recipe) {
+            flags.push(OsString::from("-Clink-self-contained=no"));
+            flags.push(OsString::from(format!("-Lnative={WASI_LIBRARY}")));
+            flags.push(OsString::from(format!("-Clink-arg={WASI_LIBRARY}/{WASI_START}")));
         }
-        Ok(flags.join(OsStr::new("\u{1f}")))
+        flags
     }
+}
+
+fn replace_path(path: &Path, with: &str) -> OsString {
+    let mut flag = OsString::from("--remap-path-prefix=");
+    flag.push(path);
+    flag.push(format!("={with}"));
+    flag
 }
 
 fn cargo_home() -> Result<PathBuf> {

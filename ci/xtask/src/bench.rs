@@ -1,0 +1,7 @@
+//! `cargo xtask bench`.
+
+use anyhow::Result;
+
+pub(crate) fn run() -> Result<()> {
+    anyhow::bail!("not yet")
+}

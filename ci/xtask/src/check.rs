@@ -1,0 +1,69 @@
+//! `cargo xtask check`: what must hold before anything is run.
+
+use anyhow::{Result, bail};
+
+use crate::{layers, process};
+
+/// One check: its name, and what it found wrong.
+pub(crate) struct Check {
+    /// What a person reads.
+    pub(crate) name: &'static str,
+    /// Runs it. An error says what is wrong.
+    pub(crate) run: fn() -> Result<()>,
+}
+
+/// All of them, cheapest first.
+pub(crate) const CHECKS: &[Check] = &[
+    Check { name: "formatting", run: formatting },
+    Check { name: "layering", run: layering },
+    Check { name: "system.xml", run: system_description },
+    Check { name: "lints", run: lints },
+];
+
+/// Runs all checks and reports each.
+pub(crate) fn run() -> Result<()> {
+    let mut failed = 0;
+    for check in CHECKS {
+        process::step(check.name);
+        if let Err(error) = (check.run)() {
+            eprintln!("{}: {error:#}", check.name);
+            failed += 1;
+        }
+    }
+    if failed > 0 {
+        bail!("{failed} of {} checks failed", CHECKS.len());
+    }
+    println!("{} checks passed", CHECKS.len());
+    Ok(())
+}
+
+fn formatting() -> Result<()> {
+    process::run(process::cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn lints() -> Result<()> {
+    process::run(process::cargo().args([
+        "clippy",
+        "--quiet",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "--deny",
+        "warnings",
+    ]))
+}
+
+fn layering() -> Result<()> {
+    none_of(&layers::violations()?)
+}
+
+fn system_description() -> Result<()> {
+    let path = process::root().join("system.xml");
+    let system = pd_system_description::System::load(&path)?;
+    let found: Vec<String> = pd_system_description::rules::check(&system).iter().map(ToString::to_string).collect();
+    none_of(&found)
+}
+
+fn none_of(violations: &[String]) -> Result<()> {
+    if violations.is_empty() { Ok(()) } else { bail!("\n  {}", violations.join("\n  ")) }
+}

@@ -1,0 +1,210 @@
+//! `cargo xtask test`: every test that this machine can run.
+//!
+//! Runs the same commands that a person would, shows what they print, counts what they say, and ends with one line. A
+//! test that cannot run here prints `SKIPPED name: reason` (the format is `qemu::skip`'s) and is listed at the end, so that
+//! nothing is skipped silently.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Command, Stdio},
+    sync::mpsc,
+    thread,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    check,
+    examples::Verdict,
+    process::{self, step},
+    samples,
+};
+
+/// What ran, over all suites.
+#[derive(Debug, Default)]
+struct Tally {
+    passed: u64,
+    /// Tests that said SKIPPED and that the harness counted as passed all the same.
+    skipped_in_harness: u64,
+    failed: u64,
+    skipped: Vec<String>,
+    /// What failed, for the end of a long output.
+    failures: Vec<String>,
+}
+
+/// Runs everything.
+pub(crate) fn run() -> Result<()> {
+    let mut tally = Tally::default();
+    run_checks(&mut tally);
+    step("unit and host system tests");
+    tally.suite("workspace", process::cargo().args(["test", "--workspace", "--no-fail-fast"]));
+    step("model checking the ring (loom)");
+    tally.suite("loom", &mut loom());
+    examples(&mut tally);
+    sel4(&mut tally);
+    tally.report()
+}
+
+fn run_checks(tally: &mut Tally) {
+    for check in check::CHECKS {
+        step(&format!("check: {}", check.name));
+        match (check.run)() {
+            Ok(()) => tally.passed += 1,
+            Err(error) => tally.fail(&format!("check {}: {error:#}", check.name)),
+        }
+    }
+}
+
+/// Loom replaces the atomics, so it needs a build of its own; optimised, since it explores every interleaving.
+fn loom() -> Command {
+    let mut command = process::cargo();
+    command
+        .args(["test", "--package", "shared-ring", "--release", "--test", "loom"])
+        .arg("--target-dir")
+        .arg(process::target_directory().join("loom"))
+        .env("RUSTFLAGS", "--cfg loom");
+    command
+}
+
+fn examples(tally: &mut Tally) {
+    step("rebuilding the sample containers");
+    let report = match samples::compare_all() {
+        Ok(report) => report,
+        Err(error) => return tally.fail(&format!("examples: {error:#}")),
+    };
+    for outcome in &report.outcomes {
+        match &outcome.verdict {
+            Verdict::Failed(why) => tally.fail(&format!("example {}: {why}", outcome.sample)),
+            Verdict::Skipped(missing) => tally.skip(&format!("example {}: {missing}", outcome.sample)),
+            Verdict::Built { .. } | Verdict::Identical | Verdict::BuildsElsewhere { .. } => tally.passed += 1,
+        }
+    }
+}
+
+/// System tests on seL4, where an SDK is found.
+fn sel4(tally: &mut Tally) {
+    step("system tests on seL4 in QEMU");
+    let image = match crate::boards::image_for_tests() {
+        Ok(image) => image,
+        Err(error) => match error.downcast_ref::<qemu::Missing>() {
+            Some(missing) => return tally.skip(&format!("system tests on seL4: {missing}")),
+            None => return tally.fail(&format!("the boot image cannot be built: {error:#}")),
+        },
+    };
+    let mut command = process::cargo();
+    command
+        .args(["test", "--package", "qemu", "--test", "system", "--no-fail-fast", "--", "--ignored", "--test-threads=1"])
+        .env("ATOLL_IMAGE", image);
+    tally.suite("sel4", &mut command);
+}
+
+impl Tally {
+    fn fail(&mut self, what: &str) {
+        eprintln!("FAILED {what}");
+        self.failed += 1;
+        self.failures.push(what.to_owned());
+    }
+
+    fn skip(&mut self, what: &str) {
+        eprintln!("SKIPPED {what}");
+        self.skipped.push(what.to_owned());
+    }
+
+    /// Runs one `cargo test` and counts its closing lines. One that ends badly without a failed test did not compile.
+    fn suite(&mut self, name: &str, command: &mut Command) {
+        let before = self.failed;
+        match self.follow(command) {
+            Ok(true) => {}
+            Ok(false) if self.failed > before => {}
+            Ok(false) => self.fail(&format!("{name}: {} did not run through", process::line_of(command))),
+            Err(error) => self.fail(&format!("{name}: {error:#}")),
+        }
+    }
+
+    /// Shows and counts what a command prints; answers whether it ended well.
+    fn follow(&mut self, command: &mut Command) -> Result<bool> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("cannot run {}", process::line_of(command)))?;
+        let (sender, lines) = mpsc::channel();
+        let output = child.stdout.take().context("no standard output")?;
+        let errors = child.stderr.take().context("no standard error")?;
+        forward(output, sender.clone());
+        forward(errors, sender);
+        for line in lines {
+            let _ = writeln!(std::io::stderr(), "{line}");
+            self.count(&line);
+        }
+        Ok(child.wait().context("cannot wait for the tests")?.success())
+    }
+
+    fn count(&mut self, line: &str) {
+        if let Some(skipped) = line.strip_prefix(qemu::skip::PREFIX) {
+            self.skipped.push(skipped.to_owned());
+            self.skipped_in_harness += 1;
+        } else if let Some(summary) = line.strip_prefix("test result: ") {
+            self.passed += number_before(summary, " passed");
+            self.failed += number_before(summary, " failed");
+        } else if line.starts_with("test ") && line.ends_with(" ... FAILED") {
+            self.failures.push(line.trim_start_matches("test ").trim_end_matches(" ... FAILED").to_owned());
+        }
+    }
+
+    fn passed(&self) -> u64 {
+        self.passed.saturating_sub(self.skipped_in_harness)
+    }
+
+    fn report(&self) -> Result<()> {
+        println!();
+        for skipped in &self.skipped {
+            println!("skipped: {skipped}");
+        }
+        for failure in &self.failures {
+            println!("failed: {failure}");
+        }
+        println!("{} passed, {} failed, {} skipped", self.passed(), self.failed, self.skipped.len());
+        if self.failed > 0 {
+            bail!("{} tests failed", self.failed);
+        }
+        Ok(())
+    }
+}
+
+fn forward(from: impl std::io::Read + Send + 'static, to: mpsc::Sender<String>) {
+    thread::spawn(move || {
+        for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
+            if to.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+/// The number in front of `word` in cargo's `ok. 5 passed; 0 failed; …`.
+fn number_before(summary: &str, word: &str) -> u64 {
+    let digits = summary.find(word).and_then(|end| summary[..end].rsplit(' ').next());
+    digits.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_lines_are_counted() {
+        let mut tally = Tally::default();
+        tally.count("test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s");
+        tally.count("test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out");
+        tally.count("test some::test ... FAILED");
+        assert_eq!((tally.passed, tally.failed), (15, 2));
+        assert_eq!(tally.failures, ["some::test"]);
+    }
+
+    #[test]
+    fn a_skipped_test_is_not_a_passed_one() {
+        let mut tally = Tally::default();
+        tally.count("SKIPPED guest::boots: no QEMU");
+        tally.count("test result: ok. 1 passed; 0 failed; 0 ignored");
+        tally.skip("another");
+        assert_eq!((tally.passed(), tally.skipped.len()), (0, 2));
+    }
+}
