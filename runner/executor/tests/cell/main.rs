@@ -3,4 +3,5 @@
 mod hostile;
 mod life;
 mod samples;
+mod stack;
 mod support;
