@@ -113,6 +113,7 @@ forward_to_target!(impl<M: SharedMemory + ?Sized> SharedMemory for Arc<M>);
 forward_to_target!(impl<M: SharedMemory + ?Sized> SharedMemory for Rc<M>);
 
 /// `Ok` when `length` bytes from `offset` lie within `size_bytes`.
+#[inline]
 fn check_range(size_bytes: usize, offset: usize, length: usize) -> Result<(), OutOfRange> {
     match offset.checked_add(length) {
         Some(end) if end <= size_bytes => Ok(()),
@@ -121,6 +122,7 @@ fn check_range(size_bytes: usize, offset: usize, length: usize) -> Result<(), Ou
 }
 
 /// [`check_range`] for an index word.
+#[inline]
 fn check_index_word(size_bytes: usize, offset: usize) -> Result<(), OutOfRange> {
     if !offset.is_multiple_of(INDEX_BYTES) {
         return Err(OutOfRange);
@@ -212,18 +214,21 @@ impl MappedMemory {
     }
 
     /// The address of a byte that the caller has checked to be within the mapping.
+    #[inline]
     fn byte_at(&self, offset: usize) -> NonNull<u8> {
         debug_assert!(offset < self.size_bytes);
         // SAFETY: within the mapping, so within one allocated object and no more than `isize::MAX` from its start.
         unsafe { self.pointer.add(offset) }
     }
 
+    #[inline]
     fn byte(&self, offset: usize) -> &AtomicU8 {
         // SAFETY: mapped and alive by `new`'s contract, and an `AtomicU8` needs no alignment and allows any writer.
         unsafe { AtomicU8::from_ptr(self.byte_at(offset).as_ptr()) }
     }
 
     /// The machine word at `offset`, which is a multiple of [`WORD_BYTES`] and has a whole word after it.
+    #[inline]
     fn word(&self, offset: usize) -> &AtomicUsize {
         debug_assert!(offset.is_multiple_of(WORD_BYTES));
         // SAFETY: mapped and alive by `new`'s contract; aligned because the start and the offset are.
@@ -231,6 +236,7 @@ impl MappedMemory {
     }
 
     /// The index word at `offset`, which is a multiple of 4 and has four bytes after it.
+    #[inline]
     fn index_word(&self, offset: usize) -> &AtomicU32 {
         debug_assert!(offset.is_multiple_of(INDEX_BYTES));
         // SAFETY: mapped and alive by `new`'s contract; aligned because the start and the offset are.
@@ -273,6 +279,7 @@ fn bytes_before(offset: usize, length: usize, alignment: usize) -> usize {
 }
 
 impl SharedMemory for MappedMemory {
+    #[inline]
     fn size_bytes(&self) -> usize {
         self.size_bytes
     }
@@ -307,11 +314,13 @@ impl SharedMemory for MappedMemory {
         Ok(())
     }
 
+    #[inline]
     fn load_u32(&self, offset: usize) -> Result<u32, OutOfRange> {
         check_index_word(self.size_bytes, offset)?;
         Ok(self.index_word(offset).load(Ordering::Acquire))
     }
 
+    #[inline]
     fn store_u32(&self, offset: usize, value: u32) -> Result<(), OutOfRange> {
         check_index_word(self.size_bytes, offset)?;
         self.index_word(offset).store(value, Ordering::Release);
