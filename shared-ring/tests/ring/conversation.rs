@@ -26,7 +26,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn a_ring_is_a_queue(shape in 0u8..16, steps in proptest::collection::vec(step(), 0..200)) {
