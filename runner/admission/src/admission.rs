@@ -1,0 +1,471 @@
+//! The domain: what it holds, and the round in which it serves the link, the cells and the answers that wait.
+
+use alloc::{string::String, vec::Vec};
+use core::fmt;
+
+use runner_interfaces::{
+    MAX_CELLS,
+    gpio::GpioStatus,
+    kernel::{Channel, ChannelSet, Domain, Kernel, MissingWiring, Wiring, required_channel, required_region},
+    link::{LINK_PAYLOAD_BYTES, LINK_SLOT_BYTES, LinkKind, LinkSlot, MAX_SESSIONS},
+    timer::TimerStatus,
+    warden::WardenTable,
+};
+use shared_ring::{SequencedCell, SharedMemory};
+use shared_ring_messages::{Answer, FrameError, FromAgent, FromNode, HELLO_MAGIC, PROTOCOL_MAJOR, PROTOCOL_MINOR};
+
+use crate::{
+    answers,
+    cell::{CellMemory, CellPort, CellSymbols, TooSmall},
+    container::load_failure,
+    counters::{Counter, Counters},
+    failure::Failure,
+    link::{Arrival, Link},
+    pending::{MAX_PENDING_REQUESTS, Pending, Progress, Wish},
+    policy::{Policy, PolicyError},
+    session::{MAX_UNREADABLE_FRAMES, Phase, Session, SessionKey},
+};
+
+/// What admission cannot find out by itself.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What the node runs on, as `emit info` shows it: "seL4 Microkit", or "Linux host (not seL4)".
+    pub substrate: String,
+    /// The name of the substrate's number for a kind of fault, or an empty text.
+    pub fault_name: fn(u64) -> &'static str,
+}
+
+/// Why there is no admission: a fault of `system.xml`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartError {
+    /// A channel or a region is missing.
+    Missing(MissingWiring),
+    /// The region of that symbol, or the one beside it, is too small for what lies in it.
+    RegionTooSmall(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(missing) => missing.fmt(formatter),
+            Self::RegionTooSmall(symbol) => write!(formatter, "the region of `{symbol}` or its head is too small"),
+        }
+    }
+}
+
+impl core::error::Error for StartError {}
+
+impl From<MissingWiring> for StartError {
+    fn from(missing: MissingWiring) -> Self {
+        Self::Missing(missing)
+    }
+}
+
+/// See the crate's documentation.
+pub struct Admission<M> {
+    pub(crate) options: Options,
+    pub(crate) policy: Result<Policy, PolicyError>,
+    pub(crate) requests: M,
+    pub(crate) warden: Channel,
+    warden_status: SequencedCell<M, WardenTable>,
+    pub(crate) gpio_status: SequencedCell<M, GpioStatus>,
+    pub(crate) timer_status: SequencedCell<M, TimerStatus>,
+    /// The warden's table as it was last read whole.
+    pub(crate) table: WardenTable,
+    pub(crate) cells: Vec<Option<CellPort<M>>>,
+    link: Link<M>,
+    pub(crate) sessions: [Session; MAX_SESSIONS],
+    pub(crate) pending: Vec<Pending>,
+    pub(crate) counters: Counters,
+    pub(crate) last_serial: u64,
+}
+
+impl<M: SharedMemory + Clone> Admission<M> {
+    /// Takes its channels and regions from `wiring`. A cell is there if its channel is.
+    pub fn new<W: Wiring<Memory = M>>(wiring: &W, options: Options) -> Result<Self, StartError> {
+        let link = Link::new(
+            required_channel(wiring, "channel_vmm")?,
+            (required_region(wiring, "region_link_in")?, required_region(wiring, "region_link_in_head")?),
+            (required_region(wiring, "region_link_out")?, required_region(wiring, "region_link_out_head")?),
+        )
+        .map_err(|_| StartError::RegionTooSmall("region_link_in` or `region_link_out".into()))?;
+        let mut cells = Vec::with_capacity(MAX_CELLS);
+        for number in 0..MAX_CELLS {
+            cells.push(find_cell(wiring, number)?);
+        }
+        Ok(Self {
+            options,
+            policy: Policy::read(&required_region(wiring, "region_policy")?),
+            requests: required_region(wiring, "region_requests")?,
+            warden: required_channel(wiring, "channel_warden")?,
+            warden_status: status_block(wiring, "region_warden_status")?,
+            gpio_status: status_block(wiring, "region_gpio_status")?,
+            timer_status: status_block(wiring, "region_timer_status")?,
+            table: WardenTable::default(),
+            cells,
+            link,
+            sessions: core::array::from_fn(Session::new),
+            pending: Vec::new(),
+            counters: Counters::default(),
+            last_serial: 0,
+        })
+    }
+
+    /// Whether the image holds a board policy that can be read. Without one every upload is refused.
+    pub fn has_policy(&self) -> bool {
+        self.policy.is_ok()
+    }
+
+    /// Goes round until there is nothing left to do. Each round takes from each ring at most what it holds at a time, and
+    /// serves everybody, so that who keeps one ring full keeps nobody else waiting.
+    fn work<K: Kernel>(&mut self, kernel: &mut K) {
+        while self.round(kernel) {}
+    }
+
+    fn round<K: Kernel>(&mut self, kernel: &mut K) -> bool {
+        let output = self.look_at_cells(kernel);
+        let arrived = self.serve_link(kernel);
+        let settled = self.settle(kernel);
+        self.send_answers();
+        self.link.notify(kernel);
+        output || arrived || settled
+    }
+
+    /// Reads what warden and cells show. Answers whether a cell may have more output.
+    fn look_at_cells<K: Kernel>(&mut self, kernel: &mut K) -> bool {
+        self.refresh_table();
+        let mut more = false;
+        for port in self.cells.iter_mut().flatten() {
+            more |= port.look(&mut self.counters);
+            port.notify(kernel);
+        }
+        more
+    }
+
+    /// Reads the warden's table; while that is being written, what is known stands.
+    pub(crate) fn refresh_table(&mut self) {
+        if let Some(table) = self.warden_status.try_read() {
+            self.table = table;
+        }
+    }
+
+    /// Empties the incoming ring at most once. Answers whether anything came.
+    fn serve_link<K: Kernel>(&mut self, kernel: &mut K) -> bool {
+        // Before anything of a new life of the other side is read: what belonged to its last one is over.
+        self.follow_resets(kernel);
+        let mut arrived = false;
+        let mut buffer = [0; LINK_SLOT_BYTES];
+        for _ in 0..self.link.incoming_slots() {
+            match self.link.receive(&mut buffer) {
+                Arrival::Nothing | Arrival::Misbehaved => break,
+                Arrival::Slot(length) => {
+                    arrived = true;
+                    self.serve_slot(kernel, &buffer[..length]);
+                }
+            }
+        }
+        self.follow_resets(kernel);
+        arrived
+    }
+
+    /// After a reset of either ring the streams have holes: their sessions are over.
+    fn follow_resets<K: Kernel>(&mut self, kernel: &mut K) {
+        let (resets, misbehaviours) = self.link.look_for_resets();
+        self.counters.add(Counter::LinkMisbehaved, misbehaviours.into());
+        if resets == 0 && misbehaviours == 0 {
+            return;
+        }
+        for index in 0..MAX_SESSIONS {
+            if self.sessions[index].phase != Phase::Closed {
+                self.end_session(kernel, index, Phase::Ending);
+            }
+        }
+    }
+
+    fn serve_slot<K: Kernel>(&mut self, kernel: &mut K, slot: &[u8]) {
+        let Ok(LinkSlot { session, kind, bytes }) = LinkSlot::decode(slot) else {
+            self.counters.count(Counter::LinkSlotsInvalid);
+            return;
+        };
+        match kind {
+            LinkKind::Open => self.end_session(kernel, session, Phase::Greeting),
+            LinkKind::Close => self.end_session(kernel, session, Phase::Closed),
+            LinkKind::Data => self.serve_bytes(kernel, session, bytes),
+        }
+    }
+
+    fn serve_bytes<K: Kernel>(&mut self, kernel: &mut K, index: usize, mut bytes: &[u8]) {
+        loop {
+            let session = &mut self.sessions[index];
+            if !matches!(session.phase, Phase::Greeting | Phase::Open) {
+                self.counters.count(Counter::LinkSlotsStray);
+                return;
+            }
+            match session.decoder.next_frame(&mut bytes) {
+                None => return,
+                Some(Ok(message)) => {
+                    session.unreadable = 0;
+                    self.serve_message(kernel, index, message);
+                }
+                Some(Err(error)) => self.serve_unreadable(kernel, index, error),
+            }
+            if bytes.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn serve_unreadable<K: Kernel>(&mut self, kernel: &mut K, index: usize, error: FrameError) {
+        self.counters.count(match error {
+            FrameError::Damaged => Counter::FramesDamaged,
+            FrameError::TooLong | FrameError::Malformed | FrameError::Unknown => Counter::FramesMalformed,
+        });
+        let session = &mut self.sessions[index];
+        session.unreadable = session.unreadable.saturating_add(1);
+        if session.unreadable <= MAX_UNREADABLE_FRAMES {
+            self.send_failure(kernel, index, 0, &Failure::protocol(error));
+        }
+    }
+
+    fn serve_message<K: Kernel>(&mut self, kernel: &mut K, index: usize, message: FromAgent) {
+        match message {
+            FromAgent::Hello { magic, major, minor: _ } => self.greet(kernel, index, magic, major),
+            FromAgent::Request { number, request } => {
+                let result = if self.sessions[index].phase == Phase::Open {
+                    self.serve(kernel, index, number, request)
+                } else {
+                    Err(Failure::protocol("a session begins with a greeting"))
+                };
+                match result {
+                    Ok(Some(answer)) => self.send_answer(kernel, index, number, answer),
+                    Ok(None) => {}
+                    Err(failure) => self.send_failure(kernel, index, number, &failure),
+                }
+            }
+        }
+    }
+
+    fn greet<K: Kernel>(&mut self, kernel: &mut K, index: usize, magic: u32, major: u16) {
+        if magic != HELLO_MAGIC {
+            self.send_failure(kernel, index, 0, &Failure::protocol("that greeting is of another protocol"));
+            self.sessions[index].phase = Phase::Ending;
+            return;
+        }
+        if self.sessions[index].phase == Phase::Open {
+            // The port's closing and opening were not seen; what was before is over all the same.
+            self.end_session(kernel, index, Phase::Greeting);
+        }
+        if major != PROTOCOL_MAJOR {
+            self.counters.count(Counter::VersionMismatches);
+            let message = FromNode::VersionMismatch { major: PROTOCOL_MAJOR, minor: PROTOCOL_MINOR };
+            self.queue(kernel, index, &answers::encode_message(&message));
+            self.sessions[index].phase = Phase::Ending;
+            return;
+        }
+        self.sessions[index].phase = Phase::Open;
+        let message = FromNode::Welcome { major: PROTOCOL_MAJOR, minor: PROTOCOL_MINOR };
+        self.queue(kernel, index, &answers::encode_message(&message));
+    }
+
+    fn send_answer<K: Kernel>(&mut self, kernel: &mut K, index: usize, number: u32, answer: Answer) {
+        self.queue(kernel, index, &answers::encode(number, answer));
+    }
+
+    fn send_failure<K: Kernel>(&mut self, kernel: &mut K, index: usize, number: u32, failure: &Failure) {
+        if failure.code == shared_ring_messages::ErrorCode::Protocol {
+            self.counters.count(Counter::ProtocolErrors);
+        }
+        self.queue(kernel, index, &answers::encode_failure(number, failure));
+    }
+
+    fn queue<K: Kernel>(&mut self, kernel: &mut K, index: usize, bytes: &[u8]) {
+        if self.sessions[index].queue(bytes).is_err() {
+            self.counters.count(Counter::SessionsStalled);
+            self.end_session(kernel, index, Phase::Ending);
+        }
+    }
+
+    /// Sends what waits, a slot of each session in turn, as long as the ring has room.
+    fn send_answers(&mut self) {
+        let mut sent = true;
+        while sent {
+            sent = false;
+            for index in 0..MAX_SESSIONS {
+                sent |= self.send_slot(index);
+            }
+        }
+    }
+
+    fn send_slot(&mut self, index: usize) -> bool {
+        let session = &mut self.sessions[index];
+        if session.has_unread() {
+            if !self.link.has_room() {
+                return false;
+            }
+            let mut bytes = [0; LINK_PAYLOAD_BYTES];
+            let length = session.peek(&mut bytes);
+            let sent = self.link.send(index, LinkKind::Data, &bytes[..length]);
+            if sent {
+                session.sent(length);
+            }
+            return sent;
+        }
+        if session.phase == Phase::Ending && self.link.send(index, LinkKind::Close, &[]) {
+            session.reset(Phase::Closed);
+            return true;
+        }
+        false
+    }
+
+    /// The session is over: its upload and its attached containers go, and nobody waits for its answers any more.
+    fn end_session<K: Kernel>(&mut self, kernel: &mut K, index: usize, phase: Phase) {
+        let key = self.sessions[index].key();
+        if self.sessions[index].upload.is_some() {
+            self.counters.count(Counter::UploadsAbandoned);
+        }
+        for cell in 0..self.cells.len() {
+            let uploading = self.sessions[index].upload == Some(cell);
+            let attached = self.cells[cell].as_ref().and_then(|port| port.container.as_ref()?.attached) == Some(key);
+            if uploading || attached {
+                self.remove_container(kernel, cell);
+            }
+        }
+        self.forget_waiting(key);
+        self.sessions[index].reset(phase);
+    }
+
+    /// What the session waited for goes on only where it has consequences: a container that cannot be loaded must go, one
+    /// that was stopped to be started again must be started.
+    fn forget_waiting(&mut self, key: SessionKey) {
+        let (own, mut kept): (Vec<Pending>, Vec<Pending>) =
+            self.pending.drain(..).partition(|pending| pending.session == Some(key));
+        for pending in own {
+            let matters = matches!(pending.wish, Wish::Deployed { .. } | Wish::EndedToStart);
+            let known = |other: &Pending| {
+                other.session.is_none() && (other.serial, other.wish) == (pending.serial, pending.wish)
+            };
+            if matters && !kept.iter().any(known) {
+                kept.push(Pending { session: None, ..pending });
+            }
+        }
+        self.pending = kept;
+    }
+
+    pub(crate) fn may_wait(&self, key: SessionKey) -> bool {
+        self.pending.iter().filter(|pending| pending.session == Some(key)).count() < MAX_PENDING_REQUESTS
+    }
+
+    /// Answers what can be answered by now. Answers whether anything could.
+    fn settle<K: Kernel>(&mut self, kernel: &mut K) -> bool {
+        let mut settled = false;
+        let mut position = 0;
+        while let Some(pending) = self.pending.get(position).copied() {
+            match self.settle_one(kernel, position, pending) {
+                None => position += 1,
+                Some(result) => {
+                    settled = true;
+                    self.pending.remove(position);
+                    self.answer_waiting(kernel, &pending, result);
+                    // The answer may have ended its session, and with it other waits.
+                    position = 0;
+                }
+            }
+        }
+        settled
+    }
+
+    fn answer_waiting<K: Kernel>(&mut self, kernel: &mut K, pending: &Pending, result: Result<Answer, Failure>) {
+        let Some(key) = pending.session else { return };
+        if self.sessions[key.index].key() != key {
+            return;
+        }
+        match result {
+            Ok(answer) => self.send_answer(kernel, key.index, pending.number, answer),
+            Err(failure) => self.send_failure(kernel, key.index, pending.number, &failure),
+        }
+    }
+
+    /// The answer to what waits, once there is one.
+    fn settle_one<K: Kernel>(
+        &mut self,
+        kernel: &mut K,
+        position: usize,
+        pending: Pending,
+    ) -> Option<Result<Answer, Failure>> {
+        let found = self.cells.iter().position(|port| {
+            port.as_ref().and_then(|port| port.container.as_ref()).is_some_and(|held| held.serial == pending.serial)
+        });
+        let Some(cell) = found else {
+            let detail = "the container was removed meanwhile";
+            return Some(Err(Failure::new(shared_ring_messages::ErrorCode::NoSuchContainer, detail)));
+        };
+        let container = self.cells[cell].as_ref().and_then(|port| port.container.as_ref())?;
+        let generation = container.generation();
+        let wish = match pending.wish {
+            // Somebody else loaded it again: the end was reached, and a start is under way.
+            Wish::Ended if generation != pending.generation => return Some(self.container_answer(cell, kernel.now())),
+            Wish::EndedToStart if generation != pending.generation => Wish::Started,
+            wish => wish,
+        };
+        let view = container.view(&self.table.cells[cell], self.options.fault_name);
+        match (wish.progress(&view), wish) {
+            (Progress::Waits, _) => None,
+            (Progress::Fulfilled, Wish::EndedToStart) => self.start_again(kernel, cell, position),
+            (Progress::Fulfilled, _) => Some(self.container_answer(cell, kernel.now())),
+            (Progress::Failed, wish) => {
+                self.counters.count(Counter::LoadsFailed);
+                if matches!(wish, Wish::Deployed { .. }) {
+                    self.remove_container(kernel, cell);
+                }
+                Some(Err(load_failure(&view)))
+            }
+        }
+    }
+
+    /// The second half of a restart: what waited for the end now waits for the start.
+    fn start_again<K: Kernel>(
+        &mut self,
+        kernel: &mut K,
+        cell: usize,
+        position: usize,
+    ) -> Option<Result<Answer, Failure>> {
+        match self.load(kernel, cell, true) {
+            Ok(generation) => {
+                let pending = &mut self.pending[position];
+                (pending.wish, pending.generation) = (Wish::Started, generation);
+                None
+            }
+            Err(failure) => Some(Err(failure)),
+        }
+    }
+}
+
+impl<K: Kernel, M: SharedMemory + Clone> Domain<K> for Admission<M> {
+    fn start(&mut self, kernel: &mut K) {
+        self.work(kernel);
+    }
+
+    fn notified(&mut self, kernel: &mut K, _channels: ChannelSet) {
+        // Notifications are hints, and everything there is to look at is little: it looks at all of it.
+        self.work(kernel);
+    }
+}
+
+fn status_block<W: Wiring, T>(wiring: &W, symbol: &str) -> Result<SequencedCell<W::Memory, T>, StartError>
+where
+    T: zerocopy::FromBytes + zerocopy::IntoBytes + zerocopy::Immutable,
+{
+    SequencedCell::new(required_region(wiring, symbol)?, 0).map_err(|_| StartError::RegionTooSmall(symbol.into()))
+}
+
+fn find_cell<W: Wiring>(wiring: &W, number: usize) -> Result<Option<CellPort<W::Memory>>, StartError> {
+    let symbols = CellSymbols::of(number);
+    let Some(channel) = wiring.channel(&symbols.channel) else { return Ok(None) };
+    let memory = CellMemory {
+        module: required_region(wiring, &symbols.module)?,
+        status: required_region(wiring, &symbols.status)?,
+        output: required_region(wiring, &symbols.output)?,
+        output_head: required_region(wiring, &symbols.output_head)?,
+    };
+    CellPort::new(channel, memory).map(Some).map_err(|TooSmall| StartError::RegionTooSmall(symbols.module))
+}

@@ -1,0 +1,247 @@
+//! Answers that tell what is: the node, its containers, their output. They change nothing.
+
+use alloc::{
+    boxed::Box,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use runner_interfaces::{
+    cell::ContainerState,
+    gpio::GpioStatus,
+    grants::{CellGrants, MAX_LINES},
+    kernel::Instant,
+    policy::BoardLine,
+    timer::TimerStatus,
+    warden::CELL_PRESENT,
+};
+use shared_ring::SharedMemory;
+use shared_ring_messages::{Answer, ContainerReport, FromNode, LineReport, NodeReport, frame};
+use zerocopy::FromZeros;
+
+use crate::{
+    admission::Admission,
+    failure::Failure,
+    policy::{Policy, directions},
+};
+
+impl<M: SharedMemory + Clone> Admission<M> {
+    pub(crate) fn info(&self, now: Instant) -> Answer {
+        let policy = self.policy.as_ref().ok();
+        let ports = || self.cells.iter().enumerate().filter_map(|(number, port)| Some((number, port.as_ref()?)));
+        let free = ports().filter(|(number, _)| self.is_free(*number)).count();
+        Answer::Info(Box::new(NodeReport {
+            substrate: self.options.substrate.clone(),
+            board: policy.map(|policy| policy.board.board.clone()).unwrap_or_default(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            uptime_ns: now.nanoseconds(),
+            cells: u8::try_from(ports().count()).unwrap_or(u8::MAX),
+            cells_free: u8::try_from(free).unwrap_or(u8::MAX),
+            module_limit_bytes: policy.map_or(0, |policy| self.module_limit_bytes(policy)),
+            memory_limit_bytes: policy.map_or(0, |policy| policy.limits.memory_limit_bytes),
+            lines: policy.map(|policy| self.lines(policy)).unwrap_or_default(),
+            counters: self.named_counters(),
+        }))
+    }
+
+    fn lines(&self, policy: &Policy) -> Vec<LineReport> {
+        let status = self.gpio_status.try_read().unwrap_or_else(GpioStatus::new_zeroed);
+        policy.board.lines.iter().map(|line| line_report(line, &status)).collect()
+    }
+
+    fn named_counters(&self) -> Vec<(String, u64)> {
+        let gpio = self.gpio_status.try_read().unwrap_or_else(GpioStatus::new_zeroed);
+        let timer = self.timer_status.try_read().unwrap_or_else(TimerStatus::new_zeroed);
+        let faults = self.table.cells.iter().map(|cell| cell.faults).fold(0, u64::saturating_add);
+        let restarts = self.table.cells.iter().map(|cell| u64::from(cell.restarts)).sum();
+        let of_others = [
+            ("cell_faults", faults),
+            ("cell_restarts", restarts),
+            ("warden_invalid", self.table.invalid),
+            ("gpio_calls", gpio.calls),
+            ("gpio_refused", gpio.refused),
+            ("gpio_invalid", gpio.invalid),
+            ("timer_calls", timer.calls),
+            ("timer_refused", timer.refused),
+            ("timer_invalid", timer.invalid),
+            ("timer_expiries", timer.expiries),
+        ];
+        let mut counters = self.counters.named();
+        counters.extend(of_others.map(|(name, value)| (name.to_string(), value)));
+        counters
+    }
+
+    pub(crate) fn list(&self, now: Instant) -> Answer {
+        Answer::Containers((0..self.cells.len()).filter_map(|cell| self.report(cell, now)).collect())
+    }
+
+    /// The container in that cell, if there is one.
+    pub(crate) fn report(&self, cell: usize, now: Instant) -> Option<ContainerReport> {
+        let container = self.cells.get(cell)?.as_ref()?.container.as_ref()?;
+        Some(container.report(cell, &self.table.cells[cell], self.options.fault_name, now))
+    }
+
+    pub(crate) fn container_answer(&self, cell: usize, now: Instant) -> Result<Answer, Failure> {
+        let report = self.report(cell, now).ok_or_else(|| Failure::internal("the container is gone"))?;
+        Ok(Answer::Container(Box::new(report)))
+    }
+
+    pub(crate) fn logs(&self, cell: usize, cursor: u64) -> Result<Answer, Failure> {
+        let gone = || Failure::internal("the container is gone");
+        let container = self.cells[cell].as_ref().and_then(|port| port.container.as_ref()).ok_or_else(gone)?;
+        let page = container.log.page(cursor);
+        let state = container.view(&self.table.cells[cell], self.options.fault_name).state;
+        let ended = state.is_final() && container.log.is_past_end(page.next);
+        Ok(Answer::Logs { records: page.records, next: page.next, lost: page.lost, ended })
+    }
+
+    /// Whether a container may be placed in that cell.
+    pub(crate) fn is_free(&self, cell: usize) -> bool {
+        let port = self.cells.get(cell).and_then(Option::as_ref);
+        port.is_some_and(|port| port.container.is_none() && !port.lost)
+            && self.table.cells[cell].present == CELL_PRESENT
+    }
+
+    /// Where the container of that name is.
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
+        self.cells.iter().position(|port| {
+            port.as_ref().and_then(|port| port.container.as_ref()).is_some_and(|container| container.name() == name)
+        })
+    }
+
+    pub(crate) fn state(&self, cell: usize) -> ContainerState {
+        let container = self.cells[cell].as_ref().and_then(|port| port.container.as_ref());
+        container.map_or(ContainerState::Empty, |container| {
+            container.view(&self.table.cells[cell], self.options.fault_name).state
+        })
+    }
+}
+
+fn line_report(line: &BoardLine, status: &GpioStatus) -> LineReport {
+    let held_as = match line.line {
+        number if CellGrants::allows(status.outputs, number) => "output",
+        number if CellGrants::allows(status.inputs, number) => "input",
+        _ => "",
+    };
+    let index = usize::from(line.line.min(MAX_LINES - 1));
+    LineReport {
+        label: line.label.clone(),
+        line: line.line,
+        allowed: directions(line).into_iter().map(String::from).collect(),
+        held_as: held_as.into(),
+        high: CellGrants::allows(status.levels, line.line),
+        transitions: status.transitions[index],
+        edges: status.edges[index],
+    }
+}
+
+/// The bytes of an answer's frame. Where it is too long for one, it leaves out what can be asked for otherwise: a list its
+/// containers' arguments and rights, a container its arguments, the node its last lines.
+pub(crate) fn encode(number: u32, mut answer: Answer) -> Vec<u8> {
+    loop {
+        let message = FromNode::Answer { number, answer };
+        if let Ok(bytes) = frame::encode(&message) {
+            return bytes;
+        }
+        let FromNode::Answer { answer: too_long, .. } = message else { return Vec::new() };
+        match shorten(too_long) {
+            Some(shorter) => answer = shorter,
+            None => return encode_failure(number, &Failure::internal("the answer does not fit a frame")),
+        }
+    }
+}
+
+/// The bytes of a failure's frame.
+pub(crate) fn encode_failure(number: u32, failure: &Failure) -> Vec<u8> {
+    encode_message(&FromNode::Failure { number, code: failure.code, detail: failure.detail.clone() })
+}
+
+/// The bytes of a message that always fits a frame.
+pub(crate) fn encode_message(message: &FromNode) -> Vec<u8> {
+    frame::encode(message).expect("its parts are bounded far below a frame")
+}
+
+/// The same with less; `None` where there is nothing to leave out.
+fn shorten(answer: Answer) -> Option<Answer> {
+    match answer {
+        Answer::Containers(mut reports) => {
+            let longest = reports.iter_mut().max_by_key(|report| weight(report))?;
+            shorten_report(longest).then_some(Answer::Containers(reports))
+        }
+        Answer::Container(mut report) => shorten_report(&mut report).then_some(Answer::Container(report)),
+        Answer::Info(mut report) => {
+            report.lines.pop()?;
+            Some(Answer::Info(report))
+        }
+        _ => None,
+    }
+}
+
+fn weight(report: &ContainerReport) -> usize {
+    report.arguments.iter().chain(&report.grants).map(|text| text.len() + 1).sum()
+}
+
+fn shorten_report(report: &mut ContainerReport) -> bool {
+    if !report.arguments.is_empty() {
+        report.arguments.clear();
+        return true;
+    }
+    let had = !report.grants.is_empty();
+    report.grants.clear();
+    had
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use shared_ring_messages::FrameDecoder;
+
+    use super::*;
+
+    fn decode(bytes: &[u8]) -> FromNode {
+        FrameDecoder::new().next_frame(&mut &*bytes).expect("a frame").expect("a message")
+    }
+
+    fn large_report(name: &str) -> ContainerReport {
+        ContainerReport {
+            name: name.into(),
+            arguments: vec!["x".repeat(4096)],
+            grants: vec!["gpio:LED:out".into(); 100],
+            reason_text: "y".repeat(400),
+            fault_text: "z".repeat(150),
+            fuel: u64::MAX,
+            ..ContainerReport::default()
+        }
+    }
+
+    #[test]
+    fn a_list_that_is_too_long_leaves_out_what_inspect_tells() {
+        let reports: Vec<_> = (0..8).map(|number| large_report(&number.to_string())).collect();
+        let FromNode::Answer { number: 7, answer: Answer::Containers(found) } =
+            decode(&encode(7, Answer::Containers(reports)))
+        else {
+            panic!("a list")
+        };
+        assert_eq!(found.len(), 8);
+        assert!(found.iter().all(|report| report.reason_text.len() == 400));
+        assert!(found.iter().any(|report| report.arguments.is_empty()));
+    }
+
+    #[test]
+    fn one_container_fits_with_everything() {
+        let report = large_report("a");
+        let answer = Answer::Container(Box::new(report.clone()));
+        assert_eq!(
+            decode(&encode(1, answer)),
+            FromNode::Answer { number: 1, answer: Answer::Container(report.into()) }
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_shortened_is_a_failure_and_not_silence() {
+        let report = ContainerReport { name: "n".repeat(10_000), ..ContainerReport::default() };
+        let message = decode(&encode(3, Answer::Container(Box::new(report))));
+        assert!(matches!(message, FromNode::Failure { number: 3, .. }));
+    }
+}

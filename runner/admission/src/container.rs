@@ -1,0 +1,273 @@
+//! One container as the node keeps it: what was asked for, what its cell and the warden say of it, what it wrote.
+
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use runner_interfaces::{
+    cell::{CellConfiguration, CellStatus, ContainerState, DETAIL_BYTES, FailureReason, World},
+    kernel::Instant,
+    warden::{Intervention, WardenCell},
+};
+use sha2::Sha256;
+use shared_ring_messages::{ContainerReport, DeployRequest, ErrorCode};
+
+use crate::{
+    counters::{Counter, Counters},
+    failure::{Failure, printable},
+    log::Log,
+    policy::Rights,
+    session::SessionKey,
+};
+
+/// An upload under way.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    /// Bytes of the module that arrived.
+    pub(crate) received: u32,
+    pub(crate) next_sequence: u32,
+    pub(crate) hasher: Sha256,
+}
+
+/// Where a container is, put together from what its cell says and what the warden did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct View {
+    pub(crate) state: ContainerState,
+    pub(crate) reason: FailureReason,
+    /// The reason and its detail in words; empty where it did not fail.
+    pub(crate) reason_text: String,
+    /// Its program had its turn before it ended: `_start` was called, or `on-loop`.
+    pub(crate) begun: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Container {
+    /// Never given twice, unlike the name.
+    pub(crate) serial: u64,
+    pub(crate) request: DeployRequest,
+    pub(crate) rights: Rights,
+    /// The session that it ends with.
+    pub(crate) attached: Option<SessionKey>,
+    deployed: Instant,
+    /// While the module arrives.
+    pub(crate) upload: Option<Upload>,
+    /// The load that it is; 0 before the first.
+    generation: u32,
+    /// The last status of that load; once it was an end, no other replaces it.
+    seen: Option<CellStatus>,
+    /// Records that the cell said it dropped, of that load.
+    dropped: u64,
+    pub(crate) log: Log,
+}
+
+impl Container {
+    pub(crate) fn new(serial: u64, request: DeployRequest, rights: Rights, session: SessionKey, now: Instant) -> Self {
+        Self {
+            serial,
+            attached: request.attached.then_some(session),
+            request,
+            rights,
+            deployed: now,
+            upload: Some(Upload { received: 0, next_sequence: 0, hasher: Sha256::default() }),
+            generation: 0,
+            seen: None,
+            dropped: 0,
+            log: Log::new(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.request.name
+    }
+
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// A new load begins.
+    pub(crate) fn loaded(&mut self, generation: u32) {
+        self.generation = generation;
+        self.seen = None;
+        self.dropped = 0;
+    }
+
+    /// What the cell is told about it.
+    pub(crate) fn configuration(&self, lines: Vec<(String, u8)>, seed: u64) -> CellConfiguration {
+        CellConfiguration {
+            name: self.request.name.clone(),
+            arguments: self.request.arguments.clone(),
+            environment: self.request.environment.clone(),
+            lines,
+            seed,
+        }
+    }
+
+    /// Takes a status over, where it is about this load and its numbers have names.
+    pub(crate) fn see(&mut self, status: &CellStatus, counters: &mut Counters) {
+        if status.generation != self.generation || self.generation == 0 || self.has_ended_by_itself() {
+            return;
+        }
+        let named = ContainerState::from_wire(status.state).is_some()
+            && FailureReason::from_wire(status.reason).is_some()
+            && World::from_wire(status.world).is_some();
+        if named {
+            self.seen = Some(*status);
+        } else {
+            counters.count(Counter::CellStatusInvalid);
+        }
+    }
+
+    /// Takes over how many records the cell lost. After its ring was emptied: what was dropped comes behind that.
+    pub(crate) fn note_dropped(&mut self, counters: &mut Counters) {
+        let said = self.seen.map_or(0, |status| status.output_dropped);
+        // What a cell says in one go is cut, so that its lies cannot use up the numbers of records.
+        let new = said.saturating_sub(self.dropped).min(u64::from(u32::MAX));
+        if new > 0 {
+            self.dropped = said;
+            self.log.note_lost(new);
+            counters.add(Counter::OutputLost, new);
+        }
+    }
+
+    fn has_ended_by_itself(&self) -> bool {
+        self.seen_state().is_some_and(ContainerState::is_final)
+    }
+
+    fn seen_state(&self) -> Option<ContainerState> {
+        self.seen.and_then(|status| ContainerState::from_wire(status.state))
+    }
+
+    /// What the warden did to this load.
+    fn intervention(&self, shown: &WardenCell) -> Intervention {
+        if self.generation == 0 || shown.generation != self.generation {
+            return Intervention::None;
+        }
+        Intervention::from_wire(shown.intervention).unwrap_or(Intervention::None)
+    }
+
+    pub(crate) fn view(&self, shown: &WardenCell, fault_name: fn(u64) -> &'static str) -> View {
+        let begun = self.seen.is_some_and(|status| {
+            status.started_ns != 0 && (status.world == World::WasiCommand.to_wire() || status.loops > 0)
+        });
+        let failed =
+            |reason: FailureReason, reason_text| View { state: ContainerState::Failed, reason, reason_text, begun };
+        match self.intervention(shown) {
+            Intervention::None => self.view_of_cell(begun),
+            Intervention::Killed => failed(FailureReason::Killed, FailureReason::Killed.text().into()),
+            Intervention::StopLimit => failed(FailureReason::StopLimit, Intervention::StopLimit.text().into()),
+            Intervention::Watchdog => failed(FailureReason::Watchdog, FailureReason::Watchdog.text().into()),
+            Intervention::LoadLimit if self.seen_state() == Some(ContainerState::Starting) => {
+                failed(FailureReason::StartLimit, FailureReason::StartLimit.text().into())
+            }
+            Intervention::LoadLimit => failed(FailureReason::LoadLimit, FailureReason::LoadLimit.text().into()),
+            Intervention::Fault => {
+                let text = format!("{}: {}", FailureReason::CellFault, fault_text(shown, fault_name));
+                failed(FailureReason::CellFault, text)
+            }
+        }
+    }
+
+    fn view_of_cell(&self, begun: bool) -> View {
+        let state = match (self.generation, self.seen_state()) {
+            (0, _) => ContainerState::Provisioned,
+            // Told, and not heard of yet.
+            (_, None | Some(ContainerState::Empty)) => ContainerState::Loading,
+            (_, Some(state)) => state,
+        };
+        let reason =
+            self.seen.and_then(|status| FailureReason::from_wire(status.reason)).unwrap_or(FailureReason::None);
+        let (reason, reason_text) = match state {
+            ContainerState::Failed => (reason, self.reason_text(reason)),
+            _ => (FailureReason::None, String::new()),
+        };
+        View { state, reason, reason_text, begun }
+    }
+
+    fn reason_text(&self, reason: FailureReason) -> String {
+        let detail = self.seen.map(|status| detail_text(&status)).unwrap_or_default();
+        if detail.is_empty() { reason.to_string() } else { format!("{reason}: {detail}") }
+    }
+
+    pub(crate) fn report(
+        &self,
+        cell: usize,
+        shown: &WardenCell,
+        fault_name: fn(u64) -> &'static str,
+        now: Instant,
+    ) -> ContainerReport {
+        let view = self.view(shown, fault_name);
+        let world =
+            self.seen.and_then(|status| World::from_wire(status.world)).filter(|world| *world != World::Unknown);
+        let finalised = view.state == ContainerState::Finalised;
+        let number = |of: fn(&CellStatus) -> u64| self.seen.as_ref().map_or(0, of);
+        ContainerReport {
+            name: self.request.name.clone(),
+            cell: u8::try_from(cell).unwrap_or(u8::MAX),
+            state: view.state.to_wire(),
+            state_text: view.state.text().into(),
+            reason: view.reason.to_wire(),
+            reason_text: view.reason_text,
+            world: world.map(|world| world.text().into()).unwrap_or_default(),
+            exit_code: self.seen.filter(|_| finalised).map_or(0, |status| status.exit_code),
+            sha256: self.request.sha256,
+            module_bytes: self.request.size,
+            grants: self.rights.texts.clone(),
+            arguments: self.request.arguments.clone(),
+            deployed_ns: self.deployed.nanoseconds(),
+            load_began_ns: number(|status| status.load_began_ns),
+            started_ns: number(|status| status.started_ns),
+            ended_ns: number(|status| status.ended_ns),
+            now_ns: now.nanoseconds(),
+            fuel: number(|status| status.fuel),
+            slices: number(|status| status.slices),
+            loops: number(|status| status.loops),
+            host_calls: number(|status| status.host_calls),
+            refused_calls: number(|status| status.refused_calls),
+            linear_memory_bytes: number(|status| status.linear_memory_bytes),
+            heap_bytes: number(|status| status.heap_bytes),
+            output_lost: self.log.lost(),
+            cell_restarts: shown.restarts,
+            fault_text: if shown.faults == 0 { String::new() } else { fault_text(shown, fault_name) },
+        }
+    }
+}
+
+/// The cell's own words, whatever it claims their length to be.
+fn detail_text(status: &CellStatus) -> String {
+    let length = usize::try_from(status.detail_bytes).unwrap_or(DETAIL_BYTES).min(DETAIL_BYTES);
+    printable(&status.detail[..length])
+}
+
+fn fault_text(shown: &WardenCell, fault_name: fn(u64) -> &'static str) -> String {
+    let name = fault_name(shown.fault_kind);
+    let named = if name.is_empty() { String::new() } else { format!(" ({name})") };
+    format!(
+        "fault {}{named} at instruction {:#x}, address {:#x}, syndrome {:#x}",
+        shown.fault_kind, shown.fault_instruction, shown.fault_address, shown.fault_syndrome
+    )
+}
+
+/// The failure that a load or a start ended with, as its sender is told.
+pub(crate) fn load_failure(view: &View) -> Failure {
+    let code = match view.reason {
+        FailureReason::NotWasm => ErrorCode::NotWasm,
+        FailureReason::InvalidModule => ErrorCode::InvalidModule,
+        FailureReason::UnknownImport => ErrorCode::UnknownImport,
+        FailureReason::UnknownWorld => ErrorCode::UnknownWorld,
+        FailureReason::MemoryLimit | FailureReason::TableLimit => ErrorCode::ResourceLimit,
+        FailureReason::Configuration => ErrorCode::Internal,
+        FailureReason::None
+        | FailureReason::CellMemory
+        | FailureReason::LoadLimit
+        | FailureReason::StartLimit
+        | FailureReason::StopLimit
+        | FailureReason::Trap
+        | FailureReason::StartRefused
+        | FailureReason::Killed
+        | FailureReason::CellFault
+        | FailureReason::Watchdog => ErrorCode::LoadFailed,
+    };
+    Failure::new(code, &view.reason_text)
+}

@@ -1,0 +1,266 @@
+//! A first look at a module, so that what cannot run is refused with a clear word before a cell is bothered.
+//!
+//! It walks the sections: are they whole, do the imports come from a world that cells offer, are there entry points, do
+//! memory and tables fit. It does not validate code, nor does it know each world's functions: both are the cell's, where a
+//! fault in the parser harms nobody but the container. What passes here can still fail there, with the same kinds of error.
+
+use alloc::format;
+
+use runner_interfaces::policy::BoardLimits;
+use shared_ring_messages::ErrorCode;
+use wasmparser::{BinaryReaderError, Encoding, ExternalKind, Import, MemoryType, Parser, Payload, TypeRef};
+
+use crate::failure::{Failure, Quoted};
+
+/// `\0asm` (WebAssembly core specification, 5.5.16).
+const MAGIC: &[u8] = b"\0asm";
+
+/// Where WASI preview 1 functions are imported from.
+const WASI: &str = "wasi_snapshot_preview1";
+
+/// The package of the node's own interfaces (`runner/wit/atoll.wit`).
+const NODE_PACKAGE: &str = "atoll:node/";
+
+/// A page of linear memory is 2^16 bytes.
+const PAGE_BITS: u32 = 16;
+
+/// What makes a module a command, and what a reactor.
+const COMMAND_ENTRY: &str = "_start";
+const REACTOR_ENTRIES: [&str; 3] = ["on-start", "on-loop", "on-stop"];
+
+/// What was found on the way through the sections.
+#[derive(Default)]
+struct Findings {
+    command: bool,
+    reactor: [bool; REACTOR_ENTRIES.len()],
+    memory_bytes: u64,
+    table_elements: u64,
+}
+
+/// Refuses what no cell could run.
+pub(crate) fn inspect(wasm: &[u8], limits: &BoardLimits) -> Result<(), Failure> {
+    if !wasm.starts_with(MAGIC) {
+        let detail = format!("the {} bytes do not begin as a WebAssembly module (`\\0asm`)", wasm.len());
+        return Err(Failure::new(ErrorCode::NotWasm, detail));
+    }
+    let mut findings = Findings::default();
+    for payload in Parser::new(0).parse_all(wasm) {
+        findings.add(payload.map_err(|error| invalid(&error))?)?;
+    }
+    findings.judge(limits)
+}
+
+impl Findings {
+    fn add(&mut self, payload: Payload<'_>) -> Result<(), Failure> {
+        match payload {
+            Payload::Version { encoding: Encoding::Component, .. } => {
+                let detail = "it is a component; `emit` unwraps components that hold one module";
+                return Err(Failure::new(ErrorCode::InvalidModule, detail));
+            }
+            Payload::ImportSection(imports) => {
+                for import in imports.into_imports() {
+                    check_import(&import.map_err(|error| invalid(&error))?)?;
+                }
+            }
+            Payload::MemorySection(memories) => {
+                for memory in memories {
+                    let bytes = initial_bytes(&memory.map_err(|error| invalid(&error))?);
+                    self.memory_bytes = self.memory_bytes.saturating_add(bytes);
+                }
+            }
+            Payload::TableSection(tables) => {
+                for table in tables {
+                    let elements = table.map_err(|error| invalid(&error))?.ty.initial;
+                    self.table_elements = self.table_elements.saturating_add(elements);
+                }
+            }
+            Payload::ExportSection(exports) => {
+                for export in exports {
+                    let export = export.map_err(|error| invalid(&error))?;
+                    if export.kind == ExternalKind::Func {
+                        self.note_entry(export.name);
+                    }
+                }
+            }
+            Payload::UnknownSection { id, range, .. } => {
+                let detail = format!("unknown section {id} at byte {}", range.start);
+                return Err(Failure::new(ErrorCode::InvalidModule, detail));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn note_entry(&mut self, name: &str) {
+        self.command |= name == COMMAND_ENTRY;
+        for (found, entry) in self.reactor.iter_mut().zip(REACTOR_ENTRIES) {
+            *found |= name == entry;
+        }
+    }
+
+    fn judge(&self, limits: &BoardLimits) -> Result<(), Failure> {
+        let complete = self.reactor.iter().all(|found| *found);
+        if !self.command && !complete {
+            let detail = if self.reactor.contains(&true) {
+                "a reactor exports all of `on-start`, `on-loop` and `on-stop`"
+            } else {
+                "it exports neither `_start` nor `on-start`, `on-loop` and `on-stop`"
+            };
+            return Err(Failure::new(ErrorCode::UnknownWorld, detail));
+        }
+        check_limit("bytes of memory", self.memory_bytes, limits.memory_limit_bytes)?;
+        check_limit("table elements", self.table_elements, limits.table_limit_elements)
+    }
+}
+
+fn check_limit(what: &str, wanted: u64, limit: u32) -> Result<(), Failure> {
+    if wanted > u64::from(limit) {
+        let detail = format!("it wants {wanted} {what} from the start; the board allows {limit}");
+        return Err(Failure::new(ErrorCode::ResourceLimit, detail));
+    }
+    Ok(())
+}
+
+fn initial_bytes(memory: &MemoryType) -> u64 {
+    let page_bits = memory.page_size_log2.unwrap_or(PAGE_BITS);
+    1_u64.checked_shl(page_bits).map_or(u64::MAX, |page_bytes| memory.initial.saturating_mul(page_bytes))
+}
+
+fn check_import(import: &Import<'_>) -> Result<(), Failure> {
+    let name = format!("{}.{}", import.module, import.name);
+    let refused = |why: &str| Err(Failure::new(ErrorCode::UnknownImport, format!("{}: {why}", Quoted(&name))));
+    if import.module == WASI || is_node_interface(import.module) {
+        return match import.ty {
+            TypeRef::Func(_) | TypeRef::FuncExact(_) => Ok(()),
+            _ => refused("only functions can be imported"),
+        };
+    }
+    if import.module.starts_with(NODE_PACKAGE) {
+        return refused("this node offers the versions 0.1.x of `atoll:node`");
+    }
+    refused("no world of this node offers it")
+}
+
+/// Any interface of the package in a version 0.1.x, as semver has it.
+fn is_node_interface(module: &str) -> bool {
+    let version = module.strip_prefix(NODE_PACKAGE).and_then(|rest| rest.split_once('@'));
+    let patch = version.and_then(|(_, version)| version.strip_prefix("0.1."));
+    patch.is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
+fn invalid(error: &BinaryReaderError) -> Failure {
+    Failure::new(ErrorCode::InvalidModule, format!("{} at byte {}", error.message(), error.offset()))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMITS: BoardLimits = BoardLimits {
+        magic: 0,
+        names_bytes: 0,
+        ceiling: runner_interfaces::grants::CellGrants {
+            output_lines: 0,
+            input_lines: 0,
+            edge_lines: 0,
+            minimum_period_ns: 0,
+            timers: 0,
+            generation: 0,
+        },
+        module_limit_bytes: 1 << 20,
+        memory_limit_bytes: 4 << 20,
+        table_limit_elements: 100,
+        hook_limit_us: 0,
+    };
+
+    const COMMAND: &str = r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))
+        (memory 64) (table 100 funcref) (func (export "_start")))"#;
+
+    fn look(text: &str) -> Result<(), (ErrorCode, alloc::string::String)> {
+        let wasm = wat::parse_str(text).unwrap();
+        inspect(&wasm, &LIMITS).map_err(|failure| (failure.code, failure.detail))
+    }
+
+    fn reactor(rest: &str) -> alloc::string::String {
+        format!(r#"(module {rest} (func (export "on-start")) (func (export "on-loop")) (func (export "on-stop")))"#)
+    }
+
+    #[test]
+    fn modules_of_both_worlds_pass() {
+        assert_eq!(look(COMMAND), Ok(()));
+        assert_eq!(look(&reactor(r#"(import "atoll:node/gpio@0.1.0" "open-output" (func))"#)), Ok(()));
+        assert_eq!(look(&reactor(r#"(import "atoll:node/log@0.1.9" "log" (func))"#)), Ok(()));
+    }
+
+    #[test]
+    fn what_no_cell_could_run_is_refused_by_name() {
+        let cases = [
+            (reactor(r#"(import "env" "puts" (func))"#), ErrorCode::UnknownImport, "`env.puts`"),
+            (reactor(r#"(import "atoll:node/log@0.2.0" "log" (func))"#), ErrorCode::UnknownImport, "0.1.x"),
+            (reactor(r#"(import "atoll:node/log@0.1.0-x" "log" (func))"#), ErrorCode::UnknownImport, "0.1.x"),
+            (
+                reactor(r#"(import "wasi_snapshot_preview1" "memory" (memory 1))"#),
+                ErrorCode::UnknownImport,
+                "only functions",
+            ),
+            (r#"(module (func (export "main")))"#.into(), ErrorCode::UnknownWorld, "neither `_start`"),
+            (r#"(module (func (export "on-loop")))"#.into(), ErrorCode::UnknownWorld, "exports all of"),
+            (r#"(module (global (export "_start") i32 (i32.const 0)))"#.into(), ErrorCode::UnknownWorld, "neither"),
+            (reactor("(memory 65)"), ErrorCode::ResourceLimit, "4259840 bytes of memory"),
+            (reactor("(memory 40) (memory 40)"), ErrorCode::ResourceLimit, "bytes of memory"),
+            (reactor("(memory i64 0xffffffffffff)"), ErrorCode::ResourceLimit, "bytes of memory"),
+            (reactor("(table 101 funcref)"), ErrorCode::ResourceLimit, "101 table elements"),
+            ("(component)".into(), ErrorCode::InvalidModule, "component"),
+        ];
+        for (text, code, words) in cases {
+            let (found, detail) = look(&text).unwrap_err();
+            assert_eq!(found, code, "{text}");
+            assert!(detail.contains(words), "{detail}");
+        }
+    }
+
+    #[test]
+    fn an_imports_name_cannot_flood_the_answer() {
+        let name = "x".repeat(100_000);
+        let (_, detail) = look(&reactor(&format!(r#"(import "{name}" "\1b[2J" (func))"#))).unwrap_err();
+        assert!(detail.len() < 1024 && !detail.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn bytes_that_are_no_module_are_told_from_broken_ones() {
+        for bytes in [&b""[..], b"\0as", b"#!/bin/sh", &[0xff; 100]] {
+            assert_eq!(inspect(bytes, &LIMITS).unwrap_err().code, ErrorCode::NotWasm);
+        }
+        for bytes in [&b"\0asm"[..], b"\0asm\x01\0\0", b"\0asm\x02\0\0\0", b"\0asm\x01\0\0\0\x63\0"] {
+            assert_eq!(inspect(bytes, &LIMITS).unwrap_err().code, ErrorCode::InvalidModule);
+        }
+    }
+
+    #[test]
+    fn a_module_cut_off_anywhere_is_refused() {
+        let wasm = wat::parse_str(COMMAND).unwrap();
+        for length in 0..wasm.len() {
+            assert!(inspect(&wasm[..length], &LIMITS).is_err(), "{length} of {} bytes", wasm.len());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_behind_the_magic_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let wasm: Vec<u8> = b"\0asm\x01\0\0\0".iter().copied().chain(bytes).collect();
+            let _ = inspect(&wasm, &LIMITS);
+        }
+
+        #[test]
+        fn a_damaged_module_is_survived(position in 0_usize..100, byte in any::<u8>()) {
+            let mut wasm = wat::parse_str(COMMAND).unwrap();
+            let position = position % wasm.len();
+            wasm[position] = byte;
+            let _ = inspect(&wasm, &LIMITS);
+        }
+    }
+}

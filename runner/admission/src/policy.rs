@@ -1,0 +1,280 @@
+//! The board policy as admission reads it: what a container may ask for, in the board's own names.
+//!
+//! The region is part of the boot image and trusted as far as that is; a region that cannot be read means that nothing is
+//! deployed, not that everything is.
+
+use alloc::{format, string::String, vec, vec::Vec};
+use core::fmt;
+
+use runner_interfaces::{
+    grants::{CellGrants, MAX_LINES},
+    policy::{BoardLimits, BoardLine, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES},
+};
+use shared_ring::{SharedMemory, SharedValues};
+use shared_ring_messages::{ErrorCode, Grant};
+
+use crate::failure::{Failure, Quoted, duration};
+
+/// Why the policy cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PolicyError {
+    /// The region does not begin as a policy of this version does.
+    NotAPolicy,
+    /// The names behind the limits are cut off or damaged.
+    Names,
+}
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::NotAPolicy => "the image holds no board policy that this node can read; nothing can be deployed",
+            Self::Names => "the names in the image's board policy are damaged; nothing can be deployed",
+        })
+    }
+}
+
+/// What a container asked for and may have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rights {
+    pub(crate) grants: CellGrants,
+    /// As a person types them.
+    pub(crate) texts: Vec<String>,
+}
+
+/// Limits and names.
+#[derive(Clone, Debug)]
+pub(crate) struct Policy {
+    pub(crate) limits: BoardLimits,
+    pub(crate) board: BoardPolicy,
+}
+
+impl Policy {
+    pub(crate) fn read<M: SharedMemory>(region: &M) -> Result<Self, PolicyError> {
+        let limits: BoardLimits = region.read_value(0).map_err(|_| PolicyError::NotAPolicy)?;
+        if limits.magic != POLICY_MAGIC {
+            return Err(PolicyError::NotAPolicy);
+        }
+        let length = usize::try_from(limits.names_bytes).map_err(|_| PolicyError::Names)?;
+        if length > region.size_bytes().saturating_sub(POLICY_NAMES_OFFSET_BYTES) {
+            return Err(PolicyError::Names);
+        }
+        let mut names = vec![0; length];
+        region.read(POLICY_NAMES_OFFSET_BYTES, &mut names).map_err(|_| PolicyError::Names)?;
+        let board: BoardPolicy = postcard::from_bytes(&names).map_err(|_| PolicyError::Names)?;
+        if board.lines.iter().any(|line| line.line >= MAX_LINES) {
+            return Err(PolicyError::Names);
+        }
+        Ok(Self { limits, board })
+    }
+
+    /// What `asked` comes to, or which of it is not allowed and what is.
+    pub(crate) fn resolve(&self, asked: &[Grant]) -> Result<Rights, Failure> {
+        let mut grants = CellGrants {
+            minimum_period_ns: self.board.default_minimum_period_ns.max(self.limits.ceiling.minimum_period_ns),
+            timers: self.board.default_timers.min(self.limits.ceiling.timers),
+            ..CellGrants::default()
+        };
+        for grant in asked {
+            match grant {
+                Grant::GpioOutput(label) => {
+                    grants.output_lines |= self.line(label, "out", |line| line.output)?;
+                }
+                Grant::GpioInput(label) => {
+                    grants.input_lines |= self.line(label, "in", |line| line.input)?;
+                }
+                Grant::GpioEdges(label) => {
+                    let bit = self.line(label, "edge", |line| line.edges)?;
+                    grants.input_lines |= bit;
+                    grants.edge_lines |= bit;
+                }
+                Grant::Timer { minimum_period_ns } => {
+                    self.check_period(*minimum_period_ns)?;
+                    grants.minimum_period_ns = grants.minimum_period_ns.min(*minimum_period_ns);
+                    grants.timers = self.limits.ceiling.timers;
+                }
+            }
+        }
+        // The warden would cut it down in silence; the person who asked should hear of it.
+        if grants.intersection(self.limits.ceiling) != grants {
+            return Err(Failure::new(
+                ErrorCode::NotAllowed,
+                "the board's policy allows by name what its ceiling forbids",
+            ));
+        }
+        Ok(Rights { texts: self.texts(&grants), grants })
+    }
+
+    /// The labels with their numbers, for the container's configuration.
+    pub(crate) fn labels(&self) -> Vec<(String, u8)> {
+        self.board.lines.iter().map(|line| (line.label.clone(), line.line)).collect()
+    }
+
+    fn line(&self, label: &str, direction: &str, allowed: fn(&BoardLine) -> bool) -> Result<u64, Failure> {
+        let refused = |why: String| {
+            let asked = format!("gpio:{label}:{direction}");
+            Failure::new(ErrorCode::NotAllowed, format!("{}: {why}", Quoted(&asked)))
+        };
+        let Some(line) = self.board.lines.iter().find(|line| line.label == label) else {
+            return Err(refused(format!("the board has no such line; it has {}", self.offer())));
+        };
+        if !allowed(line) {
+            let instead = match directions(line).join(", ") {
+                none if none.is_empty() => String::from("nothing"),
+                some => some,
+            };
+            return Err(refused(format!("the board allows {instead} on that line")));
+        }
+        Ok(1 << line.line)
+    }
+
+    fn check_period(&self, asked_ns: u64) -> Result<(), Failure> {
+        let shortest_ns = self.limits.ceiling.minimum_period_ns;
+        if asked_ns < shortest_ns || asked_ns == 0 {
+            let detail =
+                format!("`timer:{}`: the board allows no period below {}", duration(asked_ns), duration(shortest_ns));
+            return Err(Failure::new(ErrorCode::NotAllowed, detail));
+        }
+        Ok(())
+    }
+
+    fn offer(&self) -> String {
+        let lines = self.board.lines.iter().filter(|line| !directions(line).is_empty());
+        let offers: Vec<String> =
+            lines.map(|line| format!("{} ({})", line.label, directions(line).join(", "))).collect();
+        if offers.is_empty() { String::from("none that may be used") } else { offers.join(", ") }
+    }
+
+    fn texts(&self, grants: &CellGrants) -> Vec<String> {
+        let mut texts = Vec::new();
+        for line in &self.board.lines {
+            let mut add = |lines, direction| {
+                if CellGrants::allows(lines, line.line) {
+                    texts.push(format!("gpio:{}:{direction}", line.label));
+                }
+            };
+            add(grants.output_lines, "out");
+            add(grants.input_lines & !grants.edge_lines, "in");
+            add(grants.edge_lines, "edge");
+        }
+        if grants.timers > 0 {
+            texts.push(format!("timer:{}", duration(grants.minimum_period_ns)));
+        }
+        texts
+    }
+}
+
+/// What the policy allows on a line, in the words of a grant.
+pub(crate) fn directions(line: &BoardLine) -> Vec<&'static str> {
+    [(line.output, "out"), (line.input, "in"), (line.edges, "edge")]
+        .into_iter()
+        .filter_map(|(allowed, direction)| allowed.then_some(direction))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use shared_ring::HeapMemory;
+
+    use super::*;
+
+    fn line(label: &str, line: u8, directions: &str) -> BoardLine {
+        let has = |direction| directions.contains(direction);
+        BoardLine { label: label.into(), line, output: has("out"), input: has("in"), edges: has("edge") }
+    }
+
+    fn policy() -> Policy {
+        Policy {
+            limits: BoardLimits {
+                ceiling: CellGrants {
+                    output_lines: 0b0_0011,
+                    input_lines: 0b0_1000,
+                    edge_lines: 0b0_1000,
+                    minimum_period_ns: 1_000_000,
+                    timers: 7,
+                    generation: 0,
+                },
+                ..BoardLimits::default()
+            },
+            board: BoardPolicy {
+                board: "bench".into(),
+                lines: vec![
+                    line("LED", 0, "out"),
+                    line("BUTTON", 3, "in edge"),
+                    line("VALVE", 6, ""),
+                    line("ODD", 9, "out"),
+                ],
+                default_minimum_period_ns: 10_000_000,
+                default_timers: 2,
+                allow_unsigned: true,
+            },
+        }
+    }
+
+    #[test]
+    fn who_asks_for_nothing_gets_the_default() {
+        let rights = policy().resolve(&[]).unwrap();
+        let default = CellGrants { minimum_period_ns: 10_000_000, timers: 2, ..CellGrants::default() };
+        assert_eq!(rights, Rights { grants: default, texts: vec!["timer:10ms".into()] });
+    }
+
+    #[test]
+    fn who_asks_gets_what_the_board_allows() {
+        let asked = [
+            Grant::GpioOutput("LED".into()),
+            Grant::GpioEdges("BUTTON".into()),
+            Grant::Timer { minimum_period_ns: 2_000_000 },
+        ];
+        let rights = policy().resolve(&asked).unwrap();
+        assert_eq!((rights.grants.output_lines, rights.grants.input_lines, rights.grants.edge_lines), (1, 8, 8));
+        assert_eq!((rights.grants.minimum_period_ns, rights.grants.timers), (2_000_000, 7));
+        assert_eq!(rights.texts, ["gpio:LED:out", "gpio:BUTTON:edge", "timer:2ms"]);
+        assert_eq!(policy().resolve(&[Grant::GpioInput("BUTTON".into())]).unwrap().grants.edge_lines, 0);
+    }
+
+    #[test]
+    fn what_is_not_allowed_is_named_with_what_is() {
+        let cases = [
+            (Grant::GpioOutput("BUTTON".into()), "`gpio:BUTTON:out`: the board allows in, edge on that line"),
+            (Grant::GpioOutput("VALVE".into()), "`gpio:VALVE:out`: the board allows nothing on that line"),
+            (
+                Grant::GpioInput("LAMP".into()),
+                "`gpio:LAMP:in`: the board has no such line; it has LED (out), BUTTON (in, edge), ODD (out)",
+            ),
+            (Grant::Timer { minimum_period_ns: 999_999 }, "`timer:999999ns`: the board allows no period below 1ms"),
+            (Grant::GpioOutput("ODD".into()), "the board's policy allows by name what its ceiling forbids"),
+        ];
+        for (grant, detail) in cases {
+            let failure = policy().resolve(&[grant]).unwrap_err();
+            assert_eq!((failure.code, failure.detail.as_str()), (ErrorCode::NotAllowed, detail));
+        }
+    }
+
+    #[test]
+    fn a_region_is_read_or_refused_whole() {
+        let Policy { limits, board } = policy();
+        let names = postcard::to_allocvec(&board).unwrap();
+        let region = HeapMemory::new(1024);
+        assert_eq!(Policy::read(&region).unwrap_err(), PolicyError::NotAPolicy);
+        let names_bytes = u32::try_from(names.len()).unwrap();
+        region.write_value(0, &BoardLimits { magic: POLICY_MAGIC, names_bytes, ..limits }).unwrap();
+        region.write(POLICY_NAMES_OFFSET_BYTES, &names).unwrap();
+        assert_eq!(Policy::read(&region).unwrap().board, board);
+        for names_bytes in [0, names_bytes - 1, 1024, u32::MAX] {
+            region.write_value(0, &BoardLimits { magic: POLICY_MAGIC, names_bytes, ..limits }).unwrap();
+            assert_eq!(Policy::read(&region).unwrap_err(), PolicyError::Names);
+        }
+        assert_eq!(Policy::read(&HeapMemory::new(8)).unwrap_err(), PolicyError::NotAPolicy);
+    }
+
+    #[test]
+    fn a_line_that_no_mask_has_a_bit_for_is_refused() {
+        let Policy { limits, mut board } = policy();
+        board.lines.push(line("FAR", MAX_LINES, "out"));
+        let names = postcard::to_allocvec(&board).unwrap();
+        let region = HeapMemory::new(1024);
+        let names_bytes = u32::try_from(names.len()).unwrap();
+        region.write_value(0, &BoardLimits { magic: POLICY_MAGIC, names_bytes, ..limits }).unwrap();
+        region.write(POLICY_NAMES_OFFSET_BYTES, &names).unwrap();
+        assert_eq!(Policy::read(&region).unwrap_err(), PolicyError::Names);
+    }
+}

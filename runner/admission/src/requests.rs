@@ -1,0 +1,379 @@
+//! Requests that change something: uploads, and the verbs of a container's life.
+
+use alloc::format;
+
+use runner_interfaces::{
+    cell::ContainerState,
+    grants::{CellGrants, grant_offset_bytes},
+    kernel::{Kernel, Message},
+    warden::{self, Procedure, WardenStatus},
+};
+use sha2::Digest;
+use shared_ring::{SharedMemory, SharedValues};
+use shared_ring_messages::{Answer, CHUNK_BYTES, CHUNK_CREDIT, DeployRequest, ErrorCode, Request};
+
+use crate::{
+    admission::Admission,
+    cell::{CellPort, CopyError},
+    container::{Container, Upload},
+    counters::Counter,
+    failure::Failure,
+    inspection,
+    pending::{Pending, Wish},
+    policy::Policy,
+    validation,
+};
+
+/// An answer now (`Some`), or later.
+pub(crate) type Served = Result<Option<Answer>, Failure>;
+
+impl<M: SharedMemory + Clone> Admission<M> {
+    pub(crate) fn serve<K: Kernel>(&mut self, kernel: &mut K, index: usize, number: u32, request: Request) -> Served {
+        let now = kernel.now();
+        match request {
+            Request::Info => Ok(Some(self.info(now))),
+            Request::List => Ok(Some(self.list(now))),
+            Request::Deploy(request) => {
+                let refused = self.deploy(kernel, index, request);
+                if refused.is_err() {
+                    self.counters.count(Counter::UploadsRefused);
+                }
+                refused
+            }
+            Request::Chunk { sequence, bytes } => self.chunk(kernel, index, sequence, &bytes),
+            Request::Commit => self.commit(kernel, index, number),
+            Request::Start(name) => self.start_container(kernel, index, number, &name),
+            Request::Stop(name) => self.stop_container(kernel, index, number, &name),
+            Request::Restart(name) => self.restart_container(kernel, index, number, &name),
+            Request::Kill(name) => self.kill_container(kernel, &name),
+            Request::Remove(name) => self.remove_named(kernel, &name),
+            Request::Inspect(name) => {
+                let cell = self.named(&name)?;
+                self.look_at(cell);
+                self.container_answer(cell, now).map(Some)
+            }
+            Request::Logs { name, cursor } => {
+                let cell = self.named(&name)?;
+                self.look_at(cell);
+                self.logs(cell, cursor).map(Some)
+            }
+        }
+    }
+
+    fn named(&self, name: &str) -> Result<usize, Failure> {
+        self.find(name).ok_or_else(|| Failure::no_such_container(name))
+    }
+
+    /// Brings what is known of a cell up to date.
+    fn look_at(&mut self, cell: usize) {
+        self.refresh_table();
+        if let Some(port) = self.cells[cell].as_mut() {
+            port.look(&mut self.counters);
+        }
+    }
+
+    fn port(&mut self, cell: usize) -> Result<&mut CellPort<M>, Failure> {
+        self.cells.get_mut(cell).and_then(Option::as_mut).ok_or_else(|| Failure::internal("the cell is gone"))
+    }
+
+    fn container(&mut self, cell: usize) -> Result<&mut Container, Failure> {
+        self.port(cell)?.container.as_mut().ok_or_else(|| Failure::internal("the container is gone"))
+    }
+
+    fn policy(&self) -> Result<&Policy, Failure> {
+        self.policy.as_ref().map_err(Failure::internal)
+    }
+
+    /// The largest module: what the board allows, as far as the cells' regions have room.
+    pub(crate) fn module_limit_bytes(&self, policy: &Policy) -> u32 {
+        let room = self.cells.iter().flatten().map(CellPort::module_room_bytes).min().unwrap_or(0);
+        policy.limits.module_limit_bytes.min(room)
+    }
+
+    // Uploads.
+
+    fn deploy<K: Kernel>(&mut self, kernel: &mut K, index: usize, request: DeployRequest) -> Served {
+        let policy = self.policy()?;
+        if self.sessions[index].upload.is_some() {
+            return Err(Failure::protocol("this session has an upload under way"));
+        }
+        validation::check_name(&request.name)?;
+        validation::check_arguments(&request)?;
+        validation::check_size(request.size, self.module_limit_bytes(policy))?;
+        if !policy.board.allow_unsigned {
+            return Err(Failure::new(ErrorCode::NotAllowed, "this board runs signed containers only"));
+        }
+        let rights = policy.resolve(&request.grants)?;
+        if self.find(&request.name).is_some() {
+            return Err(Failure::new(ErrorCode::NameTaken, format!("there is a container `{}`", request.name)));
+        }
+        self.refresh_table();
+        let Some(cell) = (0..self.cells.len()).find(|cell| self.is_free(*cell)) else {
+            let cells = self.cells.iter().flatten().count();
+            return Err(Failure::new(
+                ErrorCode::NoFreeCell,
+                format!("all {cells} cells are taken; remove a container"),
+            ));
+        };
+        let key = self.sessions[index].key();
+        self.last_serial += 1;
+        let container = Container::new(self.last_serial, request, rights, key, kernel.now());
+        self.port(cell)?.container = Some(container);
+        self.sessions[index].upload = Some(cell);
+        Ok(Some(Answer::Ready { credit: CHUNK_CREDIT }))
+    }
+
+    fn chunk<K: Kernel>(&mut self, kernel: &mut K, index: usize, sequence: u32, bytes: &[u8]) -> Served {
+        let cell = self.sessions[index].upload.ok_or_else(no_upload)?;
+        match self.take_chunk(cell, sequence, bytes) {
+            Ok(received) => Ok(Some(Answer::Acknowledged { sequence, received })),
+            Err(failure) => {
+                self.abandon_upload(kernel, index, cell);
+                Err(failure)
+            }
+        }
+    }
+
+    fn take_chunk(&mut self, cell: usize, sequence: u32, bytes: &[u8]) -> Result<u32, Failure> {
+        let size = self.container(cell)?.request.size;
+        let port = self.port(cell)?;
+        let upload = port.container.as_mut().and_then(|container| container.upload.as_mut()).ok_or_else(no_upload)?;
+        if sequence != upload.next_sequence {
+            let detail =
+                format!("chunk {sequence} came where {} was due; the upload is abandoned", upload.next_sequence);
+            return Err(Failure::protocol(detail));
+        }
+        if bytes.is_empty() || bytes.len() > CHUNK_BYTES {
+            let detail = format!("chunk {sequence} has {} bytes; 1 to {CHUNK_BYTES}", bytes.len());
+            return Err(Failure::protocol(detail));
+        }
+        let position = upload.received;
+        let received = u32::try_from(bytes.len()).ok().and_then(|length| position.checked_add(length));
+        let Some(received) = received.filter(|received| *received <= size) else {
+            let detail = format!("more bytes than the {size} that were announced");
+            return Err(Failure::new(ErrorCode::DamagedUpload, detail));
+        };
+        upload.hasher.update(bytes);
+        upload.received = received;
+        upload.next_sequence += 1;
+        port.stage(position, bytes).map_err(|_| Failure::internal("the cell's region has no room for the module"))?;
+        Ok(received)
+    }
+
+    fn abandon_upload<K: Kernel>(&mut self, kernel: &mut K, index: usize, cell: usize) {
+        self.counters.count(Counter::UploadsAbandoned);
+        self.sessions[index].upload = None;
+        self.remove_container(kernel, cell);
+    }
+
+    fn commit<K: Kernel>(&mut self, kernel: &mut K, index: usize, number: u32) -> Served {
+        let cell = self.sessions[index].upload.ok_or_else(no_upload)?;
+        self.check_may_wait(index)?;
+        if let Err(failure) = self.check_whole(cell) {
+            self.abandon_upload(kernel, index, cell);
+            return Err(failure);
+        }
+        self.sessions[index].upload = None;
+        match self.check_and_load(kernel, cell) {
+            Ok((generation, start)) => self.wait(index, number, cell, generation, Wish::Deployed { start }),
+            Err(failure) => {
+                self.counters.count(Counter::ModulesRefused);
+                self.remove_container(kernel, cell);
+                Err(failure)
+            }
+        }
+    }
+
+    fn check_whole(&mut self, cell: usize) -> Result<(), Failure> {
+        let container = self.container(cell)?;
+        let Upload { received, hasher, .. } = container.upload.take().ok_or_else(no_upload)?;
+        let damaged = |detail| Err(Failure::new(ErrorCode::DamagedUpload, detail));
+        let size = container.request.size;
+        if received != size {
+            return damaged(format!("{received} of the {size} bytes that were announced arrived"));
+        }
+        if hasher.finalize().as_slice() != container.request.sha256 {
+            return damaged(format!("the {size} bytes that arrived have another SHA-256 than was announced"));
+        }
+        Ok(())
+    }
+
+    fn check_and_load<K: Kernel>(&mut self, kernel: &mut K, cell: usize) -> Result<(u32, bool), Failure> {
+        let limits = self.policy()?.limits;
+        let request = &self.container(cell)?.request;
+        let (size, start) = (request.size, request.start);
+        let wasm = self.port(cell)?.copy_module(size).map_err(|error| match error {
+            CopyError::NoMemory => Failure::new(ErrorCode::Busy, "there is no memory to look the module over"),
+            CopyError::OutOfRange => Failure::internal("the module does not lie in the cell's region"),
+        })?;
+        inspection::inspect(&wasm, &limits)?;
+        drop(wasm);
+        Ok((self.load(kernel, cell, start)?, start))
+    }
+
+    /// Has the warden load what is staged, and answers the load's generation.
+    pub(crate) fn load<K: Kernel>(&mut self, kernel: &mut K, cell: usize, run: bool) -> Result<u32, Failure> {
+        let labels = self.policy()?.labels();
+        let container = self.container(cell)?;
+        let (module_bytes, grants) = (container.request.size, container.rights.grants);
+        let configuration = container.configuration(labels, seed(kernel.now().nanoseconds(), container.serial));
+        let too_long = || Failure::new(ErrorCode::TooManyArguments, "the configuration has no room before the module");
+        let configuration_bytes = self.port(cell)?.configure(&configuration).ok_or_else(too_long)?;
+        self.write_request(cell, &grants)?;
+        // What the last load wrote is still in the ring, and the ring starts anew with the domain.
+        self.look_at(cell);
+        let words = [cell as u64, configuration_bytes.into(), module_bytes.into(), run.into()];
+        let answer = kernel.call(self.warden, Message { label: Procedure::Load.to_wire().into(), words });
+        let generation = match WardenStatus::of(&answer) {
+            WardenStatus::Ok => u32::try_from(answer.words[0]).map_err(|_| Failure::internal("the warden's answer"))?,
+            WardenStatus::WrongState => {
+                return Err(self.refused(ErrorCode::Busy, "load", WardenStatus::WrongState));
+            }
+            status => return Err(self.refused(ErrorCode::Internal, "load", status)),
+        };
+        self.refresh_table();
+        self.container(cell)?.loaded(generation);
+        Ok(generation)
+    }
+
+    fn write_request(&mut self, cell: usize, grants: &CellGrants) -> Result<(), Failure> {
+        let missing = || Failure::internal("the region of requests is too small");
+        let offset = grant_offset_bytes(cell).ok_or_else(missing)?;
+        self.requests.write_value(offset, grants).map_err(|_| missing())
+    }
+
+    fn refused(&mut self, code: ErrorCode, verb: &str, status: WardenStatus) -> Failure {
+        self.counters.count(Counter::WardenRefusals);
+        Failure::new(code, format!("the warden refused to {verb}: {status}"))
+    }
+
+    // The verbs of a container's life.
+
+    fn start_container<K: Kernel>(&mut self, kernel: &mut K, index: usize, number: u32, name: &str) -> Served {
+        let cell = self.named(name)?;
+        self.look_at(cell);
+        self.check_may_wait(index)?;
+        let generation = match self.state(cell) {
+            ContainerState::Installed => {
+                self.ask_warden(kernel, Procedure::Run, cell)
+                    .map_err(|status| self.refused(ErrorCode::WrongState, "run", status))?;
+                self.container(cell)?.generation()
+            }
+            state if state.is_final() => self.load(kernel, cell, true)?,
+            state => return Err(wrong_state(name, state, "only an installed or ended container can be started")),
+        };
+        self.wait(index, number, cell, generation, Wish::Started)
+    }
+
+    fn stop_container<K: Kernel>(&mut self, kernel: &mut K, index: usize, number: u32, name: &str) -> Served {
+        self.stop(kernel, index, number, name, Wish::Ended)
+    }
+
+    fn restart_container<K: Kernel>(&mut self, kernel: &mut K, index: usize, number: u32, name: &str) -> Served {
+        self.stop(kernel, index, number, name, Wish::EndedToStart)
+    }
+
+    /// Asks it to stop where it has not ended, and waits. An end that was reached before is taken up in the same round.
+    fn stop<K: Kernel>(&mut self, kernel: &mut K, index: usize, number: u32, name: &str, wish: Wish) -> Served {
+        let cell = self.named(name)?;
+        self.look_at(cell);
+        self.check_may_wait(index)?;
+        let state = self.state(cell);
+        if state == ContainerState::Provisioned {
+            return Err(wrong_state(name, state, "its upload is not done"));
+        }
+        if !state.is_final() {
+            // Refused where it ended or faulted in this moment: then the wait is over at once.
+            let _ = self.ask_warden(kernel, Procedure::Stop, cell);
+        }
+        let generation = self.container(cell)?.generation();
+        self.wait(index, number, cell, generation, wish)
+    }
+
+    fn kill_container<K: Kernel>(&mut self, kernel: &mut K, name: &str) -> Served {
+        let cell = self.named(name)?;
+        // Output that waits in the ring goes with the domain: it is taken now.
+        self.look_at(cell);
+        let state = self.state(cell);
+        if state == ContainerState::Provisioned {
+            return Err(wrong_state(name, state, "its upload is not done"));
+        }
+        if !state.is_final() {
+            // Refused where it ended or faulted in this moment, which is what was wanted.
+            let _ = self.ask_warden(kernel, Procedure::Kill, cell);
+            self.look_at(cell);
+        }
+        self.container_answer(cell, kernel.now()).map(Some)
+    }
+
+    fn remove_named<K: Kernel>(&mut self, kernel: &mut K, name: &str) -> Served {
+        let cell = self.named(name)?;
+        self.look_at(cell);
+        match self.state(cell) {
+            ContainerState::Installed | ContainerState::Finalised | ContainerState::Failed => {
+                self.remove_container(kernel, cell);
+                Ok(Some(Answer::Done))
+            }
+            ContainerState::Provisioned => {
+                Err(wrong_state(name, ContainerState::Provisioned, "its upload is not done"))
+            }
+            state => Err(wrong_state(name, state, "stop or kill it first")),
+        }
+    }
+
+    /// Leaves nothing of a container behind: its cell is started clean, its bytes are zeroed, its log is dropped.
+    pub(crate) fn remove_container<K: Kernel>(&mut self, kernel: &mut K, cell: usize) {
+        let Some(port) = self.cells.get_mut(cell).and_then(Option::as_mut) else { return };
+        let Some(container) = port.container.take() else { return };
+        let released = container.generation() == 0 || self.ask_warden(kernel, Procedure::Release, cell).is_ok();
+        if !released {
+            self.counters.count(Counter::WardenRefusals);
+        }
+        // Zeros ask for nothing.
+        let _ = self.write_request(cell, &CellGrants::default());
+        if let Some(port) = self.cells[cell].as_mut() {
+            port.lost |= !released;
+            port.scrub(container.request.size);
+        }
+    }
+
+    fn ask_warden<K: Kernel>(&mut self, kernel: &mut K, procedure: Procedure, cell: usize) -> Result<(), WardenStatus> {
+        let answer = kernel.call(self.warden, warden::call(procedure, cell));
+        self.refresh_table();
+        match WardenStatus::of(&answer) {
+            WardenStatus::Ok => Ok(()),
+            status => Err(status),
+        }
+    }
+
+    fn check_may_wait(&self, index: usize) -> Result<(), Failure> {
+        if self.may_wait(self.sessions[index].key()) {
+            return Ok(());
+        }
+        Err(Failure::new(ErrorCode::Busy, "too many of this session's requests are waiting already"))
+    }
+
+    fn wait(&mut self, index: usize, number: u32, cell: usize, generation: u32, wish: Wish) -> Served {
+        let session = Some(self.sessions[index].key());
+        let serial = self.container(cell)?.serial;
+        self.pending.push(Pending { session, number, serial, generation, wish });
+        Ok(None)
+    }
+}
+
+fn no_upload() -> Failure {
+    Failure::protocol("this session has no upload under way")
+}
+
+fn wrong_state(name: &str, state: ContainerState, advice: &str) -> Failure {
+    Failure::new(ErrorCode::WrongState, format!("the container `{name}` is {state}; {advice}"))
+}
+
+/// A number that differs from load to load, from the node's counter: SplitMix64's finaliser (Steele, Lea, Flood 2014). Not a
+/// secret.
+fn seed(now_ns: u64, serial: u64) -> u64 {
+    let mut mixed = now_ns ^ serial.rotate_left(32);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}

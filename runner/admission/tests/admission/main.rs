@@ -1,0 +1,11 @@
+//! Admission with the real warden, against a guest, cells and drivers that only exist here: whole dialogs as `emit` holds
+//! them, every refusal, and hostile bytes from each side.
+
+mod node;
+
+mod dialog;
+mod hostile;
+mod life;
+mod logs;
+mod sessions;
+mod uploads;
