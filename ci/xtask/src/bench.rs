@@ -1,7 +1,170 @@
-//! `cargo xtask bench`.
+//! `cargo xtask bench`: figures with a baseline beside each, from one run, as ratios.
+//!
+//! Machines that are shared and noisy give no absolute figures worth keeping; a ratio within one run holds. Instructions come
+//! from seL4 under QEMU with `-icount`, where virtual time is a count of instructions and two runs agree to the last one.
+//! Results go to `docs/measurements.md`, between two markers; what stands around them is written by hand.
 
-use anyhow::Result;
+mod host;
+mod sel4;
 
+use std::{fs, process::Stdio};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use crate::process::{self, step};
+
+/// Everything between the two is replaced.
+const BEGIN: &str = "<!-- measurements: begin -->";
+const END: &str = "<!-- measurements: end -->";
+
+/// One figure with what it is held against.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+struct Measurement {
+    /// What was measured.
+    name: String,
+    /// Of both values.
+    unit: String,
+    value: f64,
+    /// What stands beside it.
+    baseline: String,
+    baseline_value: f64,
+    /// As the measuring program took it, round by round where it can; not always the quotient of the two medians.
+    ratio: f64,
+}
+
+impl Measurement {
+    /// With the quotient of the two values.
+    fn new(name: impl Into<String>, unit: &str, value: f64, baseline: &str, baseline_value: f64) -> Self {
+        let ratio = if baseline_value == 0.0 { f64::NAN } else { value / baseline_value };
+        Self { name: name.into(), unit: unit.to_owned(), value, baseline: baseline.to_owned(), baseline_value, ratio }
+    }
+}
+
+/// Measures all, prints the table and writes it into the book.
 pub(crate) fn run() -> Result<()> {
-    anyhow::bail!("not yet")
+    let mut measurements = Vec::new();
+    step("the ring");
+    measurements.extend(program("shared-ring", "throughput")?);
+    step("host calls in a cell");
+    measurements.extend(program("runner-executor", "host_call_cost")?);
+    step("a node on this machine");
+    measurements.extend(host::measure()?);
+    step("seL4 in QEMU, counting instructions");
+    match sel4::measure() {
+        Ok(found) => measurements.extend(found),
+        Err(error) => match error.downcast_ref::<qemu::Missing>() {
+            Some(missing) => eprintln!("SKIPPED figures of seL4: {missing}"),
+            None => return Err(error),
+        },
+    }
+    let table = table(&measurements);
+    println!("{table}");
+    write(&table)
+}
+
+/// Runs a package's example, optimised, and reads the figures that it prints, one JSON object a line.
+fn program(package: &str, example: &str) -> Result<Vec<Measurement>> {
+    let mut command = process::cargo();
+    command.args(["run", "--quiet", "--release", "--package", package, "--example", example]);
+    let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot run {example}"))?;
+    let text = String::from_utf8(output.stdout).context("the figures are not text")?;
+    let lines = text.lines().filter(|line| line.starts_with('{'));
+    let found: Vec<Measurement> = lines
+        .map(|line| serde_json::from_str(line).with_context(|| format!("`{line}` is no figure")))
+        .collect::<Result<_>>()?;
+    if found.is_empty() || !output.status.success() {
+        anyhow::bail!("{} printed no figures: {}", process::line_of(&command), output.status);
+    }
+    Ok(found)
+}
+
+fn table(measurements: &[Measurement]) -> String {
+    let mut text = String::from("| what | figure | beside | figure | ratio |\n|---|---:|---|---:|---:|\n");
+    for one in measurements {
+        text.push_str(&format!(
+            "| {} | {} {} | {} | {} {} | {} |\n",
+            one.name,
+            digits(one.value),
+            one.unit,
+            one.baseline,
+            digits(one.baseline_value),
+            one.unit,
+            digits(one.ratio),
+        ));
+    }
+    text
+}
+
+/// Three significant digits: more would claim what these machines cannot give.
+fn digits(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return "–".to_owned();
+    }
+    let magnitude = value.abs().log10().floor();
+    let decimals = (2.0 - magnitude).clamp(0.0, 6.0);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0 to 6 above")]
+    let decimals = decimals as usize;
+    format!("{value:.decimals$}")
+}
+
+fn write(table: &str) -> Result<()> {
+    let path = process::root().join("docs/measurements.md");
+    let page = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let (before, rest) = page.split_once(BEGIN).context("docs/measurements.md has lost its first marker")?;
+    let (_, after) = rest.split_once(END).context("docs/measurements.md has lost its second marker")?;
+    fs::write(&path, format!("{before}{BEGIN}\n\n{table}\n{END}{after}"))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    println!("written to {}", path.display());
+    Ok(())
+}
+
+/// The figures that the container `probe` logs: nanoseconds for so many calls of each kind.
+#[derive(Debug, PartialEq)]
+struct Probe {
+    calls: f64,
+    loop_ns: f64,
+    cell_call_ns: f64,
+    domain_call_ns: f64,
+}
+
+impl Probe {
+    /// Finds them in the container's log.
+    fn find(log: &str) -> Option<Self> {
+        let line = log.lines().find(|line| line.contains("domain_call_ns="))?;
+        let field = |name: &str| {
+            let value = line.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))?;
+            value.parse().ok()
+        };
+        Some(Self {
+            calls: field("calls")?,
+            loop_ns: field("loop_ns")?,
+            cell_call_ns: field("cell_call_ns")?,
+            domain_call_ns: field("domain_call_ns")?,
+        })
+    }
+
+    /// What one call of each kind costs above the loop around it, in nanoseconds: in the cell, across domains.
+    fn costs_ns(&self) -> (f64, f64) {
+        let above = |total: f64| (total - self.loop_ns) / self.calls;
+        (above(self.cell_call_ns), above(self.domain_call_ns))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_probes_line_is_found_among_others() {
+        let log = "[0.1] info something\n[0.2] info calls=16 loop_ns=16 cell_call_ns=176 domain_call_ns=1616\n";
+        let probe = Probe::find(log).expect("it is there");
+        assert_eq!(probe.costs_ns(), (10.0, 100.0));
+        assert_eq!(Probe::find("info nothing"), None);
+    }
+
+    #[test]
+    fn three_digits_count() {
+        assert_eq!([1234.5, 12.345, 0.012_345, 0.0].map(digits), ["1234", "12.3", "0.0123", "–"]);
+    }
 }

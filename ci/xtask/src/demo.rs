@@ -58,7 +58,12 @@ const SCRIPT: &[Line] = &[
     },
     Line { why: "What did it say?", command: "emit logs blinker", shows: &["info"], code: 0 },
     Line { why: "What did the lines see?", command: "emit info", shows: &["LED"], code: 0 },
-    Line { why: "Stop it and take it away.", command: "emit stop blinker && emit rm blinker", shows: &["finalised"], code: 0 },
+    Line {
+        why: "Stop it and take it away.",
+        command: "emit stop blinker && emit rm blinker",
+        shows: &["finalised"],
+        code: 0,
+    },
     Line { why: "Nothing is left.", command: "emit ps", shows: &["NAME"], code: 0 },
 ];
 

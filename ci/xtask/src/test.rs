@@ -93,7 +93,17 @@ fn sel4(tally: &mut Tally) {
     };
     let mut command = process::cargo();
     command
-        .args(["test", "--package", "qemu", "--test", "system", "--no-fail-fast", "--", "--ignored", "--test-threads=1"])
+        .args([
+            "test",
+            "--package",
+            "qemu",
+            "--test",
+            "system",
+            "--no-fail-fast",
+            "--",
+            "--ignored",
+            "--test-threads=1",
+        ])
         .env("ATOLL_IMAGE", image);
     tally.suite("sel4", &mut command);
 }

@@ -1,0 +1,49 @@
+//! Figures of seL4 in QEMU with `-icount`: virtual time that counts instructions.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use qemu::launcher::{Launch, Machine};
+
+use super::{Measurement, Probe};
+use crate::boards;
+
+/// `-icount shift=3`: one instruction is 2³ nanoseconds of virtual time (qemu/src/launcher).
+const NANOSECONDS_PER_INSTRUCTION: f64 = 8.0;
+
+/// Linux under seL4 with every instruction counted.
+const BOOT_LIMIT: Duration = Duration::from_secs(600);
+const COMMAND_LIMIT: Duration = Duration::from_secs(300);
+
+pub(super) fn measure() -> Result<Vec<Measurement>> {
+    let image = boards::image_for_tests()?;
+    let mut machine = Launch::atoll(image).deterministic().start()?;
+    machine.console.expect_guest_shell(BOOT_LIMIT)?;
+    shell(&mut machine, "cd /root && emit deploy probe.wasm --grant gpio:LED:out")?;
+    let log = shell(&mut machine, "emit logs -f probe")?;
+    let probe = Probe::find(&log).with_context(|| format!("the probe logged no figures: {log}"))?;
+    let (in_cell, across) = probe.costs_ns();
+    let instructions = |nanoseconds: f64| nanoseconds / NANOSECONDS_PER_INSTRUCTION;
+    Ok(vec![
+        Measurement::new(
+            "host call across domains (seL4)",
+            "instructions",
+            instructions(across),
+            "host call in the cell",
+            instructions(in_cell),
+        ),
+        Measurement::new(
+            "host call in the cell (seL4)",
+            "instructions",
+            instructions(in_cell),
+            "round of an empty Wasm loop",
+            instructions(probe.loop_ns / probe.calls),
+        ),
+    ])
+}
+
+fn shell(machine: &mut Machine, line: &str) -> Result<String> {
+    let output = machine.console.run_command(line, COMMAND_LIMIT)?;
+    anyhow::ensure!(output.succeeded(), "`{line}` ended with {}: {}", output.status, output.text);
+    Ok(output.text)
+}
