@@ -11,11 +11,13 @@
 //! | [`sdk`], [`boot_image`] | the Microkit SDK, and the image that it makes of the protection domains and the guest |
 //! | [`launcher`] | QEMU's command line; starts it for a test or hands its console to a person |
 //! | [`console`] | what the machine's serial port says, and the shell behind it |
+//! | [`debugger`] | stops the processor and sends it elsewhere: how a test makes a domain fault |
 //! | [`monitor`] | QEMU's own monitor: device registers from outside, power button, reset |
 #![forbid(unsafe_code)]
 
 pub mod boot_image;
 pub mod console;
+pub mod debugger;
 pub mod guest;
 pub mod launcher;
 pub mod missing;

@@ -20,7 +20,8 @@ const COMPILER_REMEDY: &str = "`rustup component add rust-src`, or on Debian 12 
     `apt-get install rustc-web rust-web-src`";
 const LINKER_REMEDY: &str = "`rustup component add llvm-tools` brings none; a rustup toolchain has `rust-lld`, and Debian \
     has `apt-get install lld`";
-const LIBCLANG_REMEDY: &str = "`apt-get install libclang-dev`, or set LIBCLANG_PATH to the folder that holds libclang.so";
+const LIBCLANG_REMEDY: &str =
+    "`apt-get install libclang-dev`, or set LIBCLANG_PATH to the folder that holds libclang.so";
 
 /// A toolchain that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +108,7 @@ fn holds_libclang(folder: &Path) -> bool {
     let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
     entries.map(|entry| entry.file_name()).any(|name| {
         let name = name.to_string_lossy();
-        name.starts_with("libclang.so") || name.starts_with("libclang-") && name.contains(".so") && !name.contains("cpp")
+        name.starts_with("libclang.so")
+            || name.starts_with("libclang-") && name.contains(".so") && !name.contains("cpp")
     })
 }

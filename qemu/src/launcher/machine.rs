@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -13,6 +14,7 @@ use tempfile::TempDir;
 use super::arguments::{port_socket, run_folder};
 use super::{Launch, PortPeer, Qemu};
 use crate::console::Console;
+use crate::debugger::Debugger;
 use crate::monitor::Monitor;
 
 /// How long QEMU may take to open its monitor: it does so before it starts the machine.
@@ -45,6 +47,8 @@ impl Machine {
             .args(["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console", "-chardev"])
             .arg(format!("socket,id=monitor,server=on,wait=off,path={}", socket.display()))
             .args(["-mon", "chardev=monitor,mode=control"])
+            .args(["-gdb", "chardev:debugger", "-chardev"])
+            .arg(format!("socket,id=debugger,server=on,wait=off,path={}", debugger_socket(folder.path()).display()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -74,6 +78,14 @@ impl Machine {
         UnixStream::connect(&path).with_context(|| format!("cannot connect to the port {name} at {}", path.display()))
     }
 
+    /// Stops the processor until what is returned is dropped.
+    ///
+    /// # Errors
+    /// QEMU does not listen.
+    pub fn stop(&self) -> Result<Debugger> {
+        Debugger::connect(&debugger_socket(self.folder.path()))
+    }
+
     /// Waits until QEMU ends by itself, as it does when the machine is switched off.
     ///
     /// # Errors
@@ -100,6 +112,10 @@ impl Machine {
     pub fn complaints(&self) -> String {
         self.process.complaints()
     }
+}
+
+fn debugger_socket(run_folder: &Path) -> PathBuf {
+    run_folder.join("debugger")
 }
 
 /// The QEMU process, and one that kills it should we die first.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use qemu::Missing;
+use qemu::debugger::Registers;
 use qemu::guest::{AgentSource, GuestImage, GuestOptions, READY_LINE, build_guest};
 use qemu::launcher::{Launch, Machine, PortPeer, Qemu};
 
@@ -78,6 +79,7 @@ fn the_guest_boots_to_a_shell_that_is_useful() {
         ensure!(machine.console.run_command("false", COMMAND)?.status == 1);
         ports_have_their_names(machine)?;
         bytes_pass_the_port_both_ways(machine)?;
+        the_processor_stops_and_runs_on(machine)?;
         jobs_are_controlled(machine)?;
         a_hung_command_is_interrupted(machine)?;
         a_shell_that_ends_starts_again(machine)?;
@@ -109,6 +111,23 @@ fn bytes_pass_the_port_both_ways(machine: &mut Machine) -> Result<()> {
     let mut received = [0; 15];
     port.read_exact(&mut received).context("nothing came from the guest")?;
     ensure!(&received == b"from the guest\n", "{received:?}");
+    Ok(())
+}
+
+/// A program that is sent nowhere faults, and the kernel ends it: what a test on Atoll does to a protection domain.
+fn the_processor_stops_and_runs_on(machine: &mut Machine) -> Result<()> {
+    run(machine, "while :; do :; done & victim=$!")?;
+    let mut debugger = machine.stop()?;
+    let registers = (0..100).find_map(|_| {
+        debugger.run_for(Duration::from_millis(10)).ok()?;
+        debugger.registers().ok().filter(Registers::in_user_mode)
+    });
+    let registers = registers.context("the loop was never met in user mode")?;
+    ensure!(debugger.read_memory(registers.program_counter(), 4)?.len() == 4);
+    debugger.jump(registers, 0x10)?;
+    drop(debugger);
+    let output = machine.console.run_command("wait $victim", COMMAND)?;
+    ensure!(output.status == 128 + 11, "a segmentation fault ends the loop: {output:?}");
     Ok(())
 }
 

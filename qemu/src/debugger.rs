@@ -1,0 +1,241 @@
+//! QEMU's debugger port: stops the processor, looks where it is, and puts it somewhere else.
+//!
+//! This is how a test makes a protection domain fault without building one that can: the processor is stopped while it runs
+//! the domain, its program counter is set to nowhere, and the kernel sees a fault like any other. Speaks the little that is
+//! needed of GDB's remote protocol (GDB manual, appendix E); QEMU is trusted to speak it too, but not to answer in time.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// QEMU answers between two translated blocks; only a hung one takes this long.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where the program counter stands among AArch64's registers as GDB numbers them: behind x0 to x30 and the stack pointer.
+const PROGRAM_COUNTER_BYTE: usize = 32 * 8;
+
+/// `PSTATE` follows; its exception level is in bits 2 and 3 (ARM DDI 0487, C5.2.19).
+const PROCESSOR_STATE_BYTE: usize = PROGRAM_COUNTER_BYTE + 8;
+
+/// Longer than any answer that is asked for.
+const ANSWER_LIMIT_BYTES: usize = 1 << 20;
+
+/// A machine that stands still. It runs on when this is dropped.
+#[derive(Debug)]
+pub struct Debugger {
+    port: UnixStream,
+}
+
+/// The registers of a processor that stands still.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registers(Vec<u8>);
+
+impl Registers {
+    /// The address of the next instruction.
+    #[must_use]
+    pub fn program_counter(&self) -> u64 {
+        let bytes = self.0[PROGRAM_COUNTER_BYTE..PROCESSOR_STATE_BYTE].try_into();
+        u64::from_le_bytes(bytes.expect("eight bytes; the length was checked when they were read"))
+    }
+
+    /// Whether the processor runs a program, at exception level 0, rather than a kernel.
+    #[must_use]
+    pub fn in_user_mode(&self) -> bool {
+        self.0[PROCESSOR_STATE_BYTE] & 0b1100 == 0
+    }
+
+    fn set_program_counter(&mut self, address: u64) {
+        self.0[PROGRAM_COUNTER_BYTE..PROCESSOR_STATE_BYTE].copy_from_slice(&address.to_le_bytes());
+    }
+}
+
+impl Debugger {
+    /// Connects, which stops the machine.
+    ///
+    /// # Errors
+    /// Nobody listens there.
+    pub fn connect(socket: &Path) -> Result<Self> {
+        let port = UnixStream::connect(socket).with_context(|| format!("cannot connect to {}", socket.display()))?;
+        port.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        port.set_write_timeout(Some(ANSWER_TIMEOUT))?;
+        Ok(Self { port })
+    }
+
+    /// Lets the machine run for this long by the host's clock, and stops it again.
+    ///
+    /// # Errors
+    /// QEMU does not stop it in time.
+    pub fn run_for(&mut self, time: Duration) -> Result<()> {
+        const INTERRUPT: u8 = 3;
+        self.send("c")?;
+        std::thread::sleep(time);
+        self.port.write_all(&[INTERRUPT]).context("QEMU's debugger port is gone")?;
+        let reason = self.receive()?;
+        ensure!(reason.starts_with(['T', 'S']), "the machine did not stop but said {reason}");
+        Ok(())
+    }
+
+    /// The registers.
+    ///
+    /// # Errors
+    /// QEMU does not tell them.
+    pub fn registers(&mut self) -> Result<Registers> {
+        let bytes = from_hexadecimal(&self.ask("g")?)?;
+        ensure!(bytes.len() > PROCESSOR_STATE_BYTE, "QEMU tells {} bytes of registers", bytes.len());
+        Ok(Registers(bytes))
+    }
+
+    /// Memory as the program sees it that the processor runs.
+    ///
+    /// # Errors
+    /// There is none at the address.
+    pub fn read_memory(&mut self, address: u64, length: usize) -> Result<Vec<u8>> {
+        from_hexadecimal(&self.ask(&format!("m{address:x},{length:x}"))?)
+    }
+
+    /// Makes the processor go on elsewhere.
+    ///
+    /// # Errors
+    /// QEMU refuses.
+    pub fn jump(&mut self, mut registers: Registers, address: u64) -> Result<()> {
+        registers.set_program_counter(address);
+        let digits: String = registers.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let answer = self.ask(&format!("G{digits}"))?;
+        ensure!(answer == "OK", "QEMU does not set the registers: {answer}");
+        Ok(())
+    }
+
+    fn ask(&mut self, request: &str) -> Result<String> {
+        self.send(request)?;
+        let answer = self.receive().with_context(|| format!("no answer to {request}"))?;
+        if answer.starts_with('E') && answer.len() == 3 {
+            bail!("QEMU refuses {request} with {answer}");
+        }
+        Ok(answer)
+    }
+
+    fn send(&mut self, text: &str) -> Result<()> {
+        let packet = format!("${text}#{:02x}", checksum(text.as_bytes()));
+        self.port.write_all(packet.as_bytes()).context("QEMU's debugger port is gone")
+    }
+
+    /// The next packet. What stands between packets are confirmations of ours.
+    fn receive(&mut self) -> Result<String> {
+        while self.next_byte()? != b'$' {}
+        let mut packet = Vec::new();
+        loop {
+            match self.next_byte()? {
+                b'#' => break,
+                byte if packet.len() < ANSWER_LIMIT_BYTES => packet.push(byte),
+                _ => bail!("QEMU's debugger port says too much"),
+            }
+        }
+        let told = [self.next_byte()?, self.next_byte()?];
+        ensure!(from_hexadecimal(&String::from_utf8_lossy(&told))? == [checksum(&packet)], "a damaged packet");
+        self.port.write_all(b"+")?;
+        String::from_utf8(packet).context("a packet is no text")
+    }
+
+    fn next_byte(&mut self) -> Result<u8> {
+        let mut byte = [0];
+        self.port.read_exact(&mut byte).context("QEMU's debugger port is silent")?;
+        Ok(byte[0])
+    }
+}
+
+impl Drop for Debugger {
+    fn drop(&mut self) {
+        // Detach: the machine runs on. If QEMU is gone there is nothing to run.
+        let _ = self.send("D").and_then(|()| self.receive());
+    }
+}
+
+fn checksum(packet: &[u8]) -> u8 {
+    packet.iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte))
+}
+
+fn from_hexadecimal(text: &str) -> Result<Vec<u8>> {
+    let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(16)).collect();
+    let digits = digits.filter(|digits| digits.len() % 2 == 0).with_context(|| format!("no hexadecimal: {text}"))?;
+    digits.chunks(2).map(|pair| u8::try_from(pair[0] << 4 | pair[1]).context("two digits are a byte")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+    use std::thread;
+
+    /// Answers each packet that comes with the next of these.
+    fn fake(answers: Vec<String>) -> (tempfile::TempDir, thread::JoinHandle<Vec<String>>) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let listener = UnixListener::bind(folder.path().join("gdb")).expect("a socket");
+        let server = thread::spawn(move || {
+            let (port, _) = listener.accept().expect("a client");
+            let mut other = Debugger { port };
+            let seen = answers
+                .iter()
+                .map(|answer| {
+                    let request = other.receive().expect("a packet");
+                    other.send(answer).expect("sent");
+                    request
+                })
+                .collect();
+            // The detaching on drop is not for this side.
+            let _ = other.port.shutdown(std::net::Shutdown::Write);
+            seen
+        });
+        (folder, server)
+    }
+
+    /// Registers with this program counter at exception level 0.
+    fn registers(program_counter: u64) -> Vec<u8> {
+        let mut bytes = vec![0; PROCESSOR_STATE_BYTE + 4];
+        bytes[PROGRAM_COUNTER_BYTE..PROCESSOR_STATE_BYTE].copy_from_slice(&program_counter.to_le_bytes());
+        bytes
+    }
+
+    fn hexadecimal(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn the_processor_is_put_elsewhere() {
+        let (folder, server) = fake(vec![hexadecimal(&registers(0x20_1234)), "OK".to_owned(), "OK".to_owned()]);
+        let mut debugger = Debugger::connect(&folder.path().join("gdb")).expect("connected");
+        let read = debugger.registers().expect("registers");
+        assert_eq!(read.program_counter(), 0x20_1234);
+        assert!(read.in_user_mode());
+        debugger.jump(read, 0x6666).expect("set");
+        drop(debugger);
+        let requests = server.join().expect("served");
+        assert_eq!(requests[0], "g");
+        assert_eq!(requests[1], format!("G{}", hexadecimal(&registers(0x6666))));
+        assert_eq!(requests[2], "D");
+    }
+
+    #[test]
+    fn a_kernel_is_no_program() {
+        let mut bytes = registers(0);
+        bytes[PROCESSOR_STATE_BYTE] = 0x3c9_u32.to_le_bytes()[0];
+        assert!(!Registers(bytes).in_user_mode(), "exception level 2");
+    }
+
+    #[test]
+    fn a_refusal_is_an_error() {
+        let (folder, _server) = fake(vec!["E14".to_owned(), String::new()]);
+        let mut debugger = Debugger::connect(&folder.path().join("gdb")).expect("connected");
+        assert!(debugger.read_memory(0, 4).is_err());
+        assert!(debugger.registers().is_err(), "too few registers");
+    }
+
+    #[test]
+    fn what_is_no_hexadecimal_is_refused() {
+        assert_eq!(from_hexadecimal("00ff").expect("bytes"), [0, 255]);
+        assert!(from_hexadecimal("0").is_err());
+        assert!(from_hexadecimal("xy").is_err());
+    }
+}
