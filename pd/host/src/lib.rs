@@ -22,6 +22,7 @@ mod launcher;
 pub mod node;
 pub mod pins;
 pub mod run_directory;
+mod signals;
 mod substrate;
 
 pub use domains::run as run_domain;

@@ -1,18 +1,19 @@
 //! The `admission` domain on the host.
 
-use anyhow::Result;
-use runner_interfaces::kernel::{ChannelSet, Domain};
+use anyhow::{Result, bail};
+use runner_admission::{Admission, Options};
 
 use super::Shell;
-use crate::substrate::kernel::HostKernel;
+use crate::signals;
 
-struct Silent;
-
-impl Domain<HostKernel> for Silent {
-    fn start(&mut self, _: &mut HostKernel) {}
-    fn notified(&mut self, _: &mut HostKernel, _: ChannelSet) {}
-}
+/// What `emit info` shows.
+const SUBSTRATE: &str = "Linux host (not seL4)";
 
 pub(super) fn run(shell: Shell) -> Result<()> {
-    shell.serve(Silent)
+    let options = Options { substrate: SUBSTRATE.to_owned(), fault_name: signals::name };
+    let admission = Admission::new(&shell.wiring, options)?;
+    if !admission.has_policy() {
+        bail!("the region `policy` holds none that can be read");
+    }
+    shell.serve(admission)
 }

@@ -4,6 +4,14 @@
 //! warden what seL4 lets a parent do to its children: stop a cell, and start it with clean memory. It trusts the description,
 //! the policy and Linux; of the domains it believes nothing but that the warden may ask for that.
 
+/// Tells whoever started the node. That nobody listens any more is no reason to end it.
+macro_rules! say {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($words)*);
+    }};
+}
+
 mod objects;
 mod process;
 mod supervise;
@@ -53,11 +61,11 @@ pub fn launch(options: &LaunchOptions) -> Result<()> {
     }
     let plan = plan(options)?;
     let directory = RunDirectory::claim(&options.run_directory)?;
-    println!("Atoll on Linux, as processes. This is not seL4: Linux is trusted, and budgets are not enforced.");
+    say!("Atoll on Linux, as processes. This is not seL4: Linux is trusted, and budgets are not enforced.");
     let real_time = match priority::permitted() {
         Ok(()) => true,
         Err(problem) => {
-            println!("SCHED_FIFO is not permitted here ({problem}): every domain runs at ordinary priority.");
+            say!("SCHED_FIFO is not permitted here ({problem}): every domain runs at ordinary priority.");
             false
         }
     };

@@ -15,6 +15,7 @@ use super::Plan;
 use super::objects::{Objects, is_restartable};
 use super::process::Process;
 use crate::run_directory::{NODE_SOCKET, RunDirectory, log_file};
+use crate::signals;
 use crate::substrate::control::{ToDomain, ToLauncher};
 use crate::substrate::handover::Handover;
 use crate::substrate::kernel::monotonic_ns;
@@ -56,11 +57,11 @@ pub(super) fn run(plan: Plan, directory: &RunDirectory, real_time: bool) -> Resu
     };
     supervisor.start()?;
     directory.note_ready()?;
-    println!("The node is ready: {}", directory.path().join(NODE_SOCKET).display());
+    say!("The node is ready: {}", directory.path().join(NODE_SOCKET).display());
     let result = supervisor.watch(&signals);
     // Each process is ended and waited for as it is dropped.
     supervisor.processes.clear();
-    println!("The node has ended.");
+    say!("The node has ended.");
     result
 }
 
@@ -86,7 +87,7 @@ impl Supervisor<'_> {
             self.expect(name, &ToLauncher::Mapped)?;
         }
         if !self.objects.settle()? {
-            println!("This Linux is older than 5.1: regions are protected by how they were opened, and not by a seal.");
+            say!("This Linux is older than 5.1: regions are protected by how they were opened, and not by a seal.");
         }
         for (_, name) in &names {
             self.process(name)?.send(&ToDomain::Go)?;
@@ -193,10 +194,10 @@ impl Supervisor<'_> {
         match message {
             ToLauncher::StopCell(cell) if process.role == Role::Warden => self.stop_cell(&cell)?,
             ToLauncher::StartCell(cell) if process.role == Role::Warden => self.start_cell(&cell)?,
-            ToLauncher::Failed(problem) => println!("`{name}` cannot start: {problem}"),
+            ToLauncher::Failed(problem) => say!("`{name}` cannot start: {problem}"),
             ToLauncher::Mapped | ToLauncher::Started => return Ok(()),
             ToLauncher::StopCell(_) | ToLauncher::StartCell(_) => {
-                println!("`{name}` asked for what only the warden may ask; ignored");
+                say!("`{name}` asked for what only the warden may ask; ignored");
             }
         }
         Ok(())
@@ -241,7 +242,7 @@ impl Supervisor<'_> {
         let Some(mut process) = self.processes.remove(name) else { return Ok(()) };
         let signal = process.collect()?;
         let log = log_file(self.directory.path(), name);
-        println!("`{name}` ended ({}); its log is {}", describe(signal), log.display());
+        say!("`{name}` ended ({}); its log is {}", signals::name(u64::from(signal)), log.display());
         match process.role {
             Role::Cell(_) => {
                 let cell = name.to_owned();
@@ -270,12 +271,4 @@ struct Ready {
     told_to_end: bool,
     spoke: Vec<String>,
     ended: Vec<String>,
-}
-
-fn describe(signal: u32) -> String {
-    match signal {
-        0 => "it returned".to_owned(),
-        6 => "signal 6: it panicked".to_owned(),
-        signal => format!("signal {signal}"),
-    }
 }

@@ -135,34 +135,56 @@ impl Server {
 
 #[cfg(test)]
 mod tests {
-    use rustix::event::{EventfdFlags, eventfd};
+    use std::thread;
+
     use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
     use super::*;
+    use crate::substrate::event_loop::bell;
     use crate::substrate::mapping::PAGE_BYTES;
 
-    fn ends() -> (Caller, Server) {
-        let memory = memfd_create("mailbox", MemfdFlags::CLOEXEC).expect("memfd");
-        ftruncate(&memory, PAGE_BYTES as u64).expect("sized");
-        let doorbell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).expect("eventfd");
-        let other = doorbell.try_clone().expect("cloned");
-        (Caller::new(&memory, doorbell).expect("mapped"), Server::new(&memory, other).expect("mapped"))
+    /// What both ends are made of.
+    struct Channel {
+        memory: OwnedFd,
+        doorbell: OwnedFd,
+    }
+
+    impl Channel {
+        fn new() -> Self {
+            let memory = memfd_create("mailbox", MemfdFlags::CLOEXEC).expect("memfd");
+            ftruncate(&memory, PAGE_BYTES as u64).expect("sized");
+            Self { memory, doorbell: bell().expect("eventfd") }
+        }
+
+        fn caller(&self) -> Caller {
+            Caller::new(&self.memory, self.doorbell.try_clone().expect("cloned")).expect("mapped")
+        }
+
+        fn server(&self) -> Server {
+            Server::new(&self.memory, self.doorbell.try_clone().expect("cloned")).expect("mapped")
+        }
+
+        /// Serves `calls` calls with `answer`.
+        fn serve(&self, calls: usize, answer: impl Fn(Message) -> Message) {
+            let server = self.server();
+            for _ in 0..calls {
+                let message = loop {
+                    match server.take() {
+                        Some(message) => break message,
+                        None => thread::yield_now(),
+                    }
+                };
+                server.answer(answer(message));
+            }
+        }
     }
 
     #[test]
     fn calls_are_answered_in_turn() {
-        let (caller, server) = ends();
-        std::thread::scope(|scope| {
-            scope.spawn(move || {
-                let mut served = 0;
-                while served < 1000 {
-                    if let Some(message) = server.take() {
-                        server.answer(Message::with_word(message.label + 1, message.words[3]));
-                        served += 1;
-                    }
-                    std::thread::yield_now();
-                }
-            });
+        let channel = Channel::new();
+        thread::scope(|scope| {
+            scope.spawn(|| channel.serve(1000, |message| Message::with_word(message.label + 1, message.words[3])));
+            let caller = channel.caller();
             for round in 0..1000 {
                 let answer = caller.call(Message { label: round, words: [0, 0, 0, round * 7] });
                 assert_eq!(answer, Message::with_word(round + 1, round * 7));
@@ -172,27 +194,23 @@ mod tests {
 
     #[test]
     fn a_caller_that_was_restarted_goes_on() {
-        let memory = memfd_create("mailbox", MemfdFlags::CLOEXEC).expect("memfd");
-        ftruncate(&memory, PAGE_BYTES as u64).expect("sized");
-        let doorbell = || eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).expect("eventfd");
-        let server = Server::new(&memory, doorbell()).expect("mapped");
+        let channel = Channel::new();
+        let server = channel.server();
         // The first life died in its call; its request is served when the server comes round.
-        let dead = Caller::new(&memory, doorbell()).expect("mapped");
-        dead.page.word::<REQUEST_NUMBER>().store(1, Ordering::Release);
-        drop(dead);
+        channel.caller().page.word::<REQUEST_NUMBER>().store(1, Ordering::Release);
         assert!(server.take().is_some());
         server.answer(Message::new(0));
-        let reborn = Caller::new(&memory, doorbell()).expect("mapped");
-        std::thread::scope(|scope| {
-            let call = scope.spawn(move || {
-                // `Caller` is this thread's own now.
-                reborn.call(Message::new(5))
-            });
-            while server.take().is_none() {
-                std::thread::yield_now();
-            }
-            server.answer(Message::new(6));
-            assert_eq!(call.join().expect("returns"), Message::new(6));
+        thread::scope(|scope| {
+            scope.spawn(|| channel.serve(1, |message| Message::new(message.label + 1)));
+            assert_eq!(channel.caller().call(Message::new(5)), Message::new(6));
         });
+    }
+
+    #[test]
+    fn a_ring_without_a_request_is_no_call() {
+        let channel = Channel::new();
+        let server = channel.server();
+        ring(&channel.doorbell);
+        assert_eq!(server.take(), None);
     }
 }

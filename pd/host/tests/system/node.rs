@@ -1,0 +1,105 @@
+//! The node as a whole: started once a place, and gone without a trace.
+
+use std::process::Command;
+
+use pd_host::node::{Node, Options};
+
+use crate::client::{Client, blinker};
+use crate::{TestNode, eventually, project};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_atoll-host");
+
+const DOMAINS: [&str; 10] = ["tick", "timer", "gpio", "warden", "cell0", "cell1", "cell2", "cell3", "admission", "vmm"];
+
+fn is_alive(process: u32) -> bool {
+    // A process that was ended and not collected yet is a zombie, `Z`.
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+#[test]
+fn a_stopped_node_leaves_no_process_and_no_socket() {
+    let node = TestNode::start();
+    let processes = DOMAINS.map(|domain| node.domain_pid(domain).expect("runs"));
+    assert!(processes.iter().all(|&process| is_alive(process)));
+    let TestNode { node, _directory } = node;
+    let socket = node.socket();
+    node.stop().expect("stopped");
+    assert!(!processes.iter().any(|&process| is_alive(process)));
+    assert!(!socket.exists());
+}
+
+#[test]
+fn a_launcher_that_is_killed_takes_its_domains_along() {
+    let node = TestNode::start();
+    let processes = DOMAINS.map(|domain| node.domain_pid(domain).expect("runs"));
+    let launcher = std::fs::read_to_string(node.run_directory().join("lock")).expect("the launcher's number");
+    let launcher = launcher.trim().parse().ok().and_then(rustix::process::Pid::from_raw).expect("a number");
+    rustix::process::kill_process(launcher, rustix::process::Signal::KILL).expect("killed");
+    eventually("every domain ends", || !processes.iter().any(|&process| is_alive(process)));
+}
+
+#[test]
+fn a_second_node_in_the_same_place_is_refused() {
+    let node = TestNode::start();
+    let error = Node::start(&Options::new(PROGRAM, node.run_directory())).expect_err("one node a place");
+    assert!(format!("{error:#}").contains("runs in"), "{error:#}");
+    Client::greeted(&node).info();
+}
+
+#[test]
+fn a_node_without_a_driver_ends_and_says_why() {
+    let node = TestNode::start();
+    node.kill_domain("gpio").expect("killed");
+    eventually("the node says that it cannot go on", || node.log("launcher").contains("cannot go on without `gpio`"));
+    let TestNode { node, _directory } = node;
+    assert!(node.stop().is_err(), "it had failed");
+}
+
+#[test]
+fn a_description_that_breaks_a_rule_is_refused() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let text = std::fs::read_to_string(project().join("system.xml")).expect("read");
+    let broken = directory.path().join("broken.xml");
+    let writable = text.replacen(
+        "<map mr=\"grants\" vaddr=\"0x20000000\" perms=\"r\"",
+        "<map mr=\"grants\" vaddr=\"0x20000000\" perms=\"rw\"",
+        1,
+    );
+    assert_ne!(text, writable);
+    std::fs::write(&broken, writable).expect("written");
+    let options = Options { system: Some(broken), ..Options::new(PROGRAM, directory.path().join("run")) };
+    let error = format!("{:#}", Node::start(&options).expect_err("a driver may not write grants"));
+    assert!(error.contains("region-writers") && error.contains("grants"), "{error}");
+}
+
+#[test]
+fn a_policy_that_is_wrong_is_refused_with_its_line() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let policy = directory.path().join("policy.toml");
+    std::fs::write(&policy, "board = \"x\"\nallow-unsinged = true\n").expect("written");
+    let options = Options { policy: Some(policy), ..Options::new(PROGRAM, directory.path().join("run")) };
+    let error = format!("{:#}", Node::start(&options).expect_err("misspelt"));
+    assert!(error.contains("allow-unsinged") && error.contains("line 2"), "{error}");
+}
+
+#[test]
+fn pins_are_read_from_the_command_line() {
+    let node = TestNode::start();
+    Client::greeted(&node).deploy(&blinker("blinker")).expect("starts");
+    let pins = |request: &[&str]| {
+        let mut client = Command::new(PROGRAM);
+        client.arg("gpio").arg("--run-directory").arg(node.run_directory()).args(request).output().expect("runs")
+    };
+    eventually("the LED is seen high", || pins(&["read", "LED"]).stdout == b"1\n");
+    assert!(pins(&["pulse", "BUTTON"]).status.success());
+    let refused = pins(&["set", "LED", "1"]);
+    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("is an output"));
+}
+
+#[test]
+fn a_domain_is_only_started_by_a_launcher() {
+    let output = Command::new(PROGRAM).args(["domain", "cell0", "--launcher", "1"]).output().expect("runs");
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("atoll-host up"));
+}
