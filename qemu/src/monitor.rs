@@ -79,6 +79,15 @@ impl Monitor {
         parse_byte(&text).with_context(|| format!("QEMU shows no byte at {address:#x}: {}", text.trim()))
     }
 
+    /// Writes physical memory into a file of this host.
+    ///
+    /// # Errors
+    /// QEMU cannot read there or cannot write the file.
+    pub fn save_physical_memory(&mut self, address: u64, size_bytes: u64, file: &Path) -> Result<()> {
+        let file = file.to_str().context("QEMU takes only paths that are text")?;
+        self.execute("pmemsave", &json!({ "val": address, "size": size_bytes, "filename": file })).map(|_| ())
+    }
+
     /// Presses the power button: on the `virt` machine a pulse on line 3 of its PL061 GPIO.
     ///
     /// # Errors

@@ -11,6 +11,34 @@ pub(crate) fn module(name: &str) -> Result<Vec<u8>> {
     wat::parse_file(folder.join(format!("{name}.wat"))).with_context(|| format!("the hostile sample {name}"))
 }
 
+/// What [`secret_keeper`] fills its memory with, a word at a time. It stands in no file: the module computes it.
+pub(crate) const SECRET: u64 = SECRET_HALVES.0 ^ SECRET_HALVES.1;
+
+/// Numbers without a meaning, so that nothing else in a machine's memory looks like them.
+const SECRET_HALVES: (u64, u64) = (0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03);
+
+/// A reactor that fills four pages with [`SECRET`] and then never comes back from its loop.
+pub(crate) fn secret_keeper() -> Result<Vec<u8>> {
+    let (first, second) = SECRET_HALVES;
+    let text = format!(
+        r#"(module
+            (memory (export "memory") 4 4)
+            (global $half (mut i64) (i64.const {first:#x}))
+            (func (export "on-start") (result i32)
+                (local $place i32)
+                (loop $next
+                    (i64.store (local.get $place) (i64.xor (global.get $half) (i64.const {second:#x})))
+                    (local.set $place (i32.add (local.get $place) (i32.const 8)))
+                    (br_if $next (i32.lt_u (local.get $place) (i32.const 0x40000))))
+                (i32.const 0))
+            (func (export "on-loop") (result i32)
+                (loop $for-ever (br $for-ever))
+                (unreachable))
+            (func (export "on-stop")))"#
+    );
+    wat::parse_str(text).context("the keeper of the secret")
+}
+
 /// A greeting of the next major version.
 pub(crate) fn greeting_of_another_version() -> Result<Vec<u8>> {
     let hello = FromAgent::Hello { magic: HELLO_MAGIC, major: PROTOCOL_MAJOR + 1, minor: 0 };

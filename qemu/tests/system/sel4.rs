@@ -2,12 +2,18 @@
 //!
 //! `ATOLL_IMAGE` names the image. One boot a test, so that none sees what another left.
 
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use elf::{ElfBytes, endian::LittleEndian};
 use qemu::Missing;
+use qemu::debugger::Debugger;
 use qemu::launcher::{Launch, Qemu};
 
+use super::hostile;
 use super::node::{COMMAND, Node, number};
 use super::scenarios::{self, Blinker};
 
@@ -19,6 +25,12 @@ const GPIO_DATA: u64 = 0x0903_03fc;
 
 /// The line LED in it (`qemu/demo-policy.toml`).
 const LED: u8 = 1 << 0;
+
+/// All of the machine's memory (`hw/arm/virt.c`, and 2 GiB as the launcher asks for).
+const MEMORY: (u64, u64) = (0x4000_0000, 2 << 30);
+
+/// Nothing is mapped here in any domain.
+const NOWHERE: u64 = 0x10;
 
 /// Boots an image, or says what is missing to do so.
 fn boot(deterministic: bool) -> Result<Node> {
@@ -119,4 +131,87 @@ fn an_edge_reaches_a_container() {
         node.emit("stop button").context("a container that waits for an edge can be stopped")?;
         node.clear()
     });
+}
+
+/// A cell that faults is restarted, alone and with nothing left of what ran in it. The fault comes from outside: the processor
+/// is stopped in the cell and sent where no memory is.
+#[test]
+#[ignore = "needs a boot image: run by `cargo xtask test`"]
+fn a_faulting_cell_starts_again_clean() {
+    on_sel4!(true, |node| {
+        let blinker = Blinker::deploy(node)?;
+        node.type_file("/tmp/secret.wasm", &hostile::secret_keeper()?)?;
+        node.emit("deploy /tmp/secret.wasm --name secret")?;
+        ensure!(secrets_in_memory(node)? > 0, "the container holds its secret");
+
+        send_the_busy_cell_nowhere(node)?;
+        node.wait_until("the container has failed", |node| Ok(node.state("secret")? == "failed"))?;
+        let failed = node.container("secret")?;
+        ensure!(failed["reason"].as_str().is_some_and(|reason| reason.contains("the cell faulted")), "{failed}");
+        ensure!(number(&failed, "cell_restarts")? == 1 && failed["fault"] != "", "{failed}");
+        ensure!(secrets_in_memory(node)? == 0, "the secret is still somewhere in memory");
+        blinker.lost_nothing(node)?;
+
+        // The cell takes the next container.
+        let cell = failed["cell"].clone();
+        node.emit("rm secret")?;
+        node.emit("deploy spin.wasm")?;
+        ensure!(node.container("spin")?["cell"] == cell, "the first free cell is the one that faulted");
+        node.clear()
+    });
+}
+
+/// Stops the machine again and again until it stands in a cell's program, which is a busy one's most of the time, and puts its
+/// program counter to nowhere. The domains share their addresses, so a cell is known by the instructions around it.
+fn send_the_busy_cell_nowhere(node: &mut Node) -> Result<()> {
+    const TRIES: usize = 2000;
+    let image = std::env::var_os("ATOLL_IMAGE").context("the image is named")?;
+    let program =
+        std::fs::read(Path::new(&image).with_file_name("cell.elf")).context("no cell.elf beside the image")?;
+    let mut debugger = node.machine.stop()?;
+    for attempt in 0..TRIES {
+        // Not always the same time, or it might always fall into the same place of the schedule.
+        debugger.run_for(Duration::from_micros(500 + 37 * (attempt as u64 % 40)))?;
+        let registers = debugger.registers()?;
+        if registers.in_user_mode() && is_in_program(&mut debugger, &program, registers.program_counter())? {
+            return debugger.jump(registers, NOWHERE);
+        }
+    }
+    bail!("the processor was never met in a cell")
+}
+
+/// Whether memory at an address is what a program has there.
+fn is_in_program(debugger: &mut Debugger, program: &[u8], address: u64) -> Result<bool> {
+    const COMPARED_BYTES: usize = 64;
+    let elf = ElfBytes::<LittleEndian>::minimal_parse(program)?;
+    for segment in elf.segments().context("a program has segments")? {
+        let Some(offset) = address.checked_sub(segment.p_vaddr) else { continue };
+        if offset + COMPARED_BYTES as u64 <= segment.p_filesz {
+            let start = usize::try_from(segment.p_offset + offset)?;
+            let expected = program.get(start..start + COMPARED_BYTES);
+            // What cannot be read is not the cell's.
+            let found = debugger.read_memory(address, COMPARED_BYTES).ok();
+            return Ok(expected.is_some() && expected == found.as_deref());
+        }
+    }
+    Ok(false)
+}
+
+/// How many places in the machine's memory hold the secret, four words in a row.
+fn secrets_in_memory(node: &mut Node) -> Result<usize> {
+    const PAGE_BYTES: usize = 4096;
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("memory");
+    node.machine.monitor.save_physical_memory(MEMORY.0, MEMORY.1, &path)?;
+    let mut file = BufReader::with_capacity(1 << 20, File::open(&path)?);
+    let secret = hostile::SECRET.to_le_bytes().repeat(4);
+    let mut page = vec![0; PAGE_BYTES];
+    let mut found = 0;
+    for _ in 0..MEMORY.1 / PAGE_BYTES as u64 {
+        file.read_exact(&mut page)?;
+        if page != [0; PAGE_BYTES] {
+            found += page.chunks_exact(secret.len()).filter(|words| *words == secret).count();
+        }
+    }
+    Ok(found)
 }
