@@ -160,7 +160,7 @@ pub struct CellStatus {
     pub detail_bytes: u32,
     /// Where the domain begins anew (seL4; the warden reads it once, before the first load).
     pub restart_entry: u64,
-    /// Grows with each slice and each event.
+    /// Grows with each slice and each event. A notification by the warden is one: it asks a silent cell for a sign of life.
     pub heartbeat: u64,
     /// Fuel burnt.
     pub fuel: u64,

@@ -7,7 +7,7 @@ use runner_interfaces::{
 };
 use shared_ring::{OutOfRange, SequencedCell, SharedMemory};
 
-use crate::phase::Phase;
+use crate::phase::{HEARTBEAT_LIMIT_NS, PING_AFTER_NS, Phase};
 
 /// The memory of one cell's seam.
 pub(crate) struct CellMemory<M> {
@@ -23,6 +23,19 @@ struct Pulse {
     heartbeat: u64,
     sequence: u32,
     since: Instant,
+    /// The cell was asked for a sign of life since then.
+    asked: bool,
+}
+
+/// What a heartbeat says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// It came round, or need not.
+    Well,
+    /// Silent for so long that it should be asked, once.
+    Silent,
+    /// It was asked, and time is up.
+    Lost,
 }
 
 /// What a look at the status showed.
@@ -113,20 +126,27 @@ impl<M: SharedMemory + Clone> Cell<M> {
 
     /// The heartbeat's clock starts again.
     pub(crate) fn reset_pulse(&mut self, now: Instant) {
-        self.pulse.since = now;
+        (self.pulse.since, self.pulse.asked) = (now, false);
     }
 
-    /// Takes a look into account and answers since how many nanoseconds the heartbeat has stood still.
-    pub(crate) fn feel_pulse(&mut self, sight: &Sight, now: Instant) -> u64 {
+    /// Takes a look at the heartbeat into account.
+    pub(crate) fn feel_pulse(&mut self, sight: &Sight, now: Instant) -> Health {
         let moved = match sight.heartbeat {
             Some(heartbeat) => heartbeat != self.pulse.heartbeat,
             None => sight.sequence != self.pulse.sequence,
         };
         self.pulse.heartbeat = sight.heartbeat.unwrap_or(self.pulse.heartbeat);
         self.pulse.sequence = sight.sequence;
-        if moved || !self.phase.must_beat(sight.state) {
-            self.pulse.since = now;
+        if moved || !self.phase.must_beat() {
+            self.reset_pulse(now);
         }
-        now.nanoseconds_since(self.pulse.since)
+        match now.nanoseconds_since(self.pulse.since) {
+            still_ns if still_ns >= HEARTBEAT_LIMIT_NS => Health::Lost,
+            still_ns if still_ns >= PING_AFTER_NS && !self.pulse.asked => {
+                self.pulse.asked = true;
+                Health::Silent
+            }
+            _ => Health::Well,
+        }
     }
 }

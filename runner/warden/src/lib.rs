@@ -18,7 +18,8 @@
 //! - Every load begins in a domain that was started clean since the last one.
 //! - Loading, starting and stopping end within the board's hook limit and [`GRACE_NS`], with the container in place or the
 //!   cell started clean.
-//! - A cell whose container runs, and whose heartbeat stands still for [`HEARTBEAT_LIMIT_NS`], is started clean.
+//! - A cell that holds a running container, and whose heartbeat stands still for [`HEARTBEAT_LIMIT_NS`] although it was asked
+//!   for a sign of life, is started clean.
 //! - `admission` is notified of every end and of every step that the warden saw, so that an answer somebody waits for
 //!   does not depend on the cell's telling.
 #![no_std]
@@ -35,5 +36,5 @@ mod warden;
 #[cfg(test)]
 mod tests;
 
-pub use phase::{GRACE_NS, HEARTBEAT_LIMIT_NS, LOOK_PERIOD_NS};
+pub use phase::{GRACE_NS, HEARTBEAT_LIMIT_NS, LOOK_PERIOD_NS, PING_AFTER_NS};
 pub use warden::{Cells, Fault, IDLE_FAULT_LIMIT, StartError, Warden};

@@ -11,12 +11,17 @@ use runner_interfaces::{cell::ContainerState, kernel::Instant};
 /// an emulated processor is ten times slower.
 pub const GRACE_NS: u64 = 250_000_000;
 
-/// How long the heartbeat of a cell that should execute may stand still.
+/// How long the heartbeat of a cell that holds a running container may stand still.
 ///
-/// It moves with each slice. The longest slice is one bulk operation over all of a 4 MiB memory: some 4 ms of processor
-/// time, 30 ms at a budget of 15 %, and ten times that under emulation. 2 s is six times the worst of these: who is silent
-/// for so long does not come round by itself.
+/// It moves with each slice, and with each notification while the container waits, for which the warden asks after
+/// [`PING_AFTER_NS`]. The longest slice is one bulk operation over all of a 4 MiB memory: some 4 ms of processor time, 30 ms
+/// at a budget of 15 %, and ten times that under emulation. 2 s is six times the worst of these: who is silent for so long
+/// does not come round by itself.
 pub const HEARTBEAT_LIMIT_NS: u64 = 2_000_000_000;
+
+/// After how long a silence the warden asks a cell for a sign of life. A container may wait for hours, and its cell hang
+/// just as quietly; the answer takes the cell a few microseconds, once a second.
+pub const PING_AFTER_NS: u64 = HEARTBEAT_LIMIT_NS / 2;
 
 /// How often the warden looks at cells that are loaded: twenty times within [`HEARTBEAT_LIMIT_NS`], so that the limit is kept
 /// to a twentieth, and some 10 µs of work each, a thousandth of a percent of the processor. When nothing is loaded it
@@ -75,12 +80,10 @@ impl Phase {
         }
     }
 
-    /// Whether a cell in this phase must move its heartbeat when it shows `state` (`None`: what it shows is of no use).
-    ///
-    /// Not while loading, which is one long call of the compiler, nor in a hook, which may wait: those have deadlines. And
-    /// not while it waits for an event.
-    pub(crate) fn must_beat(self, state: Option<ContainerState>) -> bool {
-        self == Self::Active && !matches!(state, Some(ContainerState::Installed | ContainerState::Ready))
+    /// Whether a cell in this phase must move its heartbeat. Not while loading, which is one long call of the compiler, nor in
+    /// a hook, which may wait: those have deadlines.
+    pub(crate) fn must_beat(self) -> bool {
+        self == Self::Active
     }
 }
 
@@ -136,17 +139,9 @@ mod tests {
     }
 
     #[test]
-    fn only_waiting_excuses_from_the_heartbeat() {
-        assert!(!Phase::Active.must_beat(Some(ContainerState::Ready)));
-        assert!(Phase::Active.must_beat(Some(ContainerState::Running)));
-        assert!(Phase::Active.must_beat(Some(ContainerState::Empty)));
-        assert!(Phase::Active.must_beat(None));
-    }
-
-    #[test]
     fn what_has_no_deadline_has_a_heartbeat_or_nothing_to_do() {
         for phase in phases().into_iter().filter(|phase| phase.is_live() && *phase != Phase::Installed) {
-            assert!(phase.deadline().is_some() != phase.must_beat(None), "{phase:?}");
+            assert!(phase.deadline().is_some() != phase.must_beat(), "{phase:?}");
         }
     }
 }

@@ -17,8 +17,8 @@ use runner_interfaces::{
 use shared_ring::{OutOfRange, SequencedCell, SharedMemory, SharedValues};
 
 use crate::{
-    cell::{Cell, CellMemory},
-    phase::{HEARTBEAT_LIMIT_NS, LOOK_PERIOD_NS, Phase, deadline},
+    cell::{Cell, CellMemory, Health},
+    phase::{LOOK_PERIOD_NS, Phase, deadline},
     symbols,
 };
 
@@ -376,14 +376,16 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
         if let Some(state) = sight.state {
             cell.phase = before.after(state, now, hook_ns);
         }
-        let still_ns = cell.feel_pulse(&sight, now);
-        let phase = cell.phase;
+        let health = cell.feel_pulse(&sight, now);
+        let (phase, channel) = (cell.phase, cell.channel);
         self.news |= phase != before;
         if phase == Phase::Ended {
             self.withdraw_grants(number);
             self.release_devices(kernel, number);
-        } else if let Some(intervention) = overdue(phase, now, still_ns) {
+        } else if let Some(intervention) = overdue(phase, now, health) {
             self.intervene(kernel, number, intervention);
+        } else if health == Health::Silent {
+            kernel.notify(channel);
         }
     }
 
@@ -499,14 +501,14 @@ fn find_cell<W: Wiring>(wiring: &W, number: usize) -> Result<Option<Cell<W::Memo
 }
 
 /// What is due where patience ended.
-fn overdue(phase: Phase, now: Instant, still_ns: u64) -> Option<Intervention> {
+fn overdue(phase: Phase, now: Instant, health: Health) -> Option<Intervention> {
     if phase.deadline().is_some_and(|deadline| deadline <= now) {
         return Some(match phase {
             Phase::Stopping { .. } => Intervention::StopLimit,
             _ => Intervention::LoadLimit,
         });
     }
-    (still_ns >= HEARTBEAT_LIMIT_NS).then_some(Intervention::Watchdog)
+    (health == Health::Lost).then_some(Intervention::Watchdog)
 }
 
 /// A size in bytes, at least 1 and at the most `limit`.

@@ -168,6 +168,7 @@ proptest! {
     #[test]
     fn whatever_happens_an_honest_session_is_served_afterwards(events in proptest::collection::vec(event(), 1..40)) {
         let mut node = Node::new();
+        node.may_break_the_link = true;
         for event in events {
             play(&mut node, event);
         }

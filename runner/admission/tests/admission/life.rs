@@ -88,8 +88,7 @@ fn stop_waits_for_the_end_and_the_warden_bounds_it() {
     assert_eq!(node.list(1).len(), 2, "others are served meanwhile");
     let begun = node.now_ns();
     while node.guest.inbox[0].is_empty() {
-        let heartbeat = ContainerState::Running;
-        node.cells[0].show(heartbeat);
+        node.cells[0].show(ContainerState::Running);
         node.pass(50_000_000);
         assert!(node.now_ns() - begun < 2 * HOOK_NS, "the wait is bounded");
     }
@@ -156,7 +155,7 @@ fn a_fault_is_shown_and_the_container_can_be_started_again() {
 fn a_cell_that_does_not_come_round_is_shown_so() {
     let mut node = Node::new();
     node.greet(0);
-    node.cells[0].script = Script::IgnoresStop;
+    node.cells[0].script = Script::Hangs;
     node.deploy_running(0, "a");
     node.pass(5 * HOOK_NS);
     let report = node.report(0, named(Request::Inspect));

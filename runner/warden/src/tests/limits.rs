@@ -8,7 +8,7 @@ use runner_interfaces::{
 use shared_ring::SharedMemory;
 
 use super::fake::*;
-use crate::{GRACE_NS, HEARTBEAT_LIMIT_NS, LOOK_PERIOD_NS};
+use crate::{GRACE_NS, HEARTBEAT_LIMIT_NS, LOOK_PERIOD_NS, PING_AFTER_NS};
 
 fn intervention(node: &Node, cell: usize) -> Option<Intervention> {
     Intervention::from_wire(node.shown(cell).intervention)
@@ -101,15 +101,35 @@ fn a_cell_that_stands_still_is_restarted_and_the_others_are_not() {
 }
 
 #[test]
-fn a_container_that_waits_need_not_beat() {
+fn a_container_may_wait_for_ever_in_a_cell_that_answers() {
     let mut node = Node::new();
     node.running(0);
     node.show(0, State::Ready);
-    node.pass_until(node.kernel.now_ns + 10 * HEARTBEAT_LIMIT_NS);
+    node.take_steps();
+    let (begun, mut heartbeat, mut asked) = (node.kernel.now_ns, 0, 0);
+    while node.kernel.now_ns < begun + 10 * HEARTBEAT_LIMIT_NS {
+        node.pass_until(node.kernel.now_ns + LOOK_PERIOD_NS);
+        if node.take_actions().contains(&Action::Notify(0)) {
+            (heartbeat, asked) = (heartbeat + 1, asked + 1);
+            node.write_status(0, CellStatus { heartbeat, ..status(1, State::Ready) });
+        }
+    }
     assert_eq!(intervention(&node, 0), Some(Intervention::None));
-    node.show(0, State::Running);
-    node.pass_until(node.kernel.now_ns + HEARTBEAT_LIMIT_NS / 2);
-    assert_eq!(intervention(&node, 0), Some(Intervention::None), "its time begins when it runs again");
+    let most = 10 * HEARTBEAT_LIMIT_NS / PING_AFTER_NS;
+    assert!((most / 2..=most).contains(&asked), "it is asked seldom: {asked}");
+}
+
+#[test]
+fn a_cell_that_hangs_while_it_seems_to_wait_is_found() {
+    let mut node = Node::new();
+    node.running(0);
+    node.show(0, State::Ready);
+    node.take_steps();
+    node.pass_until(node.kernel.now_ns + PING_AFTER_NS + LOOK_PERIOD_NS);
+    assert_eq!(node.take_actions().iter().filter(|action| **action == Action::Notify(0)).count(), 1, "asked once");
+    assert_eq!(intervention(&node, 0), Some(Intervention::None));
+    node.pass_until(node.kernel.now_ns + HEARTBEAT_LIMIT_NS - PING_AFTER_NS + LOOK_PERIOD_NS);
+    assert_eq!(intervention(&node, 0), Some(Intervention::Watchdog));
 }
 
 #[test]
