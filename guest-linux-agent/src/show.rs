@@ -204,7 +204,7 @@ pub(crate) fn node_text(report: &NodeReport) -> String {
     text.push_str(&table(&std::iter::once(header).chain(rows).collect::<Vec<_>>()));
     let counted: Vec<_> = report.counters.iter().filter(|(_, count)| *count != 0).collect();
     if !counted.is_empty() {
-        text.push_str("\nrefused, damaged or lost since the start:\n");
+        text.push_str("\ncounted since the start:\n");
         for (name, count) in counted {
             let _ = writeln!(text, "  {}: {}", name.replace('_', " "), HumanCount(*count));
         }

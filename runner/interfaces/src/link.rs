@@ -10,8 +10,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::wire_enum;
 
 /// Bytes of one slot of the ring, its length word included: a few slots carry an upload's chunk, and a region of 128 KiB
-/// holds 32 of them beside the ring's own words.
-pub const LINK_SLOT_BYTES: usize = 2048;
+/// holds 64 of them beside the ring's own 256 bytes (2048 would leave half the region unused: slots are a power of two).
+pub const LINK_SLOT_BYTES: usize = 2040;
 
 /// The ring that both ends lay into a data region of `region_bytes`: as many slots as fit.
 pub const fn link_geometry(region_bytes: usize) -> Result<Geometry, GeometryError> {

@@ -8,8 +8,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::wire_enum;
 
-/// Bytes of one slot, the ring's length word included.
-pub const OUTPUT_SLOT_BYTES: usize = 256;
+/// Bytes of one slot, the ring's length word included: a region of 64 KiB holds 256 of them beside the ring's own 256 bytes.
+pub const OUTPUT_SLOT_BYTES: usize = 248;
 
 /// The ring that both ends lay into a data region of `region_bytes`: as many slots as fit.
 pub const fn output_geometry(region_bytes: usize) -> Result<Geometry, GeometryError> {
