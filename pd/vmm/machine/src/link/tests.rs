@@ -233,6 +233,49 @@ fn the_next_session_hears_nothing_of_the_last() {
 }
 
 #[test]
+fn late_bytes_behind_a_blocked_session_are_waited_for() {
+    let mut world = World::new();
+    world.open(0);
+    world.open(1);
+    world.ports.room[1] = 0;
+    let chunk = [b'x'; LINK_PAYLOAD_BYTES];
+    while !world.bridge.is_waiting() {
+        world.admission.say(1, LinkKind::Data, &chunk);
+        world.run();
+    }
+    assert!(world.admission.say(0, LinkKind::Data, b"stale"));
+    world.ports.close(0);
+    world.ports.open(0);
+    world.run();
+    assert_eq!(world.admission.take_all(), [(0, LinkKind::Close, vec![])]);
+    world.run();
+    assert_eq!(world.admission.take_all(), [], "what was said to the last session still lies in the ring");
+    world.ports.room[1] = usize::MAX;
+    world.run();
+    assert_eq!(world.admission.take_all(), [(0, LinkKind::Open, vec![])]);
+    assert_eq!(world.ports.received[0], b"");
+    assert_eq!(world.bridge.counters().late_slots, 1);
+}
+
+#[test]
+fn a_late_end_does_not_end_the_next_session() {
+    let mut world = World::new();
+    world.open(0);
+    world.ports.close(0);
+    world.ports.open(0);
+    world.run();
+    assert!(world.admission.say(0, LinkKind::Close, &[]));
+    world.run();
+    assert_eq!(world.admission.take_all(), [(0, LinkKind::Close, vec![])]);
+    world.run();
+    assert_eq!(world.admission.take_all(), [(0, LinkKind::Open, vec![])]);
+    assert!(world.admission.say(0, LinkKind::Data, b"alive"));
+    world.run();
+    assert_eq!(world.ports.received[0], b"alive");
+    assert_eq!(world.ports.closed_by_host, [] as [usize; 0]);
+}
+
+#[test]
 fn a_reader_that_does_not_read_blocks_the_others_for_so_long_and_no_longer() {
     let mut world = World::new();
     world.open(0);
