@@ -22,7 +22,7 @@ pub enum Rule {
     RegionsExist,
     /// Every region is written by exactly the domain that its name says, and nobody else may.
     RegionWriters,
-    /// What is directed from one domain to another is seen by these two only.
+    /// What is directed from one domain to another is seen by these two only, and a heap by its owner.
     RegionReaders,
     /// No cell, and nobody but drivers and the VMM, maps a device.
     Devices,
@@ -168,8 +168,7 @@ fn writers(region: &Region) -> Writers<'_> {
         _ => {}
     }
     match name.rsplit_once('_') {
-        Some((owner, "status" | "registers")) => Writers::These(vec![owner]),
-        Some((cell, "heap")) if matches!(Role::of(cell), Some(Role::Cell(_))) => Writers::These(vec![cell]),
+        Some((owner, "status" | "registers" | "heap")) => Writers::These(vec![owner]),
         Some((cell, "module")) if matches!(Role::of(cell), Some(Role::Cell(_))) => Writers::These(vec!["admission"]),
         _ => Writers::Unknown,
     }
@@ -246,12 +245,16 @@ impl<'a> Checker<'a> {
     }
 
     fn readers_of(&mut self, region: &'a Region) {
-        let Some((writer, reader)) = direction(&region.name) else { return };
+        let sharers = match (direction(&region.name), region.name.strip_suffix("_heap")) {
+            (Some((writer, reader)), _) => vec![writer, reader],
+            (None, Some(owner)) => vec![owner],
+            (None, None) => return,
+        };
         let system = self.system;
         for (domain, map) in system.maps_of(&region.name) {
-            if domain.name != writer && domain.name != reader {
-                let problem =
-                    format!("`{}` is between `{writer}` and `{reader}`, not `{}`'s", region.name, domain.name);
+            if !sharers.contains(&domain.name.as_str()) {
+                let owners = sharers.join("` and `");
+                let problem = format!("`{}` is `{owners}`'s alone, not `{}`'s", region.name, domain.name);
                 self.report(Rule::RegionReaders, map.line, problem);
             }
         }

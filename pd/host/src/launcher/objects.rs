@@ -40,9 +40,10 @@ pub(super) struct Objects {
     calls: HashMap<Port, CallObject>,
 }
 
-/// Regions that there are none of on a host: devices, and what belongs to the Linux guest.
+/// Regions that there are none of on a host: devices, what belongs to the Linux guest, and heaps (a process has its own, of
+/// that size).
 fn is_left_out(region: &Region) -> bool {
-    region.is_device() || region.name.starts_with("guest_")
+    region.is_device() || region.name.starts_with("guest_") || region.name.ends_with("_heap")
 }
 
 /// Whether a domain's process may be started anew, and then maps its writable regions once more.

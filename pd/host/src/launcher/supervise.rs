@@ -122,6 +122,7 @@ impl Supervisor<'_> {
     fn hand_over(&self, process: &Process) -> Result<()> {
         let wiring = self.system.wiring(&process.name)?;
         let domain = self.system.domain(&process.name).context("it was wired")?;
+        let heap_bytes = wiring.region("region_heap").map(|heap| heap.size_bytes);
         let (regions, channels, descriptors) = self.objects.parts(&wiring)?;
         let handover = Handover {
             domain: process.name.clone(),
@@ -129,6 +130,7 @@ impl Supervisor<'_> {
             priority: domain.priority,
             real_time: self.real_time,
             period_us: domain.period_us.unwrap_or(0),
+            heap_bytes,
             incarnation: process.incarnation,
             run_directory: self.directory.path().to_string_lossy().into_owned(),
             labels: if process.role == Role::Gpio { self.labels.clone() } else { Vec::new() },

@@ -18,6 +18,8 @@ pub(crate) struct Handover {
     pub(crate) real_time: bool,
     /// Its period in `system.xml`, microseconds.
     pub(crate) period_us: u64,
+    /// Bytes of the heap that `system.xml` gives it, where it gives it one.
+    pub(crate) heap_bytes: Option<u64>,
     /// Which life of the process this is, from 1.
     pub(crate) incarnation: u32,
     /// The node's run directory.

@@ -69,3 +69,12 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
         thread::sleep(Duration::from_millis(5));
     }
 }
+
+/// Whether the blinker toggled every 100 ms. Linux promises no deadline: on a machine that is busy with something else two
+/// expiries may fall together, which costs one toggle. That it went on all the time is what can be held here.
+pub(crate) fn assert_blinked_on(toggles: u64, elapsed_ms: u64) {
+    let expected = elapsed_ms / 100;
+    // The first and the last may fall on either side of the look.
+    assert!(toggles <= expected + 1, "{toggles} toggles in {elapsed_ms} ms: more than were armed");
+    assert!(toggles + 1 >= expected - expected / 5, "{toggles} toggles in {elapsed_ms} ms");
+}

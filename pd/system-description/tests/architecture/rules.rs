@@ -42,6 +42,12 @@ fn a_violation_names_its_line() {
     assert_eq!(violations.len(), 1);
 }
 
+#[test]
+fn every_reader_too_many_is_found() {
+    let violations = check(&fixture("region-readers"));
+    assert_eq!(violations.len(), 2, "what the warden tells a cell, and the cell's heap: {violations:#?}");
+}
+
 /// The sound fixture with one thing replaced, for the variants of a rule that its fixture does not show.
 fn broken_by(old: &str, new: &str) -> Vec<Rule> {
     let text = std::fs::read_to_string(fixture("sound").file).expect("the fixture is there");
@@ -73,6 +79,12 @@ fn variants_of_the_rules_are_found() {
         (
             "<map mr=\"cell0_to_admission_head\" vaddr=\"0x20040000\" perms=\"r\"",
             "<map mr=\"cell0_to_admission_head\" vaddr=\"0x20040000\" perms=\"rw\"",
+            Rule::RegionWriters,
+        ),
+        // A heap that its owner does not map.
+        (
+            "<memory_region name=\"grants\" size=\"0x1000\" />",
+            "<memory_region name=\"grants\" size=\"0x1000\" />\n<memory_region name=\"warden_heap\" size=\"0x1000\" />",
             Rule::RegionWriters,
         ),
         // Not throttled at all; no period.
