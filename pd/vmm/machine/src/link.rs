@@ -18,8 +18,9 @@
 use alloc::collections::VecDeque;
 
 use runner_interfaces::kernel::Instant;
+pub use runner_interfaces::link::link_geometry;
 use runner_interfaces::link::{LINK_PAYLOAD_BYTES, LINK_SLOT_BYTES, LinkHeader, LinkKind, LinkSlot, MAX_SESSIONS};
-use shared_ring::{Consumer, Geometry, GeometryError, Producer, SharedMemory};
+use shared_ring::{Consumer, Producer, SharedMemory};
 
 use crate::virtio_console::{PortError, PortEvent};
 
@@ -62,11 +63,6 @@ pub struct LinkCounters {
     pub stalled_sessions: u64,
     /// Sessions ended because the other side restarted or misbehaved.
     pub interrupted_sessions: u64,
-}
-
-/// The geometry of the link's rings: as many of the contract's slots as the region holds. Both ends must say the same.
-pub const fn link_geometry(region_bytes: usize) -> Result<Geometry, GeometryError> {
-    Geometry::fitting(region_bytes, LINK_SLOT_BYTES)
 }
 
 /// Where a session stands.
