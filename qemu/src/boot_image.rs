@@ -5,6 +5,7 @@
 //! [`crate::guest`]. Everything lands in one folder, which the tool searches and writes `loader.img` to.
 
 mod domains;
+mod fitted;
 mod restart;
 mod toolchain;
 
@@ -96,8 +97,10 @@ pub fn build_image(options: &BootImageOptions, progress: &Progress<'_>) -> Resul
     domains::place(&programs, &system, &board, &folder)?;
     place_policy(options, &system, &folder)?;
     place_guest(&guest, &system, &folder)?;
+    let fitted = folder.join("system.xml");
+    write(&fitted, fitted::system(&options.system, &folder)?.as_bytes())?;
     progress("putting the image together");
-    run_tool(options, &folder)
+    run_tool(options, &fitted, &folder)
 }
 
 fn place_policy(options: &BootImageOptions, system: &System, folder: &Path) -> Result<()> {
@@ -114,7 +117,7 @@ fn place_guest(guest: &GuestImage, system: &System, folder: &Path) -> Result<()>
         let size = system.region(region).map_or(0, |region| region.size_bytes);
         ensure!(
             bytes.len() as u64 <= size,
-            "the region `{region}` of system.xml has {size} bytes, its file {} ",
+            "the region `{region}` of system.xml has {size} bytes, its file has {}",
             bytes.len()
         );
         write(&prefill(system, region, folder)?, &bytes)?;
@@ -144,10 +147,10 @@ fn prefill(system: &System, region: &str, folder: &Path) -> Result<PathBuf> {
     Ok(folder.join(file))
 }
 
-fn run_tool(options: &BootImageOptions, folder: &Path) -> Result<BootImage> {
+fn run_tool(options: &BootImageOptions, system: &Path, folder: &Path) -> Result<BootImage> {
     let image = BootImage { path: folder.join("loader.img"), report: folder.join("report.txt") };
     let output = Command::new(options.sdk.tool())
-        .arg(&options.system)
+        .arg(system)
         .args(["--board", &options.board, "--config", &options.configuration])
         .arg("--search-path")
         .arg(folder)
@@ -161,7 +164,7 @@ fn run_tool(options: &BootImageOptions, folder: &Path) -> Result<BootImage> {
     ensure!(
         output.status.success(),
         "the Microkit tool refuses {}:\n{}{}",
-        options.system.display(),
+        system.display(),
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );

@@ -23,7 +23,7 @@ pub(super) fn compile(options: &BootImageOptions, board: &BoardFiles) -> Result<
     let target_folder =
         options.workspace.join("target/pd").join(format!("{}-{}", options.board, options.configuration));
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--quiet", "--release", "--locked", "--workspace", "--target", TARGET])
+        .args(["build", "--quiet", "--release", "--workspace", "--target", TARGET])
         .args(["-Zbuild-std=core,alloc,compiler_builtins", "-Zbuild-std-features=compiler-builtins-mem"])
         .arg("--target-dir")
         .arg(&target_folder)

@@ -45,10 +45,18 @@ impl Node {
         Ok(())
     }
 
-    /// Runs `emit --format json`, which must succeed.
-    pub(crate) fn ask(&mut self, arguments: &str) -> Result<Value> {
-        let text = self.emit(&format!("--format json {arguments}"))?;
-        serde_json::from_str(&text).with_context(|| format!("`emit --format json {arguments}` printed {text}"))
+    /// Asks with `emit --format json`, which must succeed. Only for questions: a debug image's domains write to the same
+    /// console whenever they like, so an answer that they wrote into is asked for again.
+    pub(crate) fn ask(&mut self, question: &str) -> Result<Value> {
+        const TRIES: usize = 3;
+        let mut text = String::new();
+        for _ in 0..TRIES {
+            text = self.emit(&format!("--format json {question}"))?;
+            if let Ok(answer) = serde_json::from_str(&text) {
+                return Ok(answer);
+            }
+        }
+        bail!("`emit --format json {question}` printed {text}")
     }
 
     /// What `emit inspect` says.
