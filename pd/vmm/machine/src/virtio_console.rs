@@ -15,11 +15,16 @@
 //! reaches the next. The guest is hostile: chains are copied once and checked (see [`crate::virtqueue`]), and a breach
 //! closes every port and stops the device until the guest resets it.
 
+mod control;
+mod port;
+
 use alloc::vec::Vec;
 use core::fmt;
 
 use runner_interfaces::link::MAX_SESSIONS;
 
+use self::control::{CONTROL_BYTES, ControlMessage, LONGEST_CONTROL, event};
+use self::port::{MARKERS, Marker, Partial, Port};
 use crate::abort::{AccessSize, Direction};
 use crate::memory::GuestMemory;
 use crate::pl011::ConsoleSink;
@@ -44,27 +49,6 @@ const CONTROL_TRANSMIT: u16 = 3;
 /// Feature bits (5.3.3).
 const FEATURE_MULTIPORT: u64 = 1 << 1;
 const FEATURE_EMERGENCY_WRITE: u64 = 1 << 2;
-
-/// Openings and closings that wait for the host at the most. More than one needs a guest that opens and closes faster
-/// than the host looks; of what does not fit, whole sessions that nobody saw are dropped and counted.
-const MARKERS: usize = 4;
-
-/// Bytes of a control message's fixed part: id, event, value (5.3.6.2).
-const CONTROL_BYTES: usize = 8;
-/// The longest control message: a port's name.
-const LONGEST_CONTROL: usize = CONTROL_BYTES + NAME_PREFIX.len() + 1;
-/// Ports are called this and their session's number.
-const NAME_PREFIX: &[u8] = b"emit.";
-const _: () = assert!(PORTS <= 10, "a port's name has one digit");
-
-/// Events of control messages (5.3.6.2).
-mod control {
-    pub(super) const DEVICE_READY: u16 = 0;
-    pub(super) const PORT_ADD: u16 = 1;
-    pub(super) const PORT_READY: u16 = 3;
-    pub(super) const PORT_OPEN: u16 = 6;
-    pub(super) const PORT_NAME: u16 = 7;
-}
 
 /// What happened at a port. The bytes of [`PortEvent::Data`] are in the buffer that the host gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,142 +105,6 @@ pub struct ConsoleCounters {
     pub unseen_sessions: u64,
     /// Control messages that mean nothing here.
     pub ignored_control_messages: u64,
-}
-
-/// An opening or a closing, and how far the transmit queue was filled then; without a place where there is no queue any
-/// more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Marker {
-    opens: bool,
-    at: Option<u16>,
-}
-
-/// The openings and closings that the host has not taken. They alternate.
-#[derive(Clone, Debug, Default)]
-struct Markers {
-    waiting: [Option<Marker>; MARKERS],
-}
-
-impl Markers {
-    fn is_empty(&self) -> bool {
-        self.waiting[0].is_none()
-    }
-
-    fn front(&self) -> Option<Marker> {
-        self.waiting[0]
-    }
-
-    fn len(&self) -> usize {
-        self.waiting.iter().flatten().count()
-    }
-
-    fn pop(&mut self) {
-        self.waiting.rotate_left(1);
-        self.waiting[MARKERS - 1] = None;
-    }
-
-    fn last(&self) -> Option<Marker> {
-        self.waiting.iter().flatten().last().copied()
-    }
-
-    fn drop_last(&mut self) {
-        if let Some(slot) = self.len().checked_sub(1) {
-            self.waiting[slot] = None;
-        }
-    }
-
-    /// Adds a marker; answers how many sessions had to be forgotten for it.
-    fn push(&mut self, marker: Marker) -> u64 {
-        let length = self.len();
-        if let Some(slot) = self.waiting.get_mut(length) {
-            *slot = Some(marker);
-            return 0;
-        }
-        // Full, and they alternate: forget the last session altogether. A closing cancels the opening before it; an
-        // opening replaces the closing and the opening before that.
-        self.drop_last();
-        if marker.opens {
-            self.drop_last();
-            self.push(marker);
-        }
-        1
-    }
-}
-
-/// A chain of the transmit queue that the host is taking, maybe in several steps.
-#[derive(Clone, Copy, Debug)]
-struct Partial {
-    chain: Chain,
-    segment: usize,
-    offset: u32,
-}
-
-/// One port.
-#[derive(Debug, Default)]
-struct Port {
-    /// Messages that the guest is due, in this order.
-    add_due: bool,
-    name_due: bool,
-    open_due: Option<bool>,
-    /// The guest has the port open, as far as its last message says.
-    guest_open: bool,
-    /// The host knows of an open session.
-    reported_open: bool,
-    /// The host ended the session and waits for the guest to close.
-    host_closing: bool,
-    markers: Markers,
-    partial: Option<Partial>,
-    /// The buffers of `partial`.
-    segments: Vec<Segment>,
-}
-
-impl Port {
-    fn new() -> Self {
-        Self { segments: Vec::with_capacity(usize::from(MAX_QUEUE_SIZE)), ..Self::default() }
-    }
-
-    /// Whether bytes from the guest still interest the host.
-    fn is_deliverable(&self) -> bool {
-        self.reported_open && !self.host_closing
-    }
-
-    /// Whether what the host sends belongs to the session that the guest has open.
-    fn is_live(&self) -> bool {
-        self.reported_open && !self.host_closing && self.guest_open && self.markers.is_empty()
-    }
-
-    /// The device or the driver is gone. Answers how many sessions nobody saw.
-    fn take_down(&mut self) -> u64 {
-        let opened = self.markers.waiting.iter().flatten().filter(|marker| marker.opens).count();
-        let reported_open = self.reported_open;
-        let segments = core::mem::take(&mut self.segments);
-        *self = Self { reported_open, segments, ..Self::default() };
-        if reported_open {
-            self.markers.push(Marker { opens: false, at: None });
-        }
-        opened as u64
-    }
-
-    /// The next message that the guest is due about this port: its event and value.
-    fn next_due(&self) -> Option<(u16, u16)> {
-        if self.add_due {
-            return Some((control::PORT_ADD, 1));
-        }
-        if self.name_due {
-            return Some((control::PORT_NAME, 1));
-        }
-        self.open_due.map(|open| (control::PORT_OPEN, u16::from(open)))
-    }
-
-    fn due_is_done(&mut self) {
-        if self.add_due {
-            self.add_due = false;
-        } else if self.name_due {
-            self.name_due = false;
-        } else {
-            self.open_due = None;
-        }
-    }
 }
 
 /// The device.
@@ -486,17 +334,17 @@ impl Console {
 
     fn obey(&mut self, message: ControlMessage, memory: &impl GuestMemory) -> Result<(), Misbehaviour> {
         match (message.event, session_of(message.id)) {
-            (control::DEVICE_READY, _) if message.value == 1 => {
+            (event::DEVICE_READY, _) if message.value == 1 => {
                 for port in &mut self.ports {
                     port.add_due = true;
                 }
             }
-            (control::PORT_READY, Some(port)) if message.value == 1 => {
+            (event::PORT_READY, Some(port)) if message.value == 1 => {
                 self.ports[port].name_due = true;
                 // The host's end is always there; without this the driver lets nobody write.
                 self.ports[port].open_due = Some(true);
             }
-            (control::PORT_OPEN, Some(port)) => return self.mark(port, message.value != 0, memory),
+            (event::PORT_OPEN, Some(port)) => return self.mark(port, message.value != 0, memory),
             _ => self.counters.ignored_control_messages += 1,
         }
         Ok(())
@@ -699,37 +547,6 @@ fn read_configuration(offset: u64, size: AccessSize) -> u64 {
     (0..size.bytes())
         .rev()
         .fold(0, |value, index| (value << 8) | byte_at(offset + index).map_or(0, |byte| u64::from(*byte)))
-}
-
-/// A control message's fixed part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct ControlMessage {
-    id: u32,
-    event: u16,
-    value: u16,
-}
-
-impl ControlMessage {
-    fn from_bytes([a, b, c, d, e, f, g, h]: [u8; CONTROL_BYTES]) -> Self {
-        Self {
-            id: u32::from_le_bytes([a, b, c, d]),
-            event: u16::from_le_bytes([e, f]),
-            value: u16::from_le_bytes([g, h]),
-        }
-    }
-
-    /// Writes the message, with the port's name where it is one about that; answers its length.
-    fn write(&self, port: usize, bytes: &mut [u8; LONGEST_CONTROL]) -> usize {
-        bytes[..4].copy_from_slice(&self.id.to_le_bytes());
-        bytes[4..6].copy_from_slice(&self.event.to_le_bytes());
-        bytes[6..8].copy_from_slice(&self.value.to_le_bytes());
-        if self.event != control::PORT_NAME {
-            return CONTROL_BYTES;
-        }
-        bytes[CONTROL_BYTES..LONGEST_CONTROL - 1].copy_from_slice(NAME_PREFIX);
-        bytes[LONGEST_CONTROL - 1] = b'0' + u8::try_from(port).expect("a port's name has one digit");
-        LONGEST_CONTROL
-    }
 }
 
 /// The id that the driver knows a session's port by.

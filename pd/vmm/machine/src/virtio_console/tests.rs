@@ -157,7 +157,7 @@ fn queue_page(queue: u16) -> u64 {
 fn open_message(port: usize, open: u16) -> [u8; 8] {
     let mut bytes = [0; 8];
     bytes[..4].copy_from_slice(&u32::from(port_id(port)).to_le_bytes());
-    bytes[4..6].copy_from_slice(&control::PORT_OPEN.to_le_bytes());
+    bytes[4..6].copy_from_slice(&event::PORT_OPEN.to_le_bytes());
     bytes[6..].copy_from_slice(&open.to_le_bytes());
     bytes
 }
