@@ -24,7 +24,7 @@ impl<D: Domain<Sel4Kernel>> EventLoop<D> {
     pub fn start(mut domain: D) -> Self {
         let mut kernel = Sel4Kernel::new();
         domain.start(&mut kernel);
-        log::info!("started at {} us", kernel.now().nanoseconds() / 1000);
+        log::debug!("started at {} us", kernel.now().nanoseconds() / 1000);
         Self { kernel, domain }
     }
 

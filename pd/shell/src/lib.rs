@@ -22,7 +22,7 @@ pub use event_loop::{EventLoop, acknowledge_interrupts, channels_of, message_of,
 pub use kernel::Sel4Kernel;
 pub use sel4;
 pub use sel4_microkit;
-pub use wiring::{ChannelSymbol, RegionSymbol, Sel4Wiring, Symbols};
+pub use wiring::{ABSENT_NUMBER, ABSENT_REGION, NumberSymbol, RegionSymbol, Sel4Wiring, Symbols};
 
 /// For [`protection_domain!`]: prints from here on, and a logger for the logic.
 #[doc(hidden)]
@@ -52,7 +52,7 @@ macro_rules! protection_domain {
         start: $start:expr $(,)?
     ) => {
         static SYMBOLS: $crate::Symbols = $crate::Symbols {
-            channels: &[
+            numbers: &[
                 &[$($crate::symbol!(channel $channel)),*],
                 $($crate::symbol!(channel_cells $cell_channel $cell_channel_end 0 1 2 3 4 5 6 7)),*
             ],
@@ -86,17 +86,21 @@ macro_rules! protection_domain {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! symbol {
-    (channel $name:expr) => {{
+    (channel $name:expr) => {
+        $crate::NumberSymbol { name: $name, value: $crate::symbol!(word $name, $crate::ABSENT_NUMBER) }
+    };
+    (region $name:expr) => {
+        $crate::RegionSymbol {
+            name: $name,
+            address: $crate::symbol!(word $name, $crate::ABSENT_REGION),
+            size: $crate::symbol!(word concat!($name, "_size"), $crate::ABSENT_REGION),
+        }
+    };
+    // The tool patches symbols of a word's size only.
+    (word $name:expr, $absent:expr) => {{
         #[unsafe(export_name = $name)]
-        static SYMBOL: $crate::ChannelSymbol = $crate::ChannelSymbol::new($name);
-        &SYMBOL
-    }};
-    (region $name:expr) => {{
-        #[unsafe(export_name = $name)]
-        static ADDRESS: $crate::RegionSymbol = $crate::RegionSymbol::new($name);
-        #[unsafe(export_name = concat!($name, "_size"))]
-        static SIZE: $crate::RegionSymbol = $crate::RegionSymbol::new(concat!($name, "_size"));
-        (&ADDRESS, &SIZE)
+        static WORD: u64 = $absent;
+        &WORD
     }};
     (channel_cells $prefix:literal $suffix:literal $($number:literal)*) => {
         &[$($crate::symbol!(channel concat!($prefix, $number, $suffix))),*]

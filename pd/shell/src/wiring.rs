@@ -10,50 +10,38 @@ use shared_ring::MappedMemory;
 use crate::startup::{device::DeviceRegisters, heap::Heap, mapping, symbols};
 
 /// No channel and no child has this number: the value before patching.
-const ABSENT_CHANNEL: u64 = u64::MAX;
+pub const ABSENT_NUMBER: u64 = u64::MAX;
 
 /// No region lies at address 0, none has size 0: the value before patching.
-const ABSENT_REGION: u64 = 0;
+pub const ABSENT_REGION: u64 = 0;
 
 /// A symbol that the Microkit tool patches with the number of a channel, of a child domain or of a virtual processor.
 #[derive(Debug)]
-#[repr(C)]
-pub struct ChannelSymbol {
-    /// First, because the tool writes where the symbol begins.
-    value: u64,
-    name: &'static str,
+pub struct NumberSymbol {
+    /// Its name in `system.xml`.
+    pub name: &'static str,
+    /// What is patched.
+    pub value: &'static u64,
 }
 
-/// A symbol that the Microkit tool patches with a region's address or size.
+/// A symbol that the Microkit tool patches with a region's address, and the one beside it for the size.
 #[derive(Debug)]
-#[repr(C)]
 pub struct RegionSymbol {
-    /// First, because the tool writes where the symbol begins.
-    value: u64,
-    name: &'static str,
-}
-
-impl ChannelSymbol {
-    /// The symbol of that name, not patched yet.
-    pub const fn new(name: &'static str) -> Self {
-        Self { value: ABSENT_CHANNEL, name }
-    }
-}
-
-impl RegionSymbol {
-    /// The symbol of that name, not patched yet.
-    pub const fn new(name: &'static str) -> Self {
-        Self { value: ABSENT_REGION, name }
-    }
+    /// The address's name in `system.xml`.
+    pub name: &'static str,
+    /// The address, patched.
+    pub address: &'static u64,
+    /// The size, patched.
+    pub size: &'static u64,
 }
 
 /// Every symbol of a domain, in groups.
 #[derive(Debug)]
 pub struct Symbols {
-    /// Numbers.
-    pub channels: &'static [&'static [&'static ChannelSymbol]],
-    /// Address and size.
-    pub regions: &'static [&'static [(&'static RegionSymbol, &'static RegionSymbol)]],
+    /// Channels, children, virtual processors.
+    pub numbers: &'static [&'static [NumberSymbol]],
+    /// Regions.
+    pub regions: &'static [&'static [RegionSymbol]],
 }
 
 /// The wiring of this domain.
@@ -70,15 +58,15 @@ impl Sel4Wiring {
 
     /// The number that `symbol` was patched with: a channel's, a child domain's, a virtual processor's.
     pub fn number(&self, symbol: &str) -> Option<u64> {
-        let found = self.symbols.channels.iter().copied().flatten().find(|known| known.name == symbol)?;
-        Some(symbols::patched(&found.value)).filter(|&value| value != ABSENT_CHANNEL)
+        let found = self.symbols.numbers.iter().copied().flatten().find(|known| known.name == symbol)?;
+        Some(symbols::patched(found.value)).filter(|&value| value != ABSENT_NUMBER)
     }
 
     /// Address and size in bytes of the region whose address went to `symbol`.
     pub fn address_and_size(&self, symbol: &str) -> Option<(usize, usize)> {
-        let (address, size) = self.symbols.regions.iter().copied().flatten().find(|(known, _)| known.name == symbol)?;
-        let address = usize::try_from(symbols::patched(&address.value)).ok()?;
-        let size = usize::try_from(symbols::patched(&size.value)).ok()?;
+        let found = self.symbols.regions.iter().copied().flatten().find(|known| known.name == symbol)?;
+        let address = usize::try_from(symbols::patched(found.address)).ok()?;
+        let size = usize::try_from(symbols::patched(found.size)).ok()?;
         (address != 0 && size != 0).then_some((address, size))
     }
 

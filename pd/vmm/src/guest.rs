@@ -22,6 +22,10 @@ use crate::{
 /// Typed bytes taken from the UART at a time: its FIFO's size (ARM DDI 0183G, 2.4).
 const TYPED_BYTES: usize = 32;
 
+/// Microkit 2.3.0 looks for a virtual processor's `setvar_id` at the element around it (tool/microkit/src/sdf.rs,
+/// `VirtualMachine::from_xml`), so that the symbol keeps its value. `system.xml` has one, with this number.
+const UNPATCHED_VCPU: u64 = 0;
+
 /// Why there is no guest.
 #[derive(Debug)]
 pub(crate) enum StartError {
@@ -29,6 +33,8 @@ pub(crate) enum StartError {
     Missing(MissingWiring),
     /// The guest's RAM cannot lie where the layout has it.
     Memory,
+    /// There is no virtual processor of that number.
+    VirtualCpu,
     /// A ring's region is too small.
     Link(GeometryError),
     /// The files in the image do not make a guest.
@@ -42,7 +48,8 @@ impl fmt::Display for StartError {
         match self {
             Self::Missing(missing) => missing.fmt(formatter),
             Self::Memory => formatter.write_str("`region_guest_memory` cannot be the guest's RAM"),
-            Self::Link(_) => formatter.write_str("a region of the link is too small for a ring"),
+            Self::VirtualCpu => formatter.write_str("`vcpu_linux` is no virtual processor's number"),
+            Self::Link(error) => write!(formatter, "a region of the link is no ring: {error:?}"),
             Self::Boot(error) => error.fmt(formatter),
             Self::Kernel(error) => write!(formatter, "the kernel refused: {error}"),
         }
@@ -116,9 +123,8 @@ impl Guest {
     pub(crate) fn new(wiring: &Sel4Wiring) -> Result<Self, StartError> {
         let memory = required_region(wiring, "region_guest_memory")?;
         let layout = MachineLayout::LINUX.with_memory_size(memory.size_bytes() as u64);
-        let missing = || MissingWiring { symbol: "vcpu_linux".into() };
-        let id = wiring.number("vcpu_linux").ok_or_else(missing)?;
-        let processor = Sel4VirtualCpu::new(id, layout.virtual_timer_intid).ok_or_else(missing)?;
+        let id = wiring.number("vcpu_linux").unwrap_or(UNPATCHED_VCPU);
+        let processor = Sel4VirtualCpu::new(id, layout.virtual_timer_intid).ok_or(StartError::VirtualCpu)?;
         let ram = GuestRam::new(layout.memory.base, memory).ok_or(StartError::Memory)?;
         Ok(Self {
             machine: Machine::new(layout, ram),
