@@ -38,7 +38,7 @@ pub(crate) struct View {
     pub(crate) reason: FailureReason,
     /// The reason and its detail in words; empty where it did not fail.
     pub(crate) reason_text: String,
-    /// Its program had its turn before it ended: `_start` was called, or `on-loop`.
+    /// It had been started, whatever came of it later.
     pub(crate) begun: bool,
 }
 
@@ -148,9 +148,7 @@ impl Container {
     }
 
     pub(crate) fn view(&self, shown: &WardenCell, fault_name: fn(u64) -> &'static str) -> View {
-        let begun = self.seen.is_some_and(|status| {
-            status.started_ns != 0 && (status.world == World::WasiCommand.to_wire() || status.loops > 0)
-        });
+        let begun = self.seen.is_some_and(|status| status.ready_ns != 0);
         let failed =
             |reason: FailureReason, reason_text| View { state: ContainerState::Failed, reason, reason_text, begun };
         match self.intervention(shown) {

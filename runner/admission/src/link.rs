@@ -2,9 +2,9 @@
 
 use runner_interfaces::{
     kernel::{Channel, Kernel},
-    link::{LINK_PAYLOAD_BYTES, LINK_SLOT_BYTES, LinkKind, LinkSlot},
+    link::{LINK_PAYLOAD_BYTES, LINK_SLOT_BYTES, LinkKind, LinkSlot, link_geometry},
 };
-use shared_ring::{Consumer, Geometry, GeometryError, Producer, SharedMemory};
+use shared_ring::{Consumer, GeometryError, Producer, SharedMemory};
 
 /// What came in with one slot.
 pub(crate) enum Arrival {
@@ -28,7 +28,7 @@ pub(crate) struct Link<M> {
 
 impl<M: SharedMemory> Link<M> {
     pub(crate) fn new(channel: Channel, incoming: (M, M), outgoing: (M, M)) -> Result<Self, GeometryError> {
-        let geometry = |data: &M| Geometry::fitting(data.size_bytes(), LINK_SLOT_BYTES);
+        let geometry = |data: &M| link_geometry(data.size_bytes());
         Ok(Self {
             incoming: Consumer::new(geometry(&incoming.0)?, incoming.0, incoming.1)?,
             outgoing: Producer::new(geometry(&outgoing.0)?, outgoing.0, outgoing.1)?,

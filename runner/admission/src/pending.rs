@@ -1,6 +1,6 @@
 //! Answers that wait for a cell to get somewhere.
 
-use runner_interfaces::cell::{ContainerState, FailureReason};
+use runner_interfaces::cell::ContainerState;
 
 use crate::{container::View, session::SessionKey};
 
@@ -46,7 +46,8 @@ impl Wish {
         match (self, view.state) {
             (Self::Ended | Self::EndedToStart, state) if state.is_final() => Progress::Fulfilled,
             (Self::Ended | Self::EndedToStart, _) => Progress::Waits,
-            (_, State::Failed) if has_run(view) => Progress::Fulfilled,
+            // Its failure is its own affair then, which its report and its log tell of.
+            (_, State::Failed) if view.begun => Progress::Fulfilled,
             (_, State::Failed) => Progress::Failed,
             // A short command is over before anybody looks.
             (_, State::Ready | State::Running | State::Stopping | State::Finalised) => Progress::Fulfilled,
@@ -58,17 +59,11 @@ impl Wish {
     }
 }
 
-/// Whether a container that failed had been started before that: its failure is then its own affair, which its report and
-/// its log tell of, and no failure of the request.
-fn has_run(view: &View) -> bool {
-    let never_started =
-        matches!(view.reason, FailureReason::StartRefused | FailureReason::StartLimit | FailureReason::LoadLimit);
-    view.begun && !never_started
-}
-
 #[cfg(test)]
 mod tests {
     use alloc::string::String;
+
+    use runner_interfaces::cell::FailureReason;
 
     use super::*;
 
@@ -88,11 +83,10 @@ mod tests {
     }
 
     #[test]
-    fn a_trap_before_the_program_had_its_turn_is_a_failed_start() {
+    fn a_trap_before_the_start_was_over_is_a_failed_start() {
         let wish = Wish::Deployed { start: true };
         assert_eq!(wish.progress(&view(ContainerState::Failed, FailureReason::Trap, false)), Progress::Failed);
         assert_eq!(wish.progress(&view(ContainerState::Failed, FailureReason::Trap, true)), Progress::Fulfilled);
-        assert_eq!(wish.progress(&view(ContainerState::Failed, FailureReason::StartRefused, true)), Progress::Failed);
     }
 
     #[test]

@@ -304,6 +304,7 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
         values.slices = container.slices;
         values.loops = container.loops;
         values.started_ns = container.started.map_or(0, Instant::nanoseconds);
+        values.ready_ns = container.ready.map_or(0, Instant::nanoseconds);
         values.host_calls = host.counters.host_calls;
         values.refused_calls = host.counters.refused_calls;
         values.linear_memory_bytes = container.program().memory_bytes();

@@ -59,6 +59,8 @@ pub(crate) struct Container {
     deadline: Option<Instant>,
     hook_limit_ns: u64,
     pub(crate) started: Option<Instant>,
+    /// When starting was over.
+    pub(crate) ready: Option<Instant>,
     pub(crate) fuel: u64,
     pub(crate) slices: u64,
     pub(crate) loops: u64,
@@ -74,6 +76,7 @@ impl Container {
             deadline: Some(deadline),
             hook_limit_ns,
             started: None,
+            ready: None,
             fuel: 0,
             slices: 0,
             loops: 0,
@@ -219,6 +222,7 @@ impl Container {
             }
             (Hook::OnStart, 0) => {
                 self.deadline = None;
+                self.ready = Some(now);
                 self.call(Hook::OnLoop);
             }
             (Hook::OnStart, status) => return Turn::Ended(Ending::Failed(start_refused(status))),
@@ -247,6 +251,7 @@ impl Container {
                 self.call(Hook::OnStart);
             }
             _ => {
+                self.ready = Some(now);
                 self.call(Hook::Command);
             }
         }

@@ -92,6 +92,7 @@ const EMPTY: CellStatus = CellStatus {
     output_dropped: 0,
     load_began_ns: 0,
     started_ns: 0,
+    ready_ns: 0,
     ended_ns: 0,
     detail: [0; runner_interfaces::cell::DETAIL_BYTES],
 };

@@ -182,6 +182,9 @@ pub struct CellStatus {
     pub load_began_ns: u64,
     /// When the container's first instruction (after instantiation) was about to run, likewise; 0 before.
     pub started_ns: u64,
+    /// When starting was over, likewise: the start hook had come back, or `_start` was about to run; 0 before. What fails
+    /// later failed on its own account, not its deployer's.
+    pub ready_ns: u64,
     /// When it ended, likewise; 0 before.
     pub ended_ns: u64,
     /// A reason in words, UTF-8.

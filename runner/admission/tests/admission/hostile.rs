@@ -2,7 +2,7 @@
 //! whoever keeps to the contract is served.
 
 use proptest::prelude::*;
-use runner_interfaces::cell::CellStatus;
+use runner_interfaces::{cell::CellStatus, link::LINK_SLOT_BYTES, output::OUTPUT_SLOT_BYTES};
 use shared_ring::SharedMemory;
 use shared_ring_messages::{DeployRequest, FromAgent, Grant, Request};
 use zerocopy::{FromZeros, IntoBytes};
@@ -66,7 +66,7 @@ fn event() -> impl Strategy<Value = Event> {
     let cell = 0..CELLS;
     let bytes = |length| proptest::collection::vec(any::<u8>(), 0..length);
     prop_oneof![
-        1 => bytes(2044).prop_map(Event::Slot),
+        1 => bytes(LINK_SLOT_BYTES - 4).prop_map(Event::Slot),
         2 => (session.clone(), any::<bool>()).prop_map(|(session, open)| Event::Kind { session, open }),
         3 => (session.clone(), prop_oneof![9 => Just(1_u16), 1 => any::<u16>()])
             .prop_map(|(session, major)| Event::Greet { session, major }),
@@ -88,7 +88,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (cell.clone(), bytes(8 + size_of::<CellStatus>())).prop_map(|(cell, bytes)| Event::Status { cell, bytes }),
         3 => (cell.clone(), 0..12_u32, 0..20_u32, any::<u64>())
             .prop_map(|(cell, state, reason, dropped)| Event::Believable { cell, state, reason, dropped }),
-        2 => (cell.clone(), bytes(252)).prop_map(|(cell, bytes)| Event::Record { cell, bytes }),
+        2 => (cell.clone(), bytes(OUTPUT_SLOT_BYTES - 4)).prop_map(|(cell, bytes)| Event::Record { cell, bytes }),
         1 => cell.prop_map(|cell| Event::Fault { cell }),
         1 => (0..3 * HOOK_NS).prop_map(|nanoseconds| Event::Pass { nanoseconds }),
         4 => Just(Event::Run),

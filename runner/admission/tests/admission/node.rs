@@ -15,7 +15,7 @@ use runner_interfaces::{
     gpio::{self, GpioStatus},
     grants::CellGrants,
     kernel::{Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring},
-    link::{LINK_PAYLOAD_BYTES, LINK_SLOT_BYTES, LinkKind, LinkSlot, MAX_SESSIONS},
+    link::{LINK_PAYLOAD_BYTES, LINK_SLOT_BYTES, LinkKind, LinkSlot, MAX_SESSIONS, link_geometry},
     output::{OUTPUT_SLOT_BYTES, OutputRecord, Stream, output_geometry},
     policy::{BoardLimits, BoardLine, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES},
     timer,
@@ -23,7 +23,7 @@ use runner_interfaces::{
 };
 use runner_warden::{Cells, Fault, Warden};
 use sha2::Digest;
-use shared_ring::{Consumer, Geometry, HeapMemory, Producer, SequencedCell, SharedMemory, SharedValues};
+use shared_ring::{Consumer, HeapMemory, Producer, SequencedCell, SharedMemory, SharedValues};
 use shared_ring_messages::{
     Answer, CHUNK_BYTES, ContainerReport, DeployRequest, ErrorCode, FrameDecoder, FromAgent, FromNode, HELLO_MAGIC,
     NodeReport, PROTOCOL_MAJOR, PROTOCOL_MINOR, Request, frame,
@@ -284,10 +284,12 @@ impl FakeCell {
 
     fn run(&mut self) {
         self.shows.started_ns = 77;
+        if !matches!(self.script, Script::FailsToStart(..)) {
+            self.shows.ready_ns = 78;
+        }
         match self.script.clone() {
             Script::Runs(lines) => {
                 self.shows.world = World::Reactor.to_wire();
-                self.shows.loops = 1;
                 lines.iter().for_each(|line| assert!(self.print(line)));
                 self.show(ContainerState::Ready);
             }
@@ -430,7 +432,7 @@ pub(crate) struct Guest {
 impl Guest {
     fn new(regions: &HashMap<String, HeapMemory>) -> Self {
         let region = |name: &str| regions[name].clone();
-        let geometry = Geometry::fitting(0x20000, LINK_SLOT_BYTES).expect("fits");
+        let geometry = link_geometry(0x20000).expect("fits");
         Self {
             outgoing: Producer::new(geometry, region("vmm_to_admission"), region("vmm_to_admission_head"))
                 .expect("fits"),

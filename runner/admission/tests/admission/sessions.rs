@@ -1,7 +1,7 @@
 //! Greetings, garbage, sessions that hog, and links that break.
 
 use runner_admission::{MAX_UNREAD_BYTES, MAX_UNREADABLE_FRAMES};
-use runner_interfaces::link::{LINK_PAYLOAD_BYTES, LinkKind, MAX_SESSIONS};
+use runner_interfaces::link::{LINK_PAYLOAD_BYTES, LINK_SLOT_BYTES, LinkKind, MAX_SESSIONS};
 use shared_ring_messages::{ErrorCode, FromAgent, FromNode, PROTOCOL_MAJOR, PROTOCOL_MINOR, Request, frame};
 
 use crate::node::*;
@@ -200,7 +200,7 @@ fn a_session_that_floods_does_not_starve_another() {
 fn slots_that_break_the_contract_are_counted_and_the_rest_is_served() {
     let mut node = Node::new();
     node.greet(0);
-    for slot in [&[][..], &[0], &[9, 1, 0, 0], &[0, 77, 0, 0], &[0, 3, 255, 255, 1], &[0xff; 2044]] {
+    for slot in [&[][..], &[0], &[9, 1, 0, 0], &[0, 77, 0, 0], &[0, 3, 255, 255, 1], &[0xff; LINK_SLOT_BYTES - 4]] {
         node.send_slot(slot);
     }
     node.run();

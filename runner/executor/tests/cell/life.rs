@@ -241,6 +241,8 @@ fn every_hook_can_trap() {
         let status = node.run(&wasm, &configuration(&[]));
         assert_failed(&status, FailureReason::Trap, word);
         assert_eq!(node.text(Stream::Cell), detail(&status));
+        let starting = ["on-start", "start function", "_initialize"].iter().any(|hook| word.starts_with(hook));
+        assert_eq!(status.ready_ns == 0, starting, "{word}");
     }
 }
 
