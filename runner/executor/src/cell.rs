@@ -18,11 +18,11 @@ use shared_ring::{SequencedCell, SharedMemory};
 use crate::{
     container::{Container, Ending, Turn},
     engine::Program,
+    estimate,
     failure::Failure,
     host::{Channels, Host},
     limits::{Heap, Limits},
     output::Output,
-    sections,
     status::StatusBoard,
 };
 
@@ -215,7 +215,7 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
         }
         bytes.resize(length, 0);
         self.module.read(MODULE_OFFSET_BYTES, &mut bytes).map_err(|_| no_memory(copies))?;
-        let needed = sections::heap_estimate_bytes(&bytes).saturating_add(length as u64);
+        let needed = estimate::heap_bytes(&bytes).saturating_add(length as u64);
         if heap.has_room_for(needed) { Ok(bytes) } else { Err(no_memory(needed)) }
     }
 
@@ -307,7 +307,7 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
         values.ready_ns = container.ready.map_or(0, Instant::nanoseconds);
         values.host_calls = host.counters.host_calls;
         values.refused_calls = host.counters.refused_calls;
-        values.linear_memory_bytes = container.program().memory_bytes();
+        values.linear_memory_bytes = host.limits.memory_in_use as u64;
     }
 
     fn publish<K: Kernel>(&mut self, kernel: &mut K) {

@@ -157,11 +157,6 @@ impl Program {
         self.hooks.functions[hook as usize].map(Execution::Begin)
     }
 
-    /// Linear memory now, in bytes.
-    pub(crate) fn memory_bytes(&self) -> u64 {
-        self.host().memory.map_or(0, |memory| memory.data_size(&self.store) as u64)
-    }
-
     /// Runs `execution` of `hook` until it ends, waits, or has burnt `fuel`; answers the fuel burnt too.
     ///
     /// One instruction may need more than a slice (a bulk copy costs one fuel for 64 bytes): then it gets what it needs, at

@@ -10,7 +10,8 @@
 //! | `cell` | the domain: control word, event loop, status |
 //! | `container` | one container's life: hooks, waits, limits, ending |
 //! | `engine` | `wasmi`: from bytes to an instance that runs a slice at a time |
-//! | `sections` | what compiling may cost, and the start function taken out |
+//! | `estimate` | what compiling may take of the heap |
+//! | `sections` | the start function taken out |
 //! | `worlds` | the host functions: WASI preview 1, the reactor world |
 //! | `wait` | host calls that wait |
 //! | `host`, `lines`, `memory`, `limits`, `output`, `status`, `failure` | what these stand on |
@@ -34,6 +35,7 @@ compile_error!("choose a dispatch with a constant native stack: feature `portabl
 mod cell;
 mod container;
 mod engine;
+mod estimate;
 mod failure;
 #[cfg(feature = "fake")]
 pub mod fake;

@@ -4,7 +4,7 @@
 //! the cell's heap can bear, since an allocation that fails outside a growth ends the whole domain.
 
 use runner_interfaces::cell::CellControl;
-use wasmi::ResourceLimiter;
+use wasmi::{ResourceLimiter, errors::MemoryError};
 use wasmi_core::LimiterError;
 
 /// What stays free of the heap whatever the container asks for: the interpreter's stacks at their largest
@@ -46,6 +46,9 @@ pub(crate) enum Denial {
 pub(crate) struct Limits {
     pub(crate) memory_bytes: usize,
     pub(crate) table_elements: usize,
+    /// Linear memory that was granted, exported or not, and what it was before.
+    pub(crate) memory_in_use: usize,
+    memory_before: usize,
     table_elements_in_use: usize,
     heap: Heap,
     instantiated: bool,
@@ -63,6 +66,8 @@ impl Limits {
         Self {
             memory_bytes: usize::try_from(control.memory_limit_bytes).unwrap_or(usize::MAX),
             table_elements: usize::try_from(control.table_limit_elements).unwrap_or(usize::MAX),
+            memory_in_use: 0,
+            memory_before: 0,
             table_elements_in_use: 0,
             heap,
             instantiated: false,
@@ -99,7 +104,13 @@ impl ResourceLimiter for Limits {
         if !self.heap.has_room_for(allocated as u64) {
             return self.deny(Denial::Heap { wanted_bytes: desired });
         }
+        (self.memory_before, self.memory_in_use) = (current, desired);
         Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, _error: &MemoryError) -> Result<(), LimiterError> {
+        self.memory_in_use = self.memory_before;
+        Ok(())
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool, LimiterError> {

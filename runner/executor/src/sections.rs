@@ -1,11 +1,8 @@
-//! A look at a module before it is compiled: what compiling it may cost, and its start function taken out.
+//! A module's start function, taken out before the module is compiled.
 //!
-//! Two things that the engine does not do. A cell whose heap runs out ends as a domain, so the bytes that `wasmi` will
-//! allocate are bounded here first. And `wasmi` 2.0 runs the start function to its end as part of instantiation, where no
-//! slice and no stop can interrupt it; so the section is cut out and the function exported under [`START_EXPORT`], for the
-//! cell to call it as it calls every hook.
-//!
-//! Nothing here validates: a module that is malformed is passed on as it is, and the engine says what is wrong with it.
+//! `wasmi` 2.0 runs the start function to its end as part of instantiation, where no slice and no stop can interrupt it.
+//! So the section is cut out and the function exported under [`START_EXPORT`], for the cell to call it as it calls every
+//! hook. Nothing here validates: a module that is malformed is passed on as it is, and the engine says what is wrong with it.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -22,40 +19,15 @@ const CORE_MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
 /// Section numbers (WebAssembly core specification, 5.5.2).
 mod section {
+    #[cfg(test)]
     pub(super) const CUSTOM: u8 = 0;
-    pub(super) const TYPE: u8 = 1;
-    pub(super) const IMPORT: u8 = 2;
-    pub(super) const FUNCTION: u8 = 3;
-    pub(super) const TABLE: u8 = 4;
-    pub(super) const GLOBAL: u8 = 6;
     pub(super) const EXPORT: u8 = 7;
     pub(super) const START: u8 = 8;
-    pub(super) const ELEMENT: u8 = 9;
-    pub(super) const CODE: u8 = 10;
 }
 
 /// Whether the bytes begin as a core module does.
 pub(crate) fn is_core_module(wasm: &[u8]) -> bool {
     wasm.starts_with(CORE_MODULE)
-}
-
-/// The most heap that one byte of a section becomes in `wasmi` 2.0, at its peak, compilation included.
-///
-/// Measured with modules made of nothing but the densest entry of each section (`tests/cell/heap.rs` holds them to it),
-/// and rounded up. Ordinary programs stay far below: 5 bytes a byte.
-const fn heap_bytes_per_byte(id: u8) -> u64 {
-    match id {
-        section::CUSTOM => 0,
-        section::TYPE => 64,
-        section::IMPORT => 48,
-        section::FUNCTION => 512,
-        section::TABLE => 64,
-        section::GLOBAL => 64,
-        section::EXPORT => 64,
-        section::ELEMENT => 96,
-        section::CODE => 48,
-        _ => 16,
-    }
 }
 
 /// One section's place in the module.
@@ -78,11 +50,6 @@ fn sections(wasm: &[u8]) -> impl Iterator<Item = Section> {
         position = end;
         Some(found)
     })
-}
-
-/// The most heap that compiling and instantiating `wasm` takes, linear memory and tables aside, in bytes.
-pub(crate) fn heap_estimate_bytes(wasm: &[u8]) -> u64 {
-    sections(wasm).map(|found| found.body.len() as u64 * heap_bytes_per_byte(found.id)).sum()
 }
 
 /// The module with its start function exported instead, or `None` where it has none (or is malformed).
@@ -202,7 +169,7 @@ mod tests {
         #[test]
         fn any_bytes_are_looked_at_without_harm(tail: Vec<u8>) {
             let wasm = [CORE_MODULE, &tail].concat();
-            let _ = heap_estimate_bytes(&wasm);
+            let _ = crate::estimate::heap_bytes(&wasm);
             let _ = without_start_section(&wasm);
         }
     }

@@ -1,0 +1,179 @@
+//! What compiling a module may take of the heap, before it is compiled.
+//!
+//! A cell whose heap runs out ends as a domain: allocation has no error to return. `wasmi` has no budget to compile within
+//! either, and some code grows several thousandfold (a conditional branch that carries a thousand values is two bytes, and a
+//! thousand copies in the interpreter's code). So a module is read once, by the parser that `wasmi` has too, and everything
+//! in it is charged what it takes at most. The prices were measured for `wasmi` 2.0 with modules that have much of one
+//! thing, on a 64-bit machine with vectors that double, and rounded up; `tests/heap.rs` holds every one of them.
+//! Ordinary programs take a quarter of their estimate or less.
+//!
+//! Nothing is validated here: where reading fails, compiling fails too, no later than there.
+
+use alloc::vec::Vec;
+
+use wasmparser::{BinaryReaderError, BlockType, FunctionBody, Operator, Parser, Payload};
+
+/// Engine, store, linker and instance of the smallest module.
+const BASE_BYTES: u64 = 128 * 1024;
+
+/// Bytes for a byte of these sections.
+const TYPE_BYTES: u64 = 80;
+const IMPORT_BYTES: u64 = 32;
+const EXPORT_BYTES: u64 = 48;
+const ELEMENT_BYTES: u64 = 40;
+const DATA_BYTES: u64 = 4;
+
+/// Bytes for an entry of these sections.
+const FUNCTION_BYTES: u64 = 320;
+const GLOBAL_BYTES: u64 = 160;
+const ELEMENT_SEGMENT_BYTES: u64 = 192;
+const DATA_SEGMENT_BYTES: u64 = 192;
+
+/// Bytes that stay for an operator, and for each value that a branch carries.
+const OPERATOR_BYTES: u64 = 32;
+const BRANCH_VALUE_BYTES: u64 = 64;
+
+/// Bytes for an operator, a local and a level of nesting while their function is compiled.
+const COMPILED_OPERATOR_BYTES: u64 = 80;
+const LOCAL_BYTES: u64 = 32;
+const NESTING_BYTES: u64 = 400;
+
+/// Values that a type takes and gives.
+#[derive(Clone, Copy, Default)]
+struct Arity {
+    parameters: u32,
+    results: u32,
+}
+
+#[derive(Default)]
+struct Estimate {
+    types: Vec<Arity>,
+    /// The most results of any type: a branch to a block or out of a function carries no more.
+    most_results: u32,
+    most_parameters: u32,
+    lasting_bytes: u64,
+    /// While one function is compiled; the largest counts, as its memory is used again for the next.
+    passing_bytes: u64,
+}
+
+/// The most heap that compiling and instantiating `wasm` takes, linear memory and tables aside, in bytes.
+pub(crate) fn heap_bytes(wasm: &[u8]) -> u64 {
+    let mut estimate = Estimate::default();
+    for payload in Parser::new(0).parse_all(wasm) {
+        if payload.and_then(|payload| estimate.add(payload)).is_err() {
+            break;
+        }
+    }
+    BASE_BYTES + estimate.lasting_bytes.saturating_add(estimate.passing_bytes)
+}
+
+impl Estimate {
+    fn add(&mut self, payload: Payload<'_>) -> Result<(), BinaryReaderError> {
+        let length = |range: core::ops::Range<usize>| range.len() as u64;
+        self.lasting_bytes += match payload {
+            Payload::TypeSection(section) => {
+                let bytes = length(section.range());
+                for ty in section.into_iter_err_on_gc_types() {
+                    let ty = ty?;
+                    self.add_type(ty.params().len(), ty.results().len());
+                }
+                bytes * TYPE_BYTES
+            }
+            Payload::ImportSection(section) => length(section.range()) * IMPORT_BYTES,
+            Payload::FunctionSection(section) => u64::from(section.count()) * FUNCTION_BYTES,
+            Payload::GlobalSection(section) => u64::from(section.count()) * GLOBAL_BYTES,
+            Payload::ExportSection(section) => length(section.range()) * EXPORT_BYTES,
+            Payload::ElementSection(section) => {
+                length(section.range()) * ELEMENT_BYTES + u64::from(section.count()) * ELEMENT_SEGMENT_BYTES
+            }
+            Payload::DataSection(section) => {
+                length(section.range()) * DATA_BYTES + u64::from(section.count()) * DATA_SEGMENT_BYTES
+            }
+            Payload::CodeSectionEntry(body) => self.add_function(&body)?,
+            _ => 0,
+        };
+        Ok(())
+    }
+
+    fn add_type(&mut self, parameters: usize, results: usize) {
+        // The parser takes no more than 1,000 of either.
+        let arity = Arity { parameters: parameters as u32, results: results as u32 };
+        self.types.push(arity);
+        self.most_results = self.most_results.max(arity.results);
+        self.most_parameters = self.most_parameters.max(arity.parameters);
+    }
+
+    /// Values that a call carries for which no operator of their own was charged: where no type has several results, each
+    /// argument has one.
+    fn carried_by_calls(&self) -> u32 {
+        if self.most_results > 1 { self.most_results.max(self.most_parameters) } else { self.most_results }
+    }
+
+    /// What stays of a function; what passes is noted.
+    fn add_function(&mut self, body: &FunctionBody<'_>) -> Result<u64, BinaryReaderError> {
+        let locals: u64 = body
+            .get_locals_reader()?
+            .into_iter()
+            .map_while(|group| group.ok())
+            .map(|(count, _)| u64::from(count))
+            .sum();
+        let mut function = Function { carried: self.most_results, ..Function::default() };
+        for operator in body.get_operators_reader()? {
+            function.add(&operator?, &self.types);
+        }
+        let passing = function.operators * COMPILED_OPERATOR_BYTES
+            + u64::from(function.deepest) * NESTING_BYTES
+            + locals * LOCAL_BYTES;
+        let branched = function.branches.saturating_mul(u64::from(function.carried));
+        let called = function.calls.saturating_mul(u64::from(self.carried_by_calls()));
+        let carried = branched.saturating_add(called).saturating_mul(BRANCH_VALUE_BYTES);
+        self.passing_bytes = self.passing_bytes.max(passing);
+        Ok((function.operators * OPERATOR_BYTES).saturating_add(carried))
+    }
+}
+
+/// What a function's operators add up to.
+#[derive(Default)]
+struct Function {
+    operators: u64,
+    calls: u64,
+    /// Places where control forks or joins.
+    branches: u64,
+    /// The most values that any of its branches carries.
+    carried: u32,
+    depth: u32,
+    deepest: u32,
+}
+
+impl Function {
+    fn add(&mut self, operator: &Operator<'_>, types: &[Arity]) {
+        self.operators += 1;
+        match operator {
+            Operator::Block { blockty } | Operator::Loop { blockty } | Operator::If { blockty } => {
+                self.branches += 1;
+                self.depth += 1;
+                self.deepest = self.deepest.max(self.depth);
+                if let BlockType::FuncType(index) = blockty {
+                    // A branch to a loop carries what the loop takes.
+                    let parameters = types.get(*index as usize).map_or(0, |arity| arity.parameters);
+                    self.carried = self.carried.max(parameters);
+                }
+            }
+            Operator::End => {
+                self.branches += 1;
+                self.depth = self.depth.saturating_sub(1);
+            }
+            Operator::Else | Operator::Br { .. } | Operator::BrIf { .. } | Operator::Return => self.branches += 1,
+            Operator::BrTable { targets } => {
+                let targets = u64::from(targets.len()) + 1;
+                self.operators += targets;
+                self.branches += targets;
+            }
+            Operator::Call { .. }
+            | Operator::CallIndirect { .. }
+            | Operator::ReturnCall { .. }
+            | Operator::ReturnCallIndirect { .. } => self.calls += 1,
+            _ => {}
+        }
+    }
+}
