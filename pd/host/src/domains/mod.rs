@@ -21,6 +21,7 @@ use pd_system_description::Role;
 use runner_interfaces::kernel::Domain;
 use rustix::process::{DumpableBehavior, Pid, Signal, getppid, set_dumpable_behavior, set_parent_process_death_signal};
 
+use crate::substrate::confinement;
 use crate::substrate::control::{ControlSocket, ToDomain, ToLauncher};
 use crate::substrate::event_loop::{deliver, wait};
 use crate::substrate::handover::Handover;
@@ -68,12 +69,17 @@ fn confine(launcher: u32) -> Result<()> {
     }
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     rustix::thread::set_no_new_privs(true)?;
+    die_of_panics();
+    Ok(())
+}
+
+/// A panic in any thread is told in the log and ends the process by a signal, as a fault does.
+fn die_of_panics() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         report(panic);
         std::process::abort();
     }));
-    Ok(())
 }
 
 /// The launcher's socket; what reads standard input from now on finds nothing there.
@@ -116,14 +122,23 @@ impl Shell {
         Path::new(&self.handover.run_directory).to_owned()
     }
 
-    /// The last step of the start: what follows is at the domain's own priority, and the launcher knows.
+    /// The last step of the start: what follows is at the domain's own priority and confined, and the launcher knows.
     fn started(&self) -> Result<()> {
         if self.handover.real_time
             && let Err(problem) = priority::apply(self.handover.priority)
         {
             eprintln!("`{}` runs at ordinary priority: {problem}", self.handover.domain);
         }
+        if self.is_confined() {
+            confinement::apply().context("cannot confine the process to what it needs of Linux")?;
+        }
         Ok(self.control.send(&ToLauncher::Started)?)
+    }
+
+    /// Whether the domain needs nothing of Linux any more but what [`confinement`] lists.
+    fn is_confined(&self) -> bool {
+        let role = Role::of(&self.handover.domain);
+        matches!(role, Some(Role::Tick | Role::Timer | Role::Warden | Role::Cell(_) | Role::Admission))
     }
 
     /// Starts `domain` and serves it until the process ends.
@@ -134,5 +149,36 @@ impl Shell {
             let events = wait(&self.kernel, &[], None)?;
             deliver(&mut domain, &mut self.kernel, &events);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
+    use super::*;
+
+    /// Tells the test below that it is the process which is to panic.
+    const PANICS: &str = "ATOLL_TEST_PANICS";
+
+    #[test]
+    fn a_panic_of_a_confined_process_is_told_and_ends_it() {
+        if std::env::var_os(PANICS).is_some() {
+            die_of_panics();
+            confinement::apply().expect("Linux has seccomp");
+            panic!("this is what went wrong");
+        }
+        let test = "domains::tests::a_panic_of_a_confined_process_is_told_and_ends_it";
+        let program = std::env::current_exe().expect("this test");
+        let output = Command::new(program)
+            .args(["--exact", test, "--nocapture"])
+            .env(PANICS, "1")
+            .env("RUST_BACKTRACE", "1")
+            .output()
+            .expect("runs");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains("this is what went wrong"), "{told}");
+        assert_eq!(output.status.signal(), Some(Signal::ABORT.as_raw()), "{told}");
     }
 }

@@ -1,5 +1,6 @@
 //! The Linux host as a domain's process sees it.
 
+pub(crate) mod confinement;
 pub(crate) mod control;
 pub(crate) mod event_loop;
 pub(crate) mod handover;

@@ -74,6 +74,20 @@ fn a_description_that_breaks_a_rule_is_refused() {
 }
 
 #[test]
+fn a_domain_that_lacks_something_says_what() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let text = std::fs::read_to_string(project().join("system.xml")).expect("read");
+    let lacking = text.replacen("setvar_vaddr=\"region_policy\"", "setvar_vaddr=\"region_politics\"", 1);
+    assert_ne!(text, lacking);
+    let system = directory.path().join("lacking.xml");
+    std::fs::write(&system, lacking).expect("written");
+    let options = Options { system: Some(system), ..Options::new(PROGRAM, directory.path().join("run")) };
+    let error = format!("{:#}", Node::start(&options).expect_err("the warden looks for its policy"));
+    assert!(error.contains("`warden`") && error.contains("region_policy"), "{error}");
+    assert!(error.contains("warden.log"), "and where to look: {error}");
+}
+
+#[test]
 fn a_policy_that_is_wrong_is_refused_with_its_line() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let policy = directory.path().join("policy.toml");
