@@ -138,7 +138,8 @@ impl Shell {
     /// Whether the domain needs nothing of Linux any more but what [`confinement`] lists.
     fn is_confined(&self) -> bool {
         let role = Role::of(&self.handover.domain);
-        matches!(role, Some(Role::Tick | Role::Timer | Role::Warden | Role::Cell(_) | Role::Admission))
+        self.handover.confined
+            && matches!(role, Some(Role::Tick | Role::Timer | Role::Warden | Role::Cell(_) | Role::Admission))
     }
 
     /// Starts `domain` and serves it until the process ends.

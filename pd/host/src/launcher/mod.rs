@@ -23,7 +23,7 @@ use pd_system_description::policy::Policy;
 use pd_system_description::{System, rules};
 
 use crate::run_directory::RunDirectory;
-use crate::substrate::priority;
+use crate::substrate::{confinement, priority};
 
 /// The project's own description, for a launcher that was given none.
 const SYSTEM_XML: &str = include_str!("../../../../system.xml");
@@ -62,14 +62,29 @@ pub fn launch(options: &LaunchOptions) -> Result<()> {
     let plan = plan(options)?;
     let directory = RunDirectory::claim(&options.run_directory)?;
     say!("Atoll on Linux, as processes. This is not seL4: Linux is trusted, and budgets are not enforced.");
-    let real_time = match priority::permitted() {
-        Ok(()) => true,
-        Err(problem) => {
-            say!("SCHED_FIFO is not permitted here ({problem}): every domain runs at ordinary priority.");
-            false
-        }
-    };
-    supervise::run(plan, &directory, real_time)
+    supervise::run(plan, &directory, abilities())
+}
+
+/// What this Linux lets a node do.
+#[derive(Clone, Copy)]
+struct Abilities {
+    /// Real-time priorities.
+    real_time: bool,
+    /// Processes with few system calls.
+    confined: bool,
+}
+
+/// Tries what not every Linux permits, and says once what is missing.
+fn abilities() -> Abilities {
+    let real_time = priority::permitted();
+    if let Err(problem) = &real_time {
+        say!("SCHED_FIFO is not permitted here ({problem}): every domain runs at ordinary priority.");
+    }
+    let confined = confinement::is_possible();
+    if let Err(problem) = &confined {
+        say!("seccomp cannot be used here ({problem}): a domain that is broken into can do what this user can.");
+    }
+    Abilities { real_time: real_time.is_ok(), confined: confined.is_ok() }
 }
 
 fn plan(options: &LaunchOptions) -> Result<Plan> {

@@ -11,9 +11,9 @@ use pd_system_description::{DomainKind, Role, System};
 use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::Plan;
 use super::objects::{Objects, is_restartable};
 use super::process::Process;
+use super::{Abilities, Plan};
 use crate::run_directory::{NODE_SOCKET, RunDirectory, log_file};
 use crate::signals;
 use crate::substrate::control::{ToDomain, ToLauncher};
@@ -32,7 +32,7 @@ struct Supervisor<'a> {
     objects: Objects,
     directory: &'a RunDirectory,
     epoch_ns: u64,
-    real_time: bool,
+    abilities: Abilities,
     /// By name. A cell that the warden has stopped is not there.
     processes: HashMap<String, Process>,
     /// How many lives each domain has had.
@@ -41,7 +41,7 @@ struct Supervisor<'a> {
 }
 
 /// Runs the node until it is told to end, or cannot go on.
-pub(super) fn run(plan: Plan, directory: &RunDirectory, real_time: bool) -> Result<()> {
+pub(super) fn run(plan: Plan, directory: &RunDirectory, abilities: Abilities) -> Result<()> {
     let signals = signals()?;
     let objects = Objects::make(&plan.system, &plan.policy)?;
     let mut supervisor = Supervisor {
@@ -50,7 +50,7 @@ pub(super) fn run(plan: Plan, directory: &RunDirectory, real_time: bool) -> Resu
         objects,
         directory,
         epoch_ns: monotonic_ns(),
-        real_time,
+        abilities,
         processes: HashMap::new(),
         incarnations: HashMap::new(),
         bridge_ends: Vec::new(),
@@ -128,7 +128,8 @@ impl Supervisor<'_> {
             domain: process.name.clone(),
             epoch_ns: self.epoch_ns,
             priority: domain.priority,
-            real_time: self.real_time,
+            real_time: self.abilities.real_time,
+            confined: self.abilities.confined,
             period_us: domain.period_us.unwrap_or(0),
             heap_bytes,
             incarnation: process.incarnation,

@@ -61,6 +61,12 @@ pub(crate) fn apply() -> Result<()> {
     Ok(apply_filter(&filter)?)
 }
 
+/// Whether this Linux can do that; tried on a thread of its own.
+pub(crate) fn is_possible() -> Result<(), String> {
+    let attempt = std::thread::spawn(|| apply().map_err(|error| format!("{error:#}")));
+    attempt.join().unwrap_or_else(|_| Err("the attempt panicked".into()))
+}
+
 fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ANY_ARGUMENTS.iter().map(|&call| (call, Vec::new())).collect();
     let not_executable = || argument_masked(2, PROT_EXEC, 0);

@@ -16,6 +16,8 @@ pub(crate) struct Handover {
     pub(crate) priority: u8,
     /// Real-time priorities are permitted.
     pub(crate) real_time: bool,
+    /// Linux can confine a process to some of its system calls.
+    pub(crate) confined: bool,
     /// Its period in `system.xml`, microseconds.
     pub(crate) period_us: u64,
     /// Bytes of the heap that `system.xml` gives it, where it gives it one.

@@ -1,8 +1,10 @@
 //! The node as a whole: started once a place, and gone without a trace.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 use pd_host::node::{Node, Options};
+use pd_system_description::System;
 
 use crate::client::{Client, blinker};
 use crate::{TestNode, eventually, project};
@@ -109,6 +111,53 @@ fn pins_are_read_from_the_command_line() {
     assert!(pins(&["pulse", "BUTTON"]).status.success());
     let refused = pins(&["set", "LED", "1"]);
     assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("is an output"));
+}
+
+#[test]
+fn domains_that_hold_containers_or_parse_are_confined() {
+    let node = TestNode::start();
+    if node.log("launcher").contains("seccomp cannot be used here") {
+        eprintln!("skipped: this Linux has no seccomp, and the node says so");
+        return;
+    }
+    for domain in ["cell0", "cell3", "admission", "warden", "timer", "tick"] {
+        let process = node.domain_pid(domain).expect("runs");
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("readable by anybody");
+        for line in ["Seccomp:\t2", "NoNewPrivs:\t1"] {
+            assert!(status.contains(line), "{domain}: {status}");
+        }
+    }
+}
+
+#[test]
+fn a_process_maps_what_the_description_gives_its_domain_and_no_more() {
+    let node = TestNode::start();
+    let system = System::load(&project().join("system.xml")).expect("parses");
+    for domain in DOMAINS {
+        let process = node.domain_pid(domain).expect("runs");
+        let Ok(maps) = std::fs::read_to_string(format!("/proc/{process}/maps")) else {
+            eprintln!("skipped: only root may see what a domain's process maps");
+            return;
+        };
+        // `7f00-7f01 rw-s 00000000 00:01 1234  /memfd:grants (deleted)`
+        let mapped: BTreeSet<(String, bool)> = maps
+            .lines()
+            .filter_map(|line| {
+                let (head, name) = line.split_once("/memfd:")?;
+                Some((name.split_once(' ')?.0.to_owned(), head.split_whitespace().nth(1)?.contains('w')))
+            })
+            .filter(|(name, _)| name != "call")
+            .collect();
+        let wiring = system.wiring(domain).expect("wired");
+        let described: BTreeSet<(String, bool)> = wiring
+            .regions
+            .iter()
+            .filter(|given| !system.region(&given.region).is_some_and(|region| region.is_device()))
+            .filter(|given| !given.region.ends_with("_heap") && !given.region.starts_with("guest_"))
+            .map(|given| (given.region.clone(), given.access.write))
+            .collect();
+        assert_eq!(mapped, described, "{domain}");
+    }
 }
 
 #[test]
