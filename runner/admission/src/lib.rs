@@ -22,20 +22,9 @@
 //!
 //! # Memory
 //!
-//! Nothing grows without a bound, and nothing is kept for who is gone. At the most, in KiB, with `S` sessions
-//! ([`runner_interfaces::link::MAX_SESSIONS`], 4) and `C` cells (8):
-//!
-//! | what | most | for 4 and 4 | for 4 and 8 |
-//! |---|---|---|---|
-//! | a session: the unfinished frame (16), answers not read (64) | `S` × 80 | 320 | 320 |
-//! | a container: its log (64 of text, 24 of records), name, arguments, rights (24) | `C` × 112 | 448 | 896 |
-//! | one frame while it is decoded: its text (8), vectors as long as it claims and can be (8192 × 48 B) | 400 | 400 | 400 |
-//! | one answer while it is made: its parts (64), encoded (3 × 8) | 88 | 88 | 88 |
-//! | the module that is looked over | the board's module limit | 2048 | 2048 |
-//! | policy with its names (region of 16) | 64 | 64 | 64 |
-//! | together, rounded up | | 3.3 MiB | 3.8 MiB |
-//!
-//! Where the copy of a module finds no memory, its upload is refused as `Busy`; every other allocation is within the table.
+//! Nothing grows without a bound, and nothing is kept for who is gone: [`worst_case_heap_bytes`] adds it up, and a test holds
+//! it to that (`tests/heap.rs`). Where the copy of a module that is looked over finds no memory, its upload is refused as
+//! `Busy`.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -50,6 +39,7 @@ mod failure;
 mod inspection;
 mod link;
 mod log;
+mod memory;
 mod pending;
 mod policy;
 mod requests;
@@ -59,5 +49,6 @@ mod validation;
 pub use admission::{Admission, Options, StartError};
 pub use counters::COUNTER_NAMES;
 pub use log::{MAX_LOG_BYTES, MAX_LOG_RECORDS};
+pub use memory::worst_case_heap_bytes;
 pub use pending::MAX_PENDING_REQUESTS;
 pub use session::{MAX_UNREAD_BYTES, MAX_UNREADABLE_FRAMES};

@@ -1,6 +1,6 @@
 //! What the node tells about itself.
 
-use runner_admission::COUNTER_NAMES;
+use runner_admission::{COUNTER_NAMES, StartError};
 use runner_interfaces::gpio::GpioStatus;
 use shared_ring_messages::{DeployRequest, Request};
 use zerocopy::FromZeros;
@@ -56,4 +56,22 @@ fn a_list_of_containers_with_long_arguments_still_comes() {
     }
     assert_eq!(node.list(0).len(), 4);
     assert_eq!(node.report(0, Request::Inspect("c".into())).arguments, ["x".repeat(4000)]);
+}
+
+#[test]
+fn a_system_without_what_admission_needs_is_named() {
+    for (region, symbol) in [
+        ("policy", "region_policy"),
+        ("admission_to_warden", "region_requests"),
+        ("warden_status", "region_warden_status"),
+        ("vmm_to_admission_head", "region_link_in_head"),
+        ("cell2_module", "region_cell2_module"),
+        ("cell0_to_admission_head", "region_cell0_output_head"),
+    ] {
+        let error = start_without(region).to_string();
+        assert!(error.contains(symbol), "{error}");
+    }
+    for region in ["vmm_to_admission", "gpio_status", "cell1_module", "cell3_to_admission"] {
+        assert!(matches!(start_with_tiny(region), StartError::RegionTooSmall(_)), "{region}");
+    }
 }

@@ -5,9 +5,10 @@ use std::{
     cell::RefCell,
     collections::{HashMap, HashSet},
     rc::Rc,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
-use runner_admission::{Admission, Options};
+use runner_admission::{Admission, Options, StartError};
 use runner_interfaces::{
     cell::{
         CellConfiguration, CellControl, CellStatus, Command, ContainerState, FailureReason, MODULE_OFFSET_BYTES, World,
@@ -29,6 +30,9 @@ use shared_ring_messages::{
     NodeReport, PROTOCOL_MAJOR, PROTOCOL_MINOR, Request, frame,
 };
 use zerocopy::FromZeros;
+
+/// Admission runs, not the test: whoever counts what it allocates asks here.
+pub(crate) static ADMISSION_RUNS: AtomicBool = AtomicBool::new(false);
 
 pub(crate) const CELLS: usize = 4;
 pub(crate) const HOOK_NS: u64 = 1_000_000_000;
@@ -426,6 +430,8 @@ pub(crate) struct Guest {
     pub(crate) closed: [bool; MAX_SESSIONS],
     /// Leaves what arrives in the ring.
     pub(crate) deaf: bool,
+    /// A session was ended with answers under way: the last frame is cut.
+    hung_up: bool,
     next_number: u32,
 }
 
@@ -442,6 +448,7 @@ impl Guest {
             inbox: core::array::from_fn(|_| Vec::new()),
             closed: [false; MAX_SESSIONS],
             deaf: false,
+            hung_up: false,
             next_number: 1,
         }
     }
@@ -456,7 +463,10 @@ impl Guest {
                 LinkKind::Data => {
                     let mut bytes = slot.bytes;
                     while let Some(message) = self.decoders[slot.session].next_frame(&mut bytes) {
-                        self.inbox[slot.session].push(message.expect("admission sends whole frames"));
+                        match message {
+                            Ok(message) => self.inbox[slot.session].push(message),
+                            Err(error) => assert!(self.hung_up, "admission sends whole frames: {error}"),
+                        }
                     }
                 }
             }
@@ -562,7 +572,9 @@ impl Node {
             self.world.warden.notified(&mut self.world.kernel, channels);
         }
         if bells.admission {
+            ADMISSION_RUNS.store(true, Ordering::Relaxed);
             self.admission.notified(&mut self.world, ChannelSet::default());
+            ADMISSION_RUNS.store(false, Ordering::Relaxed);
         }
         if !self.guest.deaf {
             self.guest.read();
@@ -639,6 +651,7 @@ impl Node {
     }
 
     pub(crate) fn hang_up(&mut self, session: usize) {
+        self.guest.hung_up |= self.guest.deaf;
         self.send_link(session, LinkKind::Close, &[]);
         self.run();
     }
@@ -769,6 +782,25 @@ impl Node {
         assert_eq!(self.table().cells[cell].grants, CellGrants::default());
         assert_eq!(self.cells[cell].control_seen.command, Command::Idle.to_wire());
     }
+}
+
+/// Why admission does not start where that region is missing.
+pub(crate) fn start_without(region: &str) -> StartError {
+    let mut regions = regions();
+    regions.remove(region).expect("was there");
+    start_in(&regions)
+}
+
+/// Why admission does not start where that region is too small for anything.
+pub(crate) fn start_with_tiny(region: &str) -> StartError {
+    let mut regions = regions();
+    regions.insert(region.to_owned(), HeapMemory::new(4));
+    start_in(&regions)
+}
+
+fn start_in(regions: &HashMap<String, HeapMemory>) -> StartError {
+    let options = Options { substrate: String::new(), fault_name: |_| "" };
+    Admission::new(&DomainWiring { regions, warden: false }, options).err().expect("incomplete")
 }
 
 pub(crate) fn hello(major: u16) -> FromAgent {

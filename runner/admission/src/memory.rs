@@ -1,0 +1,38 @@
+//! How much heap admission may need, so that a substrate can give it that much.
+
+use runner_interfaces::link::MAX_SESSIONS;
+
+use crate::{
+    log::{MAX_LOG_BYTES, MAX_LOG_RECORDS},
+    session::MAX_UNREAD_BYTES,
+};
+
+const KIB: usize = 1024;
+
+/// A session: the answers that it has not read, and the unfinished frame (8 KiB in a vector that doubles).
+const SESSION_BYTES: usize = MAX_UNREAD_BYTES + 16 * KIB;
+
+/// A container: its log (a place in it takes 32 bytes), and 32 KiB for its name, rights and at the most 64 arguments of
+/// together 4 KiB.
+const CONTAINER_BYTES: usize = MAX_LOG_BYTES + MAX_LOG_RECORDS * 32 + 32 * KIB;
+
+/// A frame while it is decoded: a vector gets room for as many elements as it claims, at the most as many as bytes are left
+/// of the frame (8 KiB), and none is larger than two strings (48 bytes).
+const DECODING_BYTES: usize = 8 * KIB * 48;
+
+/// An answer while it is made: all containers with their arguments, and its frame in three shapes.
+const ANSWERING_BYTES: usize = 128 * KIB;
+
+/// The policy: its region's names as bytes and decoded, and once more as a container's labels.
+const POLICY_BYTES: usize = 64 * KIB;
+
+/// The most heap that admission has in use at a time, in bytes, without what an allocator adds. `module_limit_bytes` is the
+/// board's.
+pub const fn worst_case_heap_bytes(cells: usize, module_limit_bytes: usize) -> usize {
+    MAX_SESSIONS * SESSION_BYTES
+        + cells * CONTAINER_BYTES
+        + DECODING_BYTES
+        + ANSWERING_BYTES
+        + POLICY_BYTES
+        + module_limit_bytes
+}
