@@ -5,6 +5,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
+use proptest::prelude::*;
 use runner_interfaces::gpio::{Edges, GpioStatus, Procedure, Status, call, call_with};
 use runner_interfaces::grants::{CellGrants, grant_offset_bytes};
 use runner_interfaces::kernel::{Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring};
@@ -385,4 +386,84 @@ fn a_region_that_is_too_small_is_found_at_the_start() {
     let error = Gpio::new(&wiring, SilentBank).err().expect("grants of eight cells take a kilobyte");
     assert_eq!(error, StartError::RegionTooSmall);
     assert!(error.to_string().contains("too small"));
+}
+
+/// Something that happens to the domain.
+#[derive(Clone, Debug)]
+enum Event {
+    /// A cell calls, with whatever words.
+    Call {
+        cell: usize,
+        message: Message,
+    },
+    /// The warden grants: outputs, inputs, edges.
+    Grant {
+        cell: usize,
+        lines: [u64; 3],
+    },
+    Release {
+        cell: usize,
+    },
+    Pin {
+        line: u8,
+        high: bool,
+    },
+    Interrupt,
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let word = || prop_oneof![8 => 0_u64..10, 1 => any::<u64>()];
+    let message =
+        (word(), word(), word()).prop_map(|(label, line, argument)| Message { label, words: [line, argument, 0, 0] });
+    prop_oneof![
+        10 => (0..2_usize, message).prop_map(|(cell, message)| Event::Call { cell, message }),
+        2 => (0..2_usize, proptest::array::uniform3(0_u64..0x200)).prop_map(|(cell, lines)| Event::Grant { cell, lines }),
+        1 => (0..2_usize).prop_map(|cell| Event::Release { cell }),
+        2 => (0..8_u8, any::<bool>()).prop_map(|(line, high)| Event::Pin { line, high }),
+        1 => Just(Event::Interrupt),
+    ]
+}
+
+proptest! {
+    /// Whatever anybody calls: a line goes high by a cell that may drive it now, low by one that once might or by the warden,
+    /// and by nothing else.
+    #[test]
+    fn lines_move_by_right_only(events in proptest::collection::vec(any_event(), 1..200)) {
+        let mut bench = Bench::new();
+        let mut granted_now = [0_u64; 2];
+        let mut granted_ever = [0_u64; 2];
+        for event in events {
+            let before = { let pins = bench.pins.0.borrow(); pins.driven & pins.outputs };
+            let (may_rise, may_fall) = match event {
+                Event::Call { cell, message } => {
+                    bench.send(CELL[cell], message);
+                    (granted_now[cell], granted_ever[cell])
+                }
+                Event::Grant { cell, lines: [outputs, inputs, edges] } => {
+                    bench.grant(cell, outputs, inputs, edges);
+                    granted_now[cell] = outputs;
+                    granted_ever[cell] |= outputs;
+                    (0, 0)
+                }
+                Event::Release { cell } => {
+                    bench.send(WARDEN, Message::with_word(u64::from(Procedure::Release.to_wire()), cell as u64));
+                    (0, granted_ever[cell])
+                }
+                Event::Pin { line, high } => {
+                    bench.pins.set_pin(line, high);
+                    (0, 0)
+                }
+                Event::Interrupt => {
+                    bench.interrupt();
+                    (0, 0)
+                }
+            };
+            let after = { let pins = bench.pins.0.borrow(); pins.driven & pins.outputs };
+            prop_assert_eq!(after & !before & !may_rise, 0, "rose without a right");
+            prop_assert_eq!(before & !after & !may_fall, 0, "fell by somebody else");
+            let status = bench.status();
+            prop_assert_eq!(status.outputs & status.inputs, 0);
+            prop_assert_eq!(after & !status.outputs, 0, "what is high is held");
+        }
+    }
 }

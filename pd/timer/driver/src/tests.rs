@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use proptest::prelude::*;
 use runner_interfaces::grants::{CellGrants, grant_offset_bytes};
 use runner_interfaces::kernel::{Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring};
 use runner_interfaces::timer::{EXECUTOR_TIMER, Procedure, Status, TimerStatus, arm, call};
@@ -247,4 +248,34 @@ fn words_that_make_no_sense_are_refused() {
 fn a_region_that_is_too_small_is_found_at_the_start() {
     let wiring = PaperWiring { grants: HeapMemory::new(4096), status: HeapMemory::new(16) };
     assert_eq!(Timer::new(&wiring).err(), Some(StartError::RegionTooSmall));
+}
+
+proptest! {
+    /// Whatever a cell arms, however often, whenever ticks come: no timer of its expires more often than it was granted, and
+    /// none that it was not granted does at all.
+    #[test]
+    fn no_timer_is_faster_than_granted(
+        timers in 0_u32..4,
+        minimum_ms in 1_u64..20,
+        steps in proptest::collection::vec((0_u64..3, 0_u8..4, 0_u64..3, 0_u64..40), 1..300),
+    ) {
+        let mut bench = Bench::new();
+        bench.grant(0, timers, minimum_ms * MILLISECOND);
+        let mut expiries = [0_u64; 8];
+        let mut now = 0;
+        for (wait_ms, number, distance_ms, period_ms) in steps {
+            now += wait_ms * MILLISECOND;
+            bench.kernel.now = now;
+            bench.arm(CELL[0], number, now + distance_ms * MILLISECOND, period_ms * MILLISECOND);
+            bench.tick_at(now);
+            let (taken, _) = bench.take(CELL[0]);
+            for (number, count) in expiries.iter_mut().enumerate() {
+                *count += taken >> number & 1;
+            }
+        }
+        for (number, count) in expiries.into_iter().enumerate().skip(1) {
+            let most = if number as u64 <= u64::from(timers) { now / (minimum_ms * MILLISECOND) + 1 } else { 0 };
+            prop_assert!(count <= most, "timer {} expired {} times in {} ns", number, count, now);
+        }
+    }
 }
