@@ -284,7 +284,7 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
                 values.state = ContainerState::Failed.to_wire();
                 values.reason = failure.reason.to_wire();
                 values.detail = *failure.detail.buffer();
-                values.detail_bytes = failure.detail.as_bytes().len() as u32;
+                values.detail_bytes = failure.detail.length();
                 self.output.borrow_mut().push_whole(now, Stream::Cell, failure.detail.as_bytes());
             }
         }

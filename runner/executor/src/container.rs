@@ -21,7 +21,7 @@ use crate::{
 pub(crate) const STOPPED_EXIT_CODE: i32 = 143;
 
 /// How a container ended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Ending {
     /// By itself or by stop.
     Finalised { exit_code: i32 },
@@ -30,7 +30,7 @@ pub(crate) enum Ending {
 }
 
 /// What a turn came to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Turn {
     /// There is more to do at once.
     Again,

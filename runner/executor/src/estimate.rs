@@ -38,19 +38,13 @@ const COMPILED_OPERATOR_BYTES: u64 = 80;
 const LOCAL_BYTES: u64 = 32;
 const NESTING_BYTES: u64 = 400;
 
-/// Values that a type takes and gives.
-#[derive(Clone, Copy, Default)]
-struct Arity {
-    parameters: u32,
-    results: u32,
-}
-
 #[derive(Default)]
 struct Estimate {
-    types: Vec<Arity>,
+    /// Parameters of each type.
+    parameters: Vec<usize>,
     /// The most results of any type: a branch to a block or out of a function carries no more.
-    most_results: u32,
-    most_parameters: u32,
+    most_results: usize,
+    most_parameters: usize,
     lasting_bytes: u64,
     /// While one function is compiled; the largest counts, as its memory is used again for the next.
     passing_bytes: u64,
@@ -70,7 +64,7 @@ pub(crate) fn heap_bytes(wasm: &[u8]) -> u64 {
 impl Estimate {
     fn add(&mut self, payload: Payload<'_>) -> Result<(), BinaryReaderError> {
         let length = |range: core::ops::Range<usize>| range.len() as u64;
-        self.lasting_bytes += match payload {
+        let bytes = match payload {
             Payload::TypeSection(section) => {
                 let bytes = length(section.range());
                 for ty in section.into_iter_err_on_gc_types() {
@@ -92,20 +86,19 @@ impl Estimate {
             Payload::CodeSectionEntry(body) => self.add_function(&body)?,
             _ => 0,
         };
+        self.lasting_bytes = self.lasting_bytes.saturating_add(bytes);
         Ok(())
     }
 
     fn add_type(&mut self, parameters: usize, results: usize) {
-        // The parser takes no more than 1,000 of either.
-        let arity = Arity { parameters: parameters as u32, results: results as u32 };
-        self.types.push(arity);
-        self.most_results = self.most_results.max(arity.results);
-        self.most_parameters = self.most_parameters.max(arity.parameters);
+        self.parameters.push(parameters);
+        self.most_results = self.most_results.max(results);
+        self.most_parameters = self.most_parameters.max(parameters);
     }
 
     /// Values that a call carries for which no operator of their own was charged: where no type has several results, each
     /// argument has one.
-    fn carried_by_calls(&self) -> u32 {
+    fn carried_by_calls(&self) -> usize {
         if self.most_results > 1 { self.most_results.max(self.most_parameters) } else { self.most_results }
     }
 
@@ -119,13 +112,13 @@ impl Estimate {
             .sum();
         let mut function = Function { carried: self.most_results, ..Function::default() };
         for operator in body.get_operators_reader()? {
-            function.add(&operator?, &self.types);
+            function.add(&operator?, &self.parameters);
         }
         let passing = function.operators * COMPILED_OPERATOR_BYTES
             + u64::from(function.deepest) * NESTING_BYTES
             + locals * LOCAL_BYTES;
-        let branched = function.branches.saturating_mul(u64::from(function.carried));
-        let called = function.calls.saturating_mul(u64::from(self.carried_by_calls()));
+        let branched = function.branches.saturating_mul(function.carried as u64);
+        let called = function.calls.saturating_mul(self.carried_by_calls() as u64);
         let carried = branched.saturating_add(called).saturating_mul(BRANCH_VALUE_BYTES);
         self.passing_bytes = self.passing_bytes.max(passing);
         Ok((function.operators * OPERATOR_BYTES).saturating_add(carried))
@@ -140,13 +133,13 @@ struct Function {
     /// Places where control forks or joins.
     branches: u64,
     /// The most values that any of its branches carries.
-    carried: u32,
+    carried: usize,
     depth: u32,
     deepest: u32,
 }
 
 impl Function {
-    fn add(&mut self, operator: &Operator<'_>, types: &[Arity]) {
+    fn add(&mut self, operator: &Operator<'_>, parameters: &[usize]) {
         self.operators += 1;
         match operator {
             Operator::Block { blockty } | Operator::Loop { blockty } | Operator::If { blockty } => {
@@ -155,8 +148,8 @@ impl Function {
                 self.deepest = self.deepest.max(self.depth);
                 if let BlockType::FuncType(index) = blockty {
                     // A branch to a loop carries what the loop takes.
-                    let parameters = types.get(*index as usize).map_or(0, |arity| arity.parameters);
-                    self.carried = self.carried.max(parameters);
+                    let taken = parameters.get(*index as usize).copied().unwrap_or(0);
+                    self.carried = self.carried.max(taken);
                 }
             }
             Operator::End => {

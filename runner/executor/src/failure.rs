@@ -1,14 +1,15 @@
 //! Why a container failed: a reason for programs, a sentence for people.
 //!
-//! The sentence has a fixed size, so that saying "out of memory" needs none. It quotes names that the container chose;
+//! The sentence has a fixed size, so that it fits into what a cell keeps free of its heap. It quotes names that the container chose;
 //! readers show it and nothing more.
 
+use alloc::boxed::Box;
 use core::fmt::{self, Write};
 
 use runner_interfaces::cell::{DETAIL_BYTES, FailureReason};
 
 /// Text of at most [`DETAIL_BYTES`] bytes; what is longer is cut between two characters.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Detail {
     bytes: [u8; DETAIL_BYTES],
     length: usize,
@@ -28,6 +29,11 @@ impl Detail {
     /// The text, as UTF-8.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
+    }
+
+    /// How many bytes count.
+    pub(crate) fn length(&self) -> u32 {
+        u32::try_from(self.length).unwrap_or(u32::MAX)
     }
 
     /// The whole buffer, zeros behind the text.
@@ -57,15 +63,15 @@ impl fmt::Debug for Detail {
 }
 
 /// The end of a container that did not end by itself.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) reason: FailureReason,
-    pub(crate) detail: Detail,
+    pub(crate) detail: Box<Detail>,
 }
 
 impl Failure {
     pub(crate) fn new(reason: FailureReason, text: fmt::Arguments<'_>) -> Self {
-        Self { reason, detail: Detail::new(text) }
+        Self { reason, detail: Box::new(Detail::new(text)) }
     }
 }
 

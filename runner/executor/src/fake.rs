@@ -146,7 +146,7 @@ impl FakeState {
     }
 
     fn call_timer(&mut self, message: Message) -> Message {
-        let number = message.words[0] as usize;
+        let number = usize::try_from(message.words[0]).unwrap_or(usize::MAX);
         match u32::try_from(message.label).ok().and_then(timer::Procedure::from_wire) {
             Some(timer::Procedure::Take) => Message::with_word(0, core::mem::take(&mut self.expired)),
             _ if number >= self.timers.len() => Status::NotFound.answer(),
@@ -319,7 +319,12 @@ pub struct FakeNode {
 impl FakeNode {
     /// A node with an empty cell that was started. Its module region takes 2 MiB.
     pub fn new(options: Options) -> Self {
-        let wiring = FakeWiring::new(2 * 1024 * 1024);
+        Self::with_room_for(2 * 1024 * 1024, options)
+    }
+
+    /// [`Self::new`] with a module region for so many bytes.
+    pub fn with_room_for(module_bytes: usize, options: Options) -> Self {
+        let wiring = FakeWiring::new(module_bytes);
         let kernel = FakeKernel::default();
         {
             let mut state = kernel.state.borrow_mut();
@@ -356,8 +361,8 @@ impl FakeNode {
         region.write(0, &head).expect("the head has room for it");
         let shown = wasm.len().min(region.size_bytes() - MODULE_OFFSET_BYTES);
         region.write(MODULE_OFFSET_BYTES, &wasm[..shown]).expect("cut to the room there is");
-        self.control.configuration_bytes = head.len() as u32;
-        self.control.module_bytes = wasm.len() as u32;
+        self.control.configuration_bytes = u32::try_from(head.len()).expect("it was written into the head");
+        self.control.module_bytes = u32::try_from(wasm.len()).expect("tests have no such modules");
         self.control.generation += 1;
         self.records.clear();
         self.command(command);

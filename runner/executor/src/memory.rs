@@ -86,7 +86,7 @@ impl<'a> GuestMemory<'a> {
     }
 
     fn read<const N: usize>(&self, address: u32) -> Result<[u8; N], Fault> {
-        let outside = Fault::OutOfBounds { address, length: N as u32 };
+        let outside = Fault::OutOfBounds { address, length: length_u32(N) };
         self.bytes.get(address as usize..).and_then(|rest| rest.first_chunk()).copied().ok_or(outside)
     }
 
@@ -107,7 +107,7 @@ impl<'a> GuestMemory<'a> {
     }
 
     pub(crate) fn write(&mut self, address: u32, bytes: &[u8]) -> Result<(), Fault> {
-        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let length = length_u32(bytes.len());
         self.slice_mut(address, length)?.copy_from_slice(bytes);
         Ok(())
     }
@@ -119,6 +119,11 @@ impl<'a> GuestMemory<'a> {
     pub(crate) fn write_u64(&mut self, address: u32, value: u64) -> Result<(), Fault> {
         self.write(address, &value.to_le_bytes())
     }
+}
+
+/// A length as the container counts; what does not fit leaves every memory.
+pub(crate) fn length_u32(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 /// `address` moved by `offset`; a sum that leaves 32 bits leaves the memory too.

@@ -111,10 +111,10 @@ fn read_u32(bytes: &[u8], position: usize) -> Option<(u32, usize)> {
 /// Appends `value` as unsigned LEB128.
 fn write_u32(bytes: &mut Vec<u8>, mut value: u32) {
     while value >= 0x80 {
-        bytes.push((value & 0x7f) as u8 | 0x80);
+        bytes.push(value.to_le_bytes()[0] | 0x80);
         value >>= 7;
     }
-    bytes.push(value as u8);
+    bytes.push(value.to_le_bytes()[0]);
 }
 
 #[cfg(test)]

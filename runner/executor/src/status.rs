@@ -30,7 +30,8 @@ impl<M: SharedMemory> StatusBoard<M> {
 
     /// Begins after a restart: readers that slept through it must not take two lives' bytes for one edition.
     pub(crate) fn continue_from(&mut self, now: Instant) {
-        self.block.continue_after((now.nanoseconds() & u64::from(u32::MAX)) as u32);
+        let [a, b, c, d, ..] = now.nanoseconds().to_le_bytes();
+        self.block.continue_after(u32::from_le_bytes([a, b, c, d]));
     }
 
     /// Begins a load (or none), everything at zero but the heartbeat.

@@ -2,6 +2,8 @@
 //!
 //! A binary of its own with one test, because its allocator counts everything that the process allocates.
 
+#![allow(clippy::cast_possible_truncation, reason = "it writes bytes of numbers")]
+
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     collections::BTreeMap,

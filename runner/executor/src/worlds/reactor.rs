@@ -191,7 +191,7 @@ fn open(mut caller: Caller<'_, Host>, label: u32, length: u32, result: u32, dire
         }
         Err(status) => {
             memory.write(result, &[1])?;
-            memory.write(payload, &[status.to_wire() as u8])?;
+            memory.write(payload, &status.to_wire().to_le_bytes()[..1])?;
         }
     }
     Ok(())

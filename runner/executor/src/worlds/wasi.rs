@@ -23,7 +23,7 @@ use wasmi::{Caller, Error, FuncType, Linker, Val, ValType};
 use super::{Unknown, charge, enter};
 use crate::{
     host::Host,
-    memory::{Fault, GuestMemory, offset},
+    memory::{Fault, GuestMemory, length_u32, offset},
     wait::{Wait, suspend},
 };
 
@@ -83,7 +83,7 @@ const MAX_SUBSCRIPTIONS: u32 = 256;
 
 /// Bytes of `subscription` and `event`.
 const SUBSCRIPTION_BYTES: u32 = 48;
-const EVENT_BYTES: usize = 32;
+const EVENT_BYTES: u32 = 32;
 
 /// `eventtype`.
 const EVENT_CLOCK: u8 = 0;
@@ -185,7 +185,7 @@ fn write_strings<'s>(
         array = offset(array, 4)?;
         for bytes in parts.map(str::as_bytes).into_iter().chain([&[0][..]]) {
             memory.write(text, bytes)?;
-            text = offset(text, bytes.len() as u32)?;
+            text = offset(text, length_u32(bytes.len()))?;
         }
     }
     Ok(())
@@ -195,7 +195,7 @@ fn write_strings<'s>(
 fn sizes<'s>(strings: impl Iterator<Item = [&'s str; 3]>) -> (u32, u32) {
     strings.fold((0, 0), |(count, bytes), parts| {
         let length: usize = parts.iter().map(|part| part.len()).sum();
-        (count + 1, bytes + length as u32 + 1)
+        (count + 1, bytes + length_u32(length) + 1)
     })
 }
 
@@ -436,12 +436,12 @@ impl Cursor {
             let taken = rest.len().min(payload.len() - filled);
             payload[filled..filled + taken].copy_from_slice(&rest[..taken]);
             filled += taken;
-            self.position += taken as u32;
+            self.position += length_u32(taken);
             if self.position == length {
                 *self = Self { index: self.index + 1, position: 0 };
             }
         }
-        Ok(filled as u32)
+        Ok(length_u32(filled))
     }
 }
 
@@ -521,7 +521,7 @@ pub(crate) fn continue_poll(
     poll: Poll,
     now: Instant,
 ) -> Result<u32, Fault> {
-    memory.slice(poll.events, poll.count * EVENT_BYTES as u32)?;
+    memory.slice(poll.events, poll.count * EVENT_BYTES)?;
     memory.slice(poll.result, 4)?;
     let mut written = 0;
     let mut earliest: Option<Instant> = None;
@@ -571,11 +571,11 @@ fn write_event(
 ) -> Result<(), Fault> {
     // Layout of `event`: userdata 0, error 8, type 10, then at 16 what a descriptor has to read or write, of which there is
     // nothing to say.
-    let mut event = [0; EVENT_BYTES];
+    let mut event = [0; EVENT_BYTES as usize];
     event[..8].copy_from_slice(&memory.read_u64(subscription)?.to_le_bytes());
     event[8..10].copy_from_slice(&(errno as u16).to_le_bytes());
     event[10] = memory.read_u8(offset(subscription, 8)?)?;
-    memory.write(offset(poll.events, *written * EVENT_BYTES as u32)?, &event)?;
+    memory.write(offset(poll.events, *written * EVENT_BYTES)?, &event)?;
     *written += 1;
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! The cell against a node in memory: every way that a container lives and ends.
 
+mod arbitrary;
 mod hostile;
 mod life;
 mod samples;
 mod stack;
 mod support;
+mod wasi;

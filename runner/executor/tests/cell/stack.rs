@@ -4,6 +4,8 @@
 //! once in slices and once in a single slice long enough that a leak of a few bytes an instruction could not hide.
 //! With `wasmi` on stable Rust and its default dispatch, growing in vain overflows, which aborts this test program.
 
+#![allow(clippy::cast_possible_truncation, reason = "it writes bytes of numbers")]
+
 use std::thread;
 
 use runner_executor::{DEFAULT_SLICE_FUEL, Options};

@@ -19,7 +19,11 @@ pub(crate) fn node() -> FakeNode {
 }
 
 pub(crate) fn node_with(options: Options) -> FakeNode {
-    let node = FakeNode::new(options);
+    furnished(FakeNode::new(options))
+}
+
+/// A node with the lines that the tests use.
+pub(crate) fn furnished(node: FakeNode) -> FakeNode {
     {
         let mut state = node.state();
         state.lines.insert(LED.1, FakeLine { may_drive: true, ..FakeLine::default() });
