@@ -133,12 +133,24 @@ impl<M: SharedMemory + Clone> Admission<M> {
 
     /// Reads what warden and cells show. Answers whether a cell may have more output.
     fn look_at_cells<K: Kernel>(&mut self, kernel: &mut K) -> bool {
-        self.refresh_table();
         let mut more = false;
-        for port in self.cells.iter_mut().flatten() {
-            more |= port.look(&mut self.counters);
-            port.notify(kernel);
+        for cell in 0..self.cells.len() {
+            more |= self.look_at(kernel, cell);
         }
+        more
+    }
+
+    /// Brings what is known of a cell up to date. Answers whether it may have more output.
+    pub(crate) fn look_at<K: Kernel>(&mut self, kernel: &mut K, cell: usize) -> bool {
+        self.refresh_table();
+        let Some(port) = self.cells[cell].as_mut() else { return false };
+        let more = port.look(&mut self.counters);
+        if let Some(container) = port.container.as_mut() {
+            let shown = &self.table.cells[cell];
+            let dropped = container.note_intervention(shown, self.options.fault_name, kernel.now());
+            self.counters.add(Counter::OutputLost, dropped);
+        }
+        port.notify(kernel);
         more
     }
 

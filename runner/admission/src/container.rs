@@ -9,6 +9,7 @@ use alloc::{
 use runner_interfaces::{
     cell::{CellConfiguration, CellStatus, ContainerState, DETAIL_BYTES, FailureReason, World},
     kernel::Instant,
+    output::Stream,
     warden::{Intervention, WardenCell},
 };
 use sha2::Sha256;
@@ -59,6 +60,8 @@ pub(crate) struct Container {
     seen: Option<CellStatus>,
     /// Records that the cell said it dropped, of that load.
     dropped: u64,
+    /// The log tells already what the warden did to that load.
+    intervention_noted: bool,
     pub(crate) log: Log,
 }
 
@@ -74,6 +77,7 @@ impl Container {
             generation: 0,
             seen: None,
             dropped: 0,
+            intervention_noted: false,
             log: Log::new(),
         }
     }
@@ -91,6 +95,7 @@ impl Container {
         self.generation = generation;
         self.seen = None;
         self.dropped = 0;
+        self.intervention_noted = false;
     }
 
     /// What the cell is told about it.
@@ -129,6 +134,23 @@ impl Container {
             self.log.note_lost(new);
             counters.add(Counter::OutputLost, new);
         }
+    }
+
+    /// Writes into the log what the warden did to this load, once. The cell cannot say it, and its own last words may have gone
+    /// with the domain.
+    pub(crate) fn note_intervention(
+        &mut self,
+        shown: &WardenCell,
+        fault_name: fn(u64) -> &'static str,
+        now: Instant,
+    ) -> u64 {
+        if self.intervention_noted || self.intervention(shown) == Intervention::None {
+            return 0;
+        }
+        self.intervention_noted = true;
+        let text = self.view(shown, fault_name).reason_text;
+        let stream = u8::try_from(Stream::Cell.to_wire()).unwrap_or_default();
+        self.log.push(now.nanoseconds(), stream, false, text.as_bytes())
     }
 
     fn has_ended_by_itself(&self) -> bool {

@@ -49,12 +49,12 @@ impl<M: SharedMemory + Clone> Admission<M> {
             Request::Remove(name) => self.remove_named(kernel, &name),
             Request::Inspect(name) => {
                 let cell = self.named(&name)?;
-                self.look_at(cell);
+                self.look_at(kernel, cell);
                 self.container_answer(cell, now).map(Some)
             }
             Request::Logs { name, cursor } => {
                 let cell = self.named(&name)?;
-                self.look_at(cell);
+                self.look_at(kernel, cell);
                 self.logs(cell, cursor).map(Some)
             }
         }
@@ -62,14 +62,6 @@ impl<M: SharedMemory + Clone> Admission<M> {
 
     fn named(&self, name: &str) -> Result<usize, Failure> {
         self.find(name).ok_or_else(|| Failure::no_such_container(name))
-    }
-
-    /// Brings what is known of a cell up to date.
-    fn look_at(&mut self, cell: usize) {
-        self.refresh_table();
-        if let Some(port) = self.cells[cell].as_mut() {
-            port.look(&mut self.counters);
-        }
     }
 
     fn port(&mut self, cell: usize) -> Result<&mut CellPort<M>, Failure> {
@@ -221,7 +213,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
         let configuration_bytes = self.port(cell)?.configure(&configuration).ok_or_else(too_long)?;
         self.write_request(cell, &grants)?;
         // What the last load wrote is still in the ring, and the ring starts anew with the domain.
-        self.look_at(cell);
+        self.look_at(kernel, cell);
         let words = [cell as u64, configuration_bytes.into(), module_bytes.into(), run.into()];
         let answer = kernel.call(self.warden, Message { label: Procedure::Load.to_wire().into(), words });
         let generation = match WardenStatus::of(&answer) {
@@ -251,7 +243,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
 
     fn start_container<K: Kernel>(&mut self, kernel: &mut K, index: usize, number: u32, name: &str) -> Served {
         let cell = self.named(name)?;
-        self.look_at(cell);
+        self.look_at(kernel, cell);
         self.check_may_wait(index)?;
         let generation = match self.state(cell) {
             ContainerState::Installed => {
@@ -276,7 +268,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
     /// Asks it to stop where it has not ended, and waits. An end that was reached before is taken up in the same round.
     fn stop<K: Kernel>(&mut self, kernel: &mut K, index: usize, number: u32, name: &str, wish: Wish) -> Served {
         let cell = self.named(name)?;
-        self.look_at(cell);
+        self.look_at(kernel, cell);
         self.check_may_wait(index)?;
         let state = self.state(cell);
         if state == ContainerState::Provisioned {
@@ -293,7 +285,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
     fn kill_container<K: Kernel>(&mut self, kernel: &mut K, name: &str) -> Served {
         let cell = self.named(name)?;
         // Output that waits in the ring goes with the domain: it is taken now.
-        self.look_at(cell);
+        self.look_at(kernel, cell);
         let state = self.state(cell);
         if state == ContainerState::Provisioned {
             return Err(wrong_state(name, state, "its upload is not done"));
@@ -301,14 +293,14 @@ impl<M: SharedMemory + Clone> Admission<M> {
         if !state.is_final() {
             // Refused where it ended or faulted in this moment, which is what was wanted.
             let _ = self.ask_warden(kernel, Procedure::Kill, cell);
-            self.look_at(cell);
+            self.look_at(kernel, cell);
         }
         self.container_answer(cell, kernel.now()).map(Some)
     }
 
     fn remove_named<K: Kernel>(&mut self, kernel: &mut K, name: &str) -> Served {
         let cell = self.named(name)?;
-        self.look_at(cell);
+        self.look_at(kernel, cell);
         match self.state(cell) {
             ContainerState::Installed | ContainerState::Finalised | ContainerState::Failed => {
                 self.remove_container(kernel, cell);

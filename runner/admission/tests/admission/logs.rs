@@ -61,7 +61,21 @@ fn a_log_outlives_a_restart_and_a_kill() {
     assert!(node.cells[0].print("last words"));
     node.ask(0, Request::Kill("a".into())).expect("runs");
     let last = page(&mut node, both.next);
-    assert_eq!((last.lines, last.ended), (vec!["last words".to_owned()], true), "taken before the domain is emptied");
+    assert_eq!(last.lines, ["last words", "killed"], "taken before the domain is emptied");
+    assert!(last.ended);
+}
+
+#[test]
+fn what_the_warden_did_is_in_the_log_once() {
+    let mut node = running(Script::Runs(vec!["life".into()]));
+    node.fault(0);
+    node.wake_everybody();
+    node.run();
+    let text = "the cell faulted: fault 6 (VM fault) at instruction 0x1234, address 0xdead, syndrome 0x92000046";
+    let first = page(&mut node, 0);
+    assert_eq!((first.lines, first.ended), (vec!["life".to_owned(), text.to_owned()], true));
+    node.ask(0, Request::Start("a".into())).expect("clean");
+    assert_eq!(page(&mut node, first.next).lines, ["life"]);
 }
 
 #[test]
