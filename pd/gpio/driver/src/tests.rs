@@ -425,6 +425,9 @@ fn any_event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
+    // Each case is up to 200 calls.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     /// Whatever anybody calls: a line goes high by a cell that may drive it now, low by one that once might or by the warden,
     /// and by nothing else.
     #[test]

@@ -312,3 +312,215 @@ fn write_some(stream: &mut UnixStream, unsent: &mut VecDeque<u8>) -> io::Result<
 fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
+
+#[cfg(test)]
+mod tests {
+    use runner_interfaces::kernel::{Instant, Message};
+    use shared_ring::{HEAD_REGION_BYTES, HeapMemory};
+
+    use super::*;
+
+    /// A data region of the size that `system.xml` gives the link's.
+    const REGION_BYTES: usize = 0x20000;
+
+    #[derive(Default)]
+    struct PaperKernel {
+        notified: u32,
+    }
+
+    impl Kernel for PaperKernel {
+        fn notify(&mut self, _: Channel) {
+            self.notified += 1;
+        }
+        fn call(&mut self, _: Channel, _: Message) -> Message {
+            panic!("the bridge calls nobody")
+        }
+        fn now(&self) -> Instant {
+            Instant::default()
+        }
+    }
+
+    /// The bridge with a peer in `admission`'s place.
+    struct Bench {
+        bridge: Bridge<HeapMemory>,
+        kernel: PaperKernel,
+        regions: [(HeapMemory, HeapMemory); 2],
+        incoming: Consumer<HeapMemory>,
+        outgoing: Producer<HeapMemory>,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let region = || (HeapMemory::new(REGION_BYTES), HeapMemory::new(HEAD_REGION_BYTES));
+            let regions = [region(), region()];
+            let channel = Channel::new(0).expect("a channel");
+            let bridge = Bridge::new(channel, regions[0].clone(), regions[1].clone()).expect("made");
+            let (incoming, outgoing) = peer(&regions);
+            let mut bench = Self { bridge, kernel: PaperKernel::default(), regions, incoming, outgoing };
+            bench.pass();
+            bench
+        }
+
+        fn pass(&mut self) {
+            self.bridge.pass(&mut self.kernel);
+        }
+
+        /// A connection that the bridge has taken; the other end is what a client has.
+        fn connect(&mut self) -> UnixStream {
+            let (ours, theirs) = UnixStream::pair().expect("a pair");
+            theirs.set_nonblocking(true).expect("set");
+            self.bridge.admit(ours);
+            self.pass();
+            theirs
+        }
+
+        /// What came to `admission`: session, kind, bytes.
+        fn received(&mut self) -> Vec<(usize, LinkKind, Vec<u8>)> {
+            let mut buffer = [0; LINK_SLOT_BYTES];
+            std::iter::from_fn(|| {
+                let length = self.incoming.pop(&mut buffer).expect("the bridge behaves")?;
+                let slot = LinkSlot::decode(&buffer[..length]).expect("and says what it should");
+                Some((slot.session, slot.kind, slot.bytes.to_vec()))
+            })
+            .collect()
+        }
+
+        fn send(&mut self, session: usize, kind: LinkKind, bytes: &[u8]) {
+            push(&mut self.outgoing, session, kind, bytes).expect("there is room");
+        }
+    }
+
+    fn peer(regions: &[(HeapMemory, HeapMemory); 2]) -> (Consumer<HeapMemory>, Producer<HeapMemory>) {
+        let shape = link_geometry(REGION_BYTES).expect("the size of system.xml");
+        let [(to_data, to_head), (from_data, from_head)] = regions.clone();
+        let incoming = Consumer::new(shape, to_data, to_head).expect("made");
+        (incoming, Producer::new(shape, from_data, from_head).expect("made"))
+    }
+
+    fn text(stream: &mut UnixStream) -> String {
+        let mut buffer = [0; 64];
+        let count = stream.read(&mut buffer).unwrap_or(0);
+        String::from_utf8_lossy(&buffer[..count]).into_owned()
+    }
+
+    fn is_closed(stream: &mut UnixStream) -> bool {
+        matches!(stream.read(&mut [0; 64]), Ok(0))
+    }
+
+    #[test]
+    fn bytes_go_both_ways_and_sessions_are_told_apart() {
+        let mut bench = Bench::new();
+        let (mut first, mut second) = (bench.connect(), bench.connect());
+        first.write_all(b"one").expect("sent");
+        second.write_all(b"two").expect("sent");
+        bench.pass();
+        let expected = [
+            (0, LinkKind::Open, Vec::new()),
+            (1, LinkKind::Open, Vec::new()),
+            (0, LinkKind::Data, b"one".to_vec()),
+            (1, LinkKind::Data, b"two".to_vec()),
+        ];
+        assert_eq!(bench.received(), expected);
+        bench.send(1, LinkKind::Data, b"for two");
+        bench.pass();
+        assert_eq!((text(&mut first).as_str(), text(&mut second).as_str()), ("", "for two"));
+        assert!(bench.kernel.notified > 0);
+    }
+
+    #[test]
+    fn ends_are_told_in_both_directions() {
+        let mut bench = Bench::new();
+        let (first, mut second) = (bench.connect(), bench.connect());
+        bench.received();
+        drop(first);
+        bench.pass();
+        assert_eq!(bench.received(), [(0, LinkKind::Close, Vec::new())]);
+        bench.send(1, LinkKind::Data, b"last words");
+        bench.send(1, LinkKind::Close, &[]);
+        bench.pass();
+        assert_eq!(text(&mut second), "last words");
+        assert!(is_closed(&mut second));
+    }
+
+    #[test]
+    fn a_fifth_connection_is_closed_and_the_four_stay() {
+        let mut bench = Bench::new();
+        let mut open: Vec<_> = (0..MAX_SESSIONS).map(|_| bench.connect()).collect();
+        assert!(is_closed(&mut bench.connect()));
+        assert!(!open.iter_mut().any(is_closed));
+    }
+
+    #[test]
+    fn a_connection_is_read_only_while_there_is_room() {
+        let mut bench = Bench::new();
+        let mut client = bench.connect();
+        bench.received();
+        let piece = [7; LINK_PAYLOAD_BYTES];
+        let mut sent = 0;
+        // Until socket and ring are full: nobody takes anything.
+        while let Ok(count) = client.write(&piece) {
+            sent += count;
+            bench.pass();
+        }
+        let slots = usize::try_from(bench.bridge.outgoing.geometry().slots()).expect("small");
+        assert!(sent > slots * LINK_PAYLOAD_BYTES, "the rest waits in the client's socket");
+        // With somebody who takes it, all of it arrives.
+        let mut arrived = 0;
+        for _ in 0..1000 {
+            arrived += bench.received().iter().map(|(_, _, bytes)| bytes.len()).sum::<usize>();
+            bench.pass();
+        }
+        assert_eq!(arrived, sent);
+    }
+
+    #[test]
+    fn who_does_not_read_is_closed() {
+        let mut bench = Bench::new();
+        let (_deaf, mut other) = (bench.connect(), bench.connect());
+        bench.received();
+        // What the socket takes, and what is kept.
+        for _ in 0..2000 {
+            bench.send(0, LinkKind::Data, &[7; LINK_PAYLOAD_BYTES]);
+            bench.pass();
+            if bench.received().contains(&(0, LinkKind::Close, Vec::new())) {
+                bench.send(1, LinkKind::Data, b"and you?");
+                bench.pass();
+                assert_eq!(text(&mut other), "and you?");
+                return;
+            }
+        }
+        panic!("somebody who does not read was never closed");
+    }
+
+    #[test]
+    fn slots_that_make_no_sense_are_dropped() {
+        let mut bench = Bench::new();
+        let mut client = bench.connect();
+        for nonsense in [&[][..], &[0], &[9, 3, 0, 0], &[0, 77, 0, 0], &[0, 3, 255, 255]] {
+            bench.outgoing.push(nonsense).expect("there is room");
+        }
+        bench.send(3, LinkKind::Data, b"for nobody");
+        bench.send(0, LinkKind::Data, b"still here");
+        bench.pass();
+        assert_eq!(text(&mut client), "still here");
+    }
+
+    #[test]
+    fn a_ring_that_began_anew_ends_every_session() {
+        let mut bench = Bench::new();
+        let mut client = bench.connect();
+        client.write_all(b"lost").expect("sent");
+        bench.pass();
+        // `admission` begins anew, with nothing of its last life.
+        (bench.incoming, bench.outgoing) = peer(&bench.regions);
+        for _ in 0..4 {
+            bench.pass();
+            bench.received();
+        }
+        assert!(is_closed(&mut client));
+        let mut next = bench.connect();
+        next.write_all(b"hello").expect("sent");
+        bench.pass();
+        assert!(bench.received().iter().any(|(_, kind, bytes)| *kind == LinkKind::Data && bytes == b"hello"));
+    }
+}

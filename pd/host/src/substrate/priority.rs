@@ -33,11 +33,12 @@ pub(crate) fn apply(priority: u8) -> Result<(), String> {
     }
     let value = ThreadPriorityValue::try_from(fifo(priority))?;
     let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
-    set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Crossplatform(value), policy)
-        .map_err(|error| match error {
+    set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Crossplatform(value), policy).map_err(|error| {
+        match error {
             thread_priority::Error::OS(number) => std::io::Error::from_raw_os_error(number).to_string(),
             other => format!("{other:?}"),
-        })
+        }
+    })
 }
 
 /// Whether real-time priorities are permitted here; tried on a thread of its own.
