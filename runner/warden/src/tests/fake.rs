@@ -13,7 +13,7 @@ use runner_interfaces::{
     timer,
     warden::{Procedure, WardenCell, WardenStatus, WardenTable},
 };
-use shared_ring::{HeapMemory, SequencedCell, SharedValues};
+use shared_ring::{HeapMemory, OutOfRange, SequencedCell, SharedMemory, SharedValues};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::{Cells, Warden};
@@ -35,6 +35,7 @@ pub(super) enum Action {
     Stop(usize),
     Restart(usize, u64),
     Arm(u64),
+    Control(usize),
     Disarm,
 }
 
@@ -87,8 +88,55 @@ impl Regions {
     }
 }
 
-impl Wiring for Regions {
-    type Memory = HeapMemory;
+/// A region that writes down when the warden is done writing a control block.
+#[derive(Clone)]
+pub(super) struct Observed {
+    memory: HeapMemory,
+    control_of: Option<usize>,
+    diary: Diary,
+}
+
+impl SharedMemory for Observed {
+    fn size_bytes(&self) -> usize {
+        self.memory.size_bytes()
+    }
+
+    fn read(&self, offset: usize, destination: &mut [u8]) -> Result<(), OutOfRange> {
+        self.memory.read(offset, destination)
+    }
+
+    fn write(&self, offset: usize, source: &[u8]) -> Result<(), OutOfRange> {
+        self.memory.write(offset, source)
+    }
+
+    fn load_u32(&self, offset: usize) -> Result<u32, OutOfRange> {
+        self.memory.load_u32(offset)
+    }
+
+    fn store_u32(&self, offset: usize, value: u32) -> Result<(), OutOfRange> {
+        self.memory.store_u32(offset, value)?;
+        // An even sequence number: the block is whole.
+        if let Some(cell) = self.control_of.filter(|_| value % 2 == 0) {
+            self.diary.note(Action::Control(cell));
+        }
+        Ok(())
+    }
+}
+
+/// What the warden is wired to.
+pub(super) struct Wires {
+    pub(super) regions: Regions,
+    diary: Diary,
+}
+
+impl Wires {
+    pub(super) fn new(regions: Regions) -> Self {
+        Self { diary: Diary { regions: regions.clone(), steps: Rc::default() }, regions }
+    }
+}
+
+impl Wiring for Wires {
+    type Memory = Observed;
 
     fn channel(&self, symbol: &str) -> Option<Channel> {
         let number = match symbol {
@@ -100,8 +148,11 @@ impl Wiring for Regions {
         Channel::new(number)
     }
 
-    fn region(&self, symbol: &str) -> Option<HeapMemory> {
-        self.by_symbol.get(symbol).cloned()
+    fn region(&self, symbol: &str) -> Option<Observed> {
+        let memory = self.regions.by_symbol.get(symbol)?.clone();
+        let cell = symbol.strip_prefix("region_cell").and_then(|rest| rest.strip_suffix("_control"));
+        let control_of = cell.map(|cell| cell.parse().expect("a number"));
+        Some(Observed { memory, control_of, diary: self.diary.clone() })
     }
 }
 
@@ -209,7 +260,7 @@ pub(super) fn board_limits() -> BoardLimits {
 pub(super) struct Node {
     pub(super) regions: Regions,
     pub(super) kernel: Clockwork,
-    pub(super) warden: Warden<HeapMemory, Domains>,
+    pub(super) warden: Warden<Observed, Domains>,
     steps: Rc<RefCell<Vec<Step>>>,
 }
 
@@ -235,9 +286,9 @@ impl Node {
     pub(super) fn unstarted(limits: BoardLimits) -> Self {
         let regions = Regions::new();
         regions.get("region_policy").write_value(0, &limits).expect("fits");
-        let steps = Rc::new(RefCell::new(Vec::new()));
-        let diary = Diary { regions: regions.clone(), steps: steps.clone() };
-        let warden = Warden::new(&regions, Domains(diary.clone())).expect("complete");
+        let wires = Wires::new(regions.clone());
+        let (diary, steps) = (wires.diary.clone(), wires.diary.steps.clone());
+        let warden = Warden::new(&wires, Domains(diary.clone())).expect("complete");
         let kernel = Clockwork { now_ns: 1_000, alarm_ns: None, timer_fails: false, diary };
         Self { regions, kernel, warden, steps }
     }

@@ -19,11 +19,17 @@ fn a_fault_ends_in_a_clean_cell_in_this_order() {
     let steps = node.take_steps();
     let order: std::vec::Vec<_> = steps.iter().map(|step| step.action).collect();
     assert_eq!(
-        order[..4],
-        [Action::Stop(1), Action::ReleaseLines(1), Action::ReleaseTimers(1), Action::Restart(1, ENTRY + 1)]
+        order[..5],
+        [
+            Action::Stop(1),
+            Action::ReleaseLines(1),
+            Action::ReleaseTimers(1),
+            Action::Control(1),
+            Action::Restart(1, ENTRY + 1)
+        ]
     );
     assert!(steps.iter().all(|step| step.grants[1] == CellGrants::default()), "the grants went before anything else");
-    assert_eq!(steps[3].commands[1], Command::Idle.to_wire(), "the new life finds nothing to load");
+    assert_eq!(steps[4].commands[1], Command::Idle.to_wire(), "the new life finds nothing to load");
     assert!(order.contains(&Action::Notify(ADMISSION)));
     assert!(node.control(1).generation > generation);
     let shown = node.shown(1);

@@ -20,6 +20,8 @@ fn a_load_puts_the_grants_in_force_before_the_cell_is_told() {
     let steps = node.take_steps();
     let told = steps.iter().find(|step| step.action == Action::Notify(2)).expect("the cell is notified");
     assert_eq!(told.grants[2], CellGrants { generation: 1, ..request });
+    let written = steps.iter().find(|step| step.action == Action::Control(2)).expect("the control block is written");
+    assert_eq!(written.grants[2], told.grants[2], "also for a cell that looks there by itself");
     assert_eq!(told.commands[2], Command::Run.to_wire());
     let control = node.control(2);
     assert_eq!((control.generation, control.configuration_bytes, control.module_bytes), (1, 100, 1000));
@@ -230,12 +232,15 @@ fn a_system_without_what_the_warden_needs_is_named() {
     for symbol in ["region_policy", "region_grants", "region_status", "region_requests", "region_cell1_control"] {
         let mut regions = Node::new().regions;
         regions.remove(symbol);
-        let error = Warden::new(&regions, NoCells).err().expect("incomplete");
+        let error = Warden::new(&Wires::new(regions.clone()), NoCells).err().expect("incomplete");
         assert!(std::format!("{error}").contains(symbol), "{error}");
     }
     let mut regions = Node::new().regions;
     regions.shrink("region_cell0_status");
-    assert_eq!(Warden::new(&regions, NoCells).err(), Some(StartError::RegionTooSmall("region_cell0_status")));
+    assert_eq!(
+        Warden::new(&Wires::new(regions.clone()), NoCells).err(),
+        Some(StartError::RegionTooSmall("region_cell0_status"))
+    );
 }
 
 struct NoCells;
