@@ -60,6 +60,14 @@ impl Report {
     }
 }
 
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (passed, failed, skipped) = (self.passed(), self.failed(), self.skipped());
+        write!(formatter, "samples: {passed} passed, {failed} failed, {skipped} skipped; ")?;
+        write!(formatter, "{} hostile modules assembled", self.hostile_modules)
+    }
+}
+
 /// What became of one sample.
 #[derive(Debug)]
 pub(crate) struct Outcome {
@@ -237,9 +245,7 @@ pub(crate) fn build(options: Options<'_>) -> Result<Report> {
     if options.install {
         record.write(options.repository)?;
     }
-    let hostile_modules = assemble_hostile(options.repository)?.len();
-    (options.progress)(&format!("{hostile_modules} hostile modules assembled"));
-    Ok(Report { outcomes, hostile_modules })
+    finish(options, outcomes)
 }
 
 /// Checks the committed modules against their manifest and their sources, and rebuilds each whose toolchain is found.
@@ -253,7 +259,7 @@ pub(crate) fn rebuild_and_compare(options: Options<'_>) -> Result<Report> {
         let verdict = compare(options, sample, record.entry(sample.name))?;
         push(&mut outcomes, options, sample, verdict);
     }
-    Ok(Report { outcomes, hostile_modules: assemble_hostile(options.repository)?.len() })
+    finish(options, outcomes)
 }
 
 /// Assembles `examples/hostile/*.wat` to `target/examples/hostile/*.wasm`, unchecked: one of them is invalid on purpose.
@@ -273,6 +279,14 @@ pub(crate) fn assemble_hostile(repository: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(assembled)
+}
+
+/// Assembles the hostile modules, and says the numbers in one line.
+fn finish(options: Options<'_>, outcomes: Vec<Outcome>) -> Result<Report> {
+    let hostile_modules = assemble_hostile(options.repository)?.len();
+    let report = Report { outcomes, hostile_modules };
+    (options.progress)(&report.to_string());
+    Ok(report)
 }
 
 fn push(outcomes: &mut Vec<Outcome>, options: Options<'_>, sample: &Sample, verdict: Verdict) {
