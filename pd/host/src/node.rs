@@ -124,7 +124,7 @@ impl Node {
     /// The process of a domain now; a cell that was started again has another than before.
     ///
     /// # Errors
-    /// There is no such domain.
+    /// There is no such domain, or it has no process at the moment.
     pub fn domain_pid(&self, domain: &str) -> io::Result<u32> {
         fs::read_to_string(process_file(&self.run_directory, domain))?.trim().parse().map_err(io::Error::other)
     }
@@ -132,7 +132,7 @@ impl Node {
     /// Kills a domain's process, as a fault would.
     ///
     /// # Errors
-    /// There is no such domain, or its process has ended.
+    /// There is no such domain, or it has no process at the moment.
     pub fn kill_domain(&self, domain: &str) -> io::Result<()> {
         let process = i32::try_from(self.domain_pid(domain)?).ok().and_then(Pid::from_raw);
         Ok(kill_process(process.ok_or(io::ErrorKind::NotFound)?, Signal::KILL)?)

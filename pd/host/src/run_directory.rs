@@ -99,6 +99,12 @@ impl RunDirectory {
         replace(&process_file(&self.path, domain), &format!("{process}\n"))
     }
 
+    /// The domain has no process now. Its number may soon be somebody else's.
+    pub(crate) fn forget_process(&self, domain: &str) {
+        // Missing is as good as removed.
+        let _ = fs::remove_file(process_file(&self.path, domain));
+    }
+
     /// Says that every domain has started.
     pub(crate) fn note_ready(&self) -> Result<()> {
         replace(&self.path.join(READY_FILE), &format!("{}\n", std::process::id()))

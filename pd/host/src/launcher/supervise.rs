@@ -210,6 +210,7 @@ impl Supervisor<'_> {
         if let Some(Role::Cell(_)) = Role::of(cell)
             && let Some(mut process) = self.processes.remove(cell)
         {
+            self.directory.forget_process(cell);
             process.end().with_context(|| format!("cannot end `{cell}`"))?;
         }
         self.answer_warden(&ToDomain::Done)
@@ -243,6 +244,7 @@ impl Supervisor<'_> {
             return Ok(());
         }
         let Some(mut process) = self.processes.remove(name) else { return Ok(()) };
+        self.directory.forget_process(name);
         let signal = process.collect()?;
         let log = log_file(self.directory.path(), name);
         say!("`{name}` ended ({}); its log is {}", signals::name(u64::from(signal)), log.display());
