@@ -36,7 +36,8 @@ pub(crate) struct CommandLine {
 pub(crate) enum Format {
     /// For a person
     Text,
-    /// For a script: one JSON document
+    /// For a script: one JSON document, errors too; `logs` and `run` print one a line, a record each, and `run` last the
+    /// container
     Json,
 }
 
@@ -85,7 +86,7 @@ pub(crate) enum Command {
 /// What a container gets, for `deploy` and `run` alike.
 #[derive(Debug, Args)]
 pub(crate) struct ContainerOptions {
-    /// The container's name; the file's by default
+    /// The container's name; made from the file's by default (`run` adds a number)
     #[arg(long)]
     pub(crate) name: Option<String>,
     /// A right that the container asks for: gpio:LABEL:out, gpio:LABEL:in, gpio:LABEL:edge, timer:DURATION (shortest
@@ -99,6 +100,10 @@ pub(crate) struct ContainerOptions {
 
 /// `emit deploy`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  emit deploy blinker.wasm --grant gpio:LED:out --grant timer:10ms
+  emit deploy hello.wasm --name greeter --env GREETING=hi Ada Bob")]
 pub(crate) struct Deploy {
     /// The container, a .wasm file
     pub(crate) file: PathBuf,
@@ -110,19 +115,25 @@ pub(crate) struct Deploy {
     /// Leave it installed
     #[arg(long)]
     pub(crate) no_start: bool,
-    /// The container's arguments
+    /// The container's arguments; options of emit come before them
     #[arg(trailing_var_arg = true)]
     pub(crate) arguments: Vec<String>,
 }
 
 /// `emit run`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Ctrl-C, or anything else that ends emit, ends the container too. `emit --help` lists the exit codes.
+
+Examples:
+  emit run hello.wasm Ada Bob
+  emit run --grant gpio:BUTTON:edge button.wasm")]
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) options: ContainerOptions,
     /// The container, a .wasm file
     pub(crate) file: PathBuf,
-    /// The container's arguments
+    /// The container's arguments; options of emit come before FILE
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) arguments: Vec<String>,
 }

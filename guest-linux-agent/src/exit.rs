@@ -14,14 +14,15 @@ Exit codes:
     7  the node refused the container: not WebAssembly, invalid, too large, not allowed
     8  the node refused the request: no such container, name taken, no free cell, wrong state
     9  emit or the node found a fault of its own
+  141  whoever read the output closed it (as in `emit logs -f NAME | head`)
 
-`emit run` exits with the container's exit code; otherwise
+`emit run` exits with the container's exit code (255 where that is none of 0 to 255); otherwise
   125  emit or the node could not do its part (codes 3, 4, 5, 8, 9 above)
   126  the node refused the container (code 7 above)
   127  the file cannot be read (code 6 above)
   134  the container trapped or failed
   137  the container was killed
-  143  the container was stopped";
+  143  the command was stopped (a reactor that was stopped has ended well: 0)";
 
 /// Why `emit` did not do what it was asked, by what a person can do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub(crate) enum Failure {
     RequestRefused = 8,
     /// A fault of ours or the node's.
     Internal = 9,
+    /// Whoever read the output has closed it: 128 + SIGPIPE, as shells say it of programs that it kills.
+    OutputClosed = 141,
 }
 
 impl Failure {
@@ -53,10 +56,25 @@ impl Failure {
     /// The exit code of `run`, which leaves the small numbers to the container (as shells and Docker do).
     pub(crate) const fn code_of_run(self) -> u8 {
         match self {
-            Self::Usage => 2,
+            Self::Usage | Self::OutputClosed => self.code(),
             Self::File => 127,
             Self::ContainerRefused => 126,
             _ => 125,
+        }
+    }
+
+    /// The kind as a script reads it, where the node gave no finer one; stable.
+    pub(crate) const fn kind(self) -> &'static str {
+        match self {
+            Self::Usage => "usage",
+            Self::NoNode => "no-node",
+            Self::Version => "version",
+            Self::Timeout => "timeout",
+            Self::File => "file",
+            Self::ContainerRefused => "container-refused",
+            Self::RequestRefused => "request-refused",
+            Self::Internal => "internal",
+            Self::OutputClosed => "output-closed",
         }
     }
 
@@ -86,6 +104,7 @@ impl Failure {
 
 /// State and reason numbers of `runner-interfaces`, as far as exit codes need them: the agent does not depend on the
 /// runner, only on the wire.
+const STATE_FINALISED: u32 = 8;
 const STATE_FAILED: u32 = 9;
 const REASON_KILLED: u32 = 13;
 
@@ -94,11 +113,48 @@ pub(crate) fn of_container(report: &ContainerReport) -> u8 {
     if report.state == STATE_FAILED {
         return if report.reason == REASON_KILLED { 137 } else { 134 };
     }
-    // As a Unix process: the low eight bits.
-    report.exit_code.to_le_bytes()[0]
+    // A shell sees eight bits only; a code beyond them must not become a success.
+    u8::try_from(report.exit_code).unwrap_or(u8::MAX)
+}
+
+/// Whether it has finished, by itself or stopped, so that its exit code means something.
+pub(crate) fn has_finished(report: &ContainerReport) -> bool {
+    report.state == STATE_FINALISED
 }
 
 /// Whether it has failed rather than finished.
 pub(crate) fn has_failed(report: &ContainerReport) -> bool {
     report.state == STATE_FAILED
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(state: u32, reason: u32, exit_code: i32) -> ContainerReport {
+        ContainerReport { state, reason, exit_code, ..ContainerReport::default() }
+    }
+
+    #[test]
+    fn only_success_is_zero() {
+        for (code, expected) in [(0, 0), (1, 1), (42, 42), (255, 255), (256, 255), (-1, 255), (i32::MIN, 255)] {
+            assert_eq!(of_container(&ended(STATE_FINALISED, 0, code)), expected, "{code}");
+        }
+        assert_eq!(of_container(&ended(STATE_FAILED, REASON_KILLED, 0)), 137);
+        assert_eq!(of_container(&ended(STATE_FAILED, 11, 0)), 134);
+    }
+
+    #[test]
+    fn the_table_names_every_code() {
+        use Failure::{
+            ContainerRefused, File, Internal, NoNode, OutputClosed, RequestRefused, Timeout, Usage, Version,
+        };
+        for failure in [Usage, NoNode, Version, Timeout, File, ContainerRefused, RequestRefused, Internal, OutputClosed]
+        {
+            for code in [failure.code(), failure.code_of_run()] {
+                let listed = HELP.lines().any(|line| line.trim_start().starts_with(&format!("{code}  ")));
+                assert!(listed, "{failure:?}: {code}");
+            }
+        }
+    }
 }

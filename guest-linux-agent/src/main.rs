@@ -11,8 +11,10 @@ mod exit;
 mod grant;
 mod module;
 mod node;
+mod refusal;
 mod session;
 mod show;
+mod terminal;
 
 fn main() -> std::process::ExitCode {
     command::run_from_command_line()

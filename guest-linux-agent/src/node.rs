@@ -19,6 +19,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::OFlags,
+    io::Errno,
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with},
 };
 
 /// Where a Linux guest shows its virtio ports.
@@ -27,8 +29,8 @@ const PORT_DIRECTORY: &str = "/dev/virtio-ports";
 /// Ports that a node has (`runner-interfaces`, `link::MAX_SESSIONS`).
 const PORTS: usize = 4;
 
-/// How long to wait between looks while every port is taken.
-const RETRY: Duration = Duration::from_millis(50);
+/// How long to wait between looks while every session is taken.
+pub(crate) const RETRY: Duration = Duration::from_millis(50);
 
 /// An open connection.
 #[derive(Debug)]
@@ -91,7 +93,7 @@ impl Connection {
             match poll(&mut [PollFd::new(&descriptor, flags)], Some(&timeout)) {
                 Ok(0) => {}
                 Ok(_) => return Ok(()),
-                Err(rustix::io::Errno::INTR) => {}
+                Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -120,7 +122,7 @@ pub(crate) fn open(named: Option<&Path>, deadline: Instant) -> Result<Connection
             return Ok(connection);
         }
         if Instant::now() >= deadline {
-            bail!("all {} sessions of the node are taken by other `emit`s; end one of them", candidates.len());
+            bail!("all sessions of the node are taken by other `emit`s; end one, for instance one that follows a log");
         }
         thread::sleep(RETRY);
     }
@@ -157,7 +159,7 @@ fn try_each(candidates: &[PathBuf]) -> Result<Option<Connection>> {
     for path in candidates {
         match open_one(path) {
             Ok(connection) => return Ok(Some(connection)),
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::BUSY.raw_os_error()) => {}
+            Err(error) if is_taken(&error) => {}
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 return Err(anyhow!(error)).with_context(|| {
                     format!("{} is there but no node listens on it: it was not shut down properly", path.display())
@@ -169,11 +171,22 @@ fn try_each(candidates: &[PathBuf]) -> Result<Option<Connection>> {
     Ok(None)
 }
 
+/// An open port answers so, and a socket whose node has not come round to taking the connections that wait.
+fn is_taken(error: &io::Error) -> bool {
+    [Errno::BUSY, Errno::AGAIN].iter().any(|taken| error.raw_os_error() == Some(taken.raw_os_error()))
+}
+
+/// Opens without waiting. What is neither a port nor a socket is not opened: a greeting would be written into it.
 fn open_one(path: &Path) -> io::Result<Connection> {
-    if path.metadata()?.file_type().is_socket() {
-        let socket = UnixStream::connect(path)?;
-        socket.set_nonblocking(true)?;
-        return Ok(Connection::Socket(socket));
+    let kind = path.metadata()?.file_type();
+    if kind.is_socket() {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        connect(&socket, &SocketAddrUnix::new(path)?)?;
+        return Ok(Connection::Socket(socket.into()));
+    }
+    if !kind.is_char_device() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is neither a virtio port nor a unix socket"));
     }
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(|_| io::ErrorKind::InvalidInput)?;
     Ok(Connection::Port(OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?))

@@ -3,36 +3,43 @@
 use std::{
     fmt, io,
     path::Path,
+    thread,
     time::{Duration, Instant},
 };
 
 use shared_ring_messages::{
-    Answer, ErrorCode, FrameDecoder, FromAgent, FromNode, HELLO_MAGIC, PROTOCOL_MAJOR, PROTOCOL_MINOR, Request, frame,
+    Answer, FrameDecoder, FromAgent, FromNode, HELLO_MAGIC, PROTOCOL_MAJOR, PROTOCOL_MINOR, Request, frame,
 };
 
 use crate::{
     exit::Failure,
     node::{self, Connection},
+    refusal,
 };
 
 /// An error with the exit code that belongs to it.
 #[derive(Debug)]
 pub(crate) struct Error {
-    /// What kind.
+    /// Chooses the exit code.
     pub(crate) failure: Failure,
-    /// What a person reads.
+    /// What a script reads; finer than the exit code where the node told more.
+    pub(crate) kind: &'static str,
+    /// What a person reads: what is wrong, and where.
     pub(crate) message: String,
+    /// What to do next; may be empty.
+    pub(crate) hint: &'static str,
 }
 
 impl Error {
     pub(crate) fn new(failure: Failure, message: impl Into<String>) -> Self {
-        Self { failure, message: message.into() }
+        Self { failure, kind: failure.kind(), message: message.into(), hint: "" }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.message)
+        formatter.write_str(&self.message)?;
+        if self.hint.is_empty() { Ok(()) } else { write!(formatter, "\nhint: {}", self.hint) }
     }
 }
 
@@ -71,15 +78,18 @@ impl Session {
                 timeout: timeout.min(GREETING),
             };
             match session.greet() {
-                // A socket closed before the greeting: all sessions are taken. A port would have been busy.
-                Err(error) if error.failure == Failure::NoNode && Instant::now() < deadline => {
-                    std::thread::sleep(Duration::from_millis(50));
-                }
-                Err(error) => return Err(error),
                 Ok(()) => {
                     session.timeout = timeout;
                     return Ok(session);
                 }
+                // A socket closed before the greeting: all sessions are taken. A port would have been busy.
+                Err(error) if error.failure == Failure::NoNode => {
+                    if Instant::now() + node::RETRY >= deadline {
+                        return Err(never_greeted(timeout));
+                    }
+                    thread::sleep(node::RETRY);
+                }
+                Err(error) => return Err(error),
             }
         }
     }
@@ -90,15 +100,9 @@ impl Session {
         self.send(&hello, deadline)?;
         loop {
             match self.receive(deadline)? {
-                FromNode::Welcome { .. } => return Ok(()),
-                FromNode::VersionMismatch { major, minor } => {
-                    return Err(Error::new(
-                        Failure::Version,
-                        format!(
-                            "the node speaks protocol {major}.{minor}, this emit {PROTOCOL_MAJOR}.{PROTOCOL_MINOR}: \
-                             use the emit that came with the node's image"
-                        ),
-                    ));
+                FromNode::Welcome { major: PROTOCOL_MAJOR, .. } => return Ok(()),
+                FromNode::Welcome { major, minor } | FromNode::VersionMismatch { major, minor } => {
+                    return Err(other_version(major, minor));
                 }
                 // Left over from a session that ended in the middle.
                 FromNode::Answer { .. } | FromNode::Failure { .. } => {}
@@ -128,7 +132,7 @@ impl Session {
             match self.receive(deadline)? {
                 FromNode::Answer { number: answered, answer } if answered == number => return Ok(answer),
                 FromNode::Failure { number: answered, code, detail } if answered == number || answered == 0 => {
-                    return Err(refused(code, &detail));
+                    return Err(refusal::error(code, &detail));
                 }
                 _ => {}
             }
@@ -163,7 +167,7 @@ impl Session {
     fn read_more(&mut self, deadline: Instant) -> Result<()> {
         let mut buffer = [0; 4096];
         match self.connection.read_until(&mut buffer, deadline) {
-            Ok(0) => Err(Error::new(Failure::NoNode, "the node closed the connection: all its sessions may be taken")),
+            Ok(0) => Err(Error::new(Failure::NoNode, "the node closed the connection")),
             Ok(count) => {
                 self.unread.extend_from_slice(&buffer[..count]);
                 Ok(())
@@ -183,38 +187,16 @@ impl Session {
     }
 }
 
-/// A node's refusal in a person's words: what, where, and what to do.
-fn refused(code: ErrorCode, detail: &str) -> Error {
-    let (what, hint) = match code {
-        ErrorCode::Protocol => ("the node did not understand the request", "use the emit that came with the image"),
-        ErrorCode::InvalidName => ("that is no name for a container", "use a-z, 0-9, `.`, `_`, `-`, at most 40"),
-        ErrorCode::NameTaken => ("there is a container of that name", "choose another with --name, or `emit rm` it"),
-        ErrorCode::NoSuchContainer => ("there is no container of that name", "`emit ps` lists them"),
-        ErrorCode::NoFreeCell => ("every cell is taken", "stop and remove a container: `emit ps`, `emit rm NAME`"),
-        ErrorCode::ModuleSize => ("the module's size is not allowed", "`emit info` shows the limits"),
-        ErrorCode::DamagedUpload => ("the upload did not arrive whole", "try again"),
-        ErrorCode::NotWasm => ("the file is not a WebAssembly module", "build one: docs/containers.md"),
-        ErrorCode::InvalidModule => ("the module is invalid", "it may be truncated; build it again"),
-        ErrorCode::UnknownImport => ("the module imports what no world offers", "docs/containers.md lists them"),
-        ErrorCode::UnknownWorld => {
-            ("the module belongs to no known world", "export `_start`, or `on-start`, `on-loop` and `on-stop`")
-        }
-        ErrorCode::ResourceLimit => ("the module asks for more than it may have", "`emit info` shows the limits"),
-        ErrorCode::NotAllowed => ("the board policy does not allow that", "`emit info` shows what may be granted"),
-        ErrorCode::LoadFailed => ("the container could not be started", ""),
-        ErrorCode::WrongState => ("the container is in no state for that", "`emit ps` shows its state"),
-        ErrorCode::TooManyArguments => ("too many or too long arguments or environment variables", ""),
-        ErrorCode::Busy => ("the node is busy", "try again"),
-        ErrorCode::Internal => ("the node found a fault of its own", "please report it with `emit info`"),
-    };
-    let mut message = what.to_owned();
-    if !detail.is_empty() {
-        message.push_str(": ");
-        message.push_str(&crate::show::printable(detail));
-    }
-    if !hint.is_empty() {
-        message.push_str("\nhint: ");
-        message.push_str(hint);
-    }
-    Error::new(Failure::of(code), message)
+fn other_version(major: u16, minor: u16) -> Error {
+    let message =
+        format!("the node speaks version {major}.{minor} of the protocol, this emit {PROTOCOL_MAJOR}.{PROTOCOL_MINOR}");
+    Error { hint: "use the emit that came with the node's image", ..Error::new(Failure::Version, message) }
+}
+
+fn never_greeted(timeout: Duration) -> Error {
+    let message = format!(
+        "the node closed every connection for {}: all its sessions are taken, or it is no node",
+        humantime::format_duration(timeout)
+    );
+    Error { hint: "end another `emit`, for instance one that follows a log", ..Error::new(Failure::NoNode, message) }
 }

@@ -6,15 +6,7 @@ use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
 use shared_ring_messages::{ContainerReport, NodeReport};
 
-/// Text from a node with control characters made visible, so that it cannot steer the terminal.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
-}
-
-/// Prints a document for a script.
-pub(crate) fn print_json(value: &Value) {
-    println!("{value:#}");
-}
+use crate::{exit, terminal::printable};
 
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
@@ -40,10 +32,10 @@ pub(crate) fn container_json(report: &ContainerReport) -> Value {
         "name": report.name,
         "cell": report.cell,
         "state": report.state_text,
-        "failed": crate::exit::has_failed(report),
+        "failed": exit::has_failed(report),
         "reason": report.reason_text,
         "world": report.world,
-        "exit_code": report.exit_code,
+        "exit_code": exit::has_finished(report).then_some(report.exit_code),
         "sha256": hexadecimal(&report.sha256),
         "module_bytes": report.module_bytes,
         "grants": report.grants,
@@ -67,11 +59,10 @@ pub(crate) fn container_json(report: &ContainerReport) -> Value {
 }
 
 /// The state with what belongs to it: `finalised (0)`, `failed: trap: unreachable`.
-fn state(report: &ContainerReport) -> String {
-    if crate::exit::has_failed(report) {
-        return format!("failed: {}", printable(&report.reason_text));
-    }
-    if report.ended_ns != 0 {
+pub(crate) fn state(report: &ContainerReport) -> String {
+    if exit::has_failed(report) {
+        format!("failed: {}", report.reason_text)
+    } else if exit::has_finished(report) {
         format!("{} ({})", report.state_text, report.exit_code)
     } else {
         report.state_text.clone()
@@ -103,12 +94,14 @@ pub(crate) fn container_table(reports: &[ContainerReport]) -> String {
     table(&std::iter::once(header).chain(rows).collect::<Vec<_>>())
 }
 
-/// Columns as wide as their widest cell; the last is left as it is.
+/// Columns as wide as their widest cell; the last is left as it is. Whatever a node puts into a cell stays on its line.
 fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
+    let rows: Vec<[String; COLUMNS]> =
+        rows.iter().map(|row| row.each_ref().map(|cell| printable(cell).replace(['\n', '\t'], " "))).collect();
     let widths: [usize; COLUMNS] =
         std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(widths) {
             let _ = write!(line, "{cell:width$}  ");
@@ -139,7 +132,7 @@ pub(crate) fn container_text(report: &ContainerReport) -> String {
             format!("{} linear, {} of the cell", HumanBytes(report.linear_memory_bytes), HumanBytes(report.heap_bytes)),
         ),
         ("output lost", format!("{} records", report.output_lost)),
-        ("last fault", if report.fault_text.is_empty() { "none".to_owned() } else { printable(&report.fault_text) }),
+        ("last fault", if report.fault_text.is_empty() { "none".to_owned() } else { report.fault_text.clone() }),
     ];
     table(&rows.map(|(key, value)| [key.to_owned(), value]))
 }
@@ -206,7 +199,7 @@ pub(crate) fn node_text(report: &NodeReport) -> String {
     if !counted.is_empty() {
         text.push_str("\ncounted since the start:\n");
         for (name, count) in counted {
-            let _ = writeln!(text, "  {}: {}", name.replace('_', " "), HumanCount(*count));
+            let _ = writeln!(text, "  {}: {}", printable(&name.replace('_', " ")), HumanCount(*count));
         }
     }
     text

@@ -1,6 +1,6 @@
 //! `emit deploy` and `emit run`: the upload, and what follows it.
 
-use std::{collections::VecDeque, io::IsTerminal, path::Path, thread, time::Duration};
+use std::{collections::VecDeque, io::IsTerminal, path::Path};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sha2::{Digest, Sha256};
@@ -12,28 +12,26 @@ use crate::{
     exit::{self, Failure},
     grant, module,
     session::{Error, Result, Session},
-    show,
+    show, terminal,
 };
 
-/// How long `run` waits for more output at the least and at the most: quick for short programs, easy on the node for long
-/// ones.
-const SHORTEST_WAIT: Duration = Duration::from_millis(2);
-const LONGEST_WAIT: Duration = Duration::from_millis(100);
-
 pub(super) fn deploy(context: &Context, arguments: &Deploy) -> Result<u8> {
-    let bytes = read(&arguments.file)?;
+    let bytes = module::read(&arguments.file)?;
     let name = arguments.options.name.clone().unwrap_or_else(|| module::name_of(&arguments.file));
     let mut request = request(&arguments.options, name, &bytes, &arguments.arguments)?;
     request.start = !arguments.no_start;
     let mut session = context.session()?;
-    let report = upload(context, &mut session, request, &bytes)?;
-    let text = format!("{}: {} in cell{}\n", report.name, report.state_text, report.cell);
-    super::print(context, &show::container_json(&report), &text);
+    let report = upload(context, &mut session, request, &bytes).map_err(|error| of_file(error, &arguments.file))?;
+    let text = format!("{}: {} in cell{}\n", report.name, show::state(&report), report.cell);
+    super::print(context, &show::container_json(&report), &text)?;
+    if exit::has_failed(&report) && !context.json() {
+        terminal::note(&format!("it started and failed at once; `emit logs {}` shows what it wrote", report.name));
+    }
     Ok(0)
 }
 
 pub(super) fn run(context: &Context, arguments: &Run) -> Result<u8> {
-    let bytes = read(&arguments.file)?;
+    let bytes = module::read(&arguments.file)?;
     // A name of its own, so that the same file can run twice at a time.
     let named = || format!("{}-{:x}", module::name_of(&arguments.file), std::process::id());
     let name = arguments.options.name.clone().unwrap_or_else(named);
@@ -41,29 +39,33 @@ pub(super) fn run(context: &Context, arguments: &Run) -> Result<u8> {
     request.start = true;
     request.attached = true;
     let mut session = context.session()?;
-    let name = upload(context, &mut session, request, &bytes)?.name;
-    show_until_ended(&mut session, &name)?;
-    let report = match session.ask(Request::Inspect(name.clone()))? {
+    let report = upload(context, &mut session, request, &bytes).map_err(|error| of_file(error, &arguments.file))?;
+    let mut sink = if context.json() { logs::Sink::json() } else { logs::Sink::pass_through() };
+    logs::show(&mut session, &report.name, &mut sink, true)?;
+    let report = match session.ask(Request::Inspect(report.name))? {
         Answer::Container(report) => report,
         other => return Err(unexpected(&other)),
     };
-    session.ask(Request::Remove(name))?;
+    session.ask(Request::Remove(report.name.clone()))?;
     if context.json() {
-        show::print_json(&show::container_json(&report));
+        terminal::output(format!("{}\n", show::container_json(&report)).as_bytes())?;
     } else if exit::has_failed(&report) {
-        eprintln!("emit: the container failed: {}", show::printable(&report.reason_text));
+        terminal::note(&format!("the container failed: {}", terminal::printable(&report.reason_text)));
     }
     Ok(exit::of_container(&report))
 }
 
-fn read(file: &Path) -> Result<Vec<u8>> {
-    module::read(file).map_err(|error| Error::new(Failure::File, format!("{error:#}")))
+/// Says which file it is that the node refused.
+fn of_file(error: Error, file: &Path) -> Error {
+    if error.failure != Failure::ContainerRefused {
+        return error;
+    }
+    Error { message: format!("{}: {}", file.display(), error.message), ..error }
 }
 
 fn request(options: &ContainerOptions, name: String, bytes: &[u8], arguments: &[String]) -> Result<DeployRequest> {
     let usage = |message: String| Error::new(Failure::Usage, message);
-    let size = u32::try_from(bytes.len())
-        .map_err(|_| Error::new(Failure::File, "the file is larger than any WebAssembly module can be".to_owned()))?;
+    let size = u32::try_from(bytes.len()).map_err(|_| Error::new(Failure::File, "the file is too large"))?;
     let grants = options
         .grants
         .iter()
@@ -89,30 +91,37 @@ fn request(options: &ContainerOptions, name: String, bytes: &[u8], arguments: &[
     })
 }
 
-/// Sends the module, as many chunks ahead of their acknowledgement as the node allows, and answers what became of it.
+/// Announces the module, sends it, and answers what became of it.
 fn upload(context: &Context, session: &mut Session, request: DeployRequest, bytes: &[u8]) -> Result<ContainerReport> {
     let credit = match session.ask(Request::Deploy(request))? {
         Answer::Ready { credit } => credit.max(1) as usize,
         other => return Err(unexpected(&other)),
     };
     let progress = progress_bar(context, bytes.len());
-    let mut under_way = VecDeque::new();
-    for (sequence, chunk) in (0_u32..).zip(bytes.chunks(CHUNK_BYTES)) {
-        if under_way.len() == credit {
-            acknowledge(session, &mut under_way, &progress)?;
-        }
-        under_way.push_back(session.begin(Request::Chunk { sequence, bytes: chunk.to_vec() })?);
-    }
-    while !under_way.is_empty() {
-        acknowledge(session, &mut under_way, &progress)?;
-    }
-    progress.set_message("loading");
-    let answer = session.ask(Request::Commit);
+    let answer = send(session, credit, bytes, &progress).and_then(|()| {
+        progress.set_message("loading");
+        session.ask(Request::Commit)
+    });
     progress.finish_and_clear();
     match answer? {
         Answer::Container(report) => Ok(*report),
         other => Err(unexpected(&other)),
     }
+}
+
+/// Sends the module in chunks, as many ahead of their acknowledgement as the node allows.
+fn send(session: &mut Session, credit: usize, bytes: &[u8], progress: &ProgressBar) -> Result<()> {
+    let mut under_way = VecDeque::new();
+    for (sequence, chunk) in (0_u32..).zip(bytes.chunks(CHUNK_BYTES)) {
+        if under_way.len() == credit {
+            acknowledge(session, &mut under_way, progress)?;
+        }
+        under_way.push_back(session.begin(Request::Chunk { sequence, bytes: chunk.to_vec() })?);
+    }
+    while !under_way.is_empty() {
+        acknowledge(session, &mut under_way, progress)?;
+    }
+    Ok(())
 }
 
 fn acknowledge(session: &mut Session, under_way: &mut VecDeque<u32>, progress: &ProgressBar) -> Result<()> {
@@ -126,33 +135,12 @@ fn acknowledge(session: &mut Session, under_way: &mut VecDeque<u32>, progress: &
     }
 }
 
+/// Shown to a person only. In ASCII: a guest's serial console may know nothing else.
 fn progress_bar(context: &Context, bytes: usize) -> ProgressBar {
     let visible = !context.json() && std::io::stderr().is_terminal();
     let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let style = ProgressStyle::with_template("{msg:9} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ");
     ProgressBar::with_draw_target(Some(bytes as u64), target).with_style(style).with_message("uploading")
-}
-
-/// Prints a container's output as it comes, until it has ended and all is printed.
-fn show_until_ended(session: &mut Session, name: &str) -> Result<()> {
-    let mut cursor = 0;
-    let mut wait = SHORTEST_WAIT;
-    loop {
-        let page = logs::page(session, name, cursor)?;
-        if page.lost > 0 {
-            eprintln!("emit: {} records were lost here", page.lost);
-        }
-        page.records.iter().try_for_each(logs::pass_through)?;
-        cursor = page.next;
-        if !page.records.is_empty() {
-            wait = SHORTEST_WAIT;
-            continue;
-        }
-        if page.ended {
-            return Ok(());
-        }
-        thread::sleep(wait);
-        wait = (wait * 2).min(LONGEST_WAIT);
-    }
 }

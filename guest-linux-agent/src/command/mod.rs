@@ -14,7 +14,7 @@ use crate::{
     arguments::{Command, CommandLine, ContainerOptions, Format, Run},
     exit::Failure,
     session::{Error, Result, Session},
-    show,
+    show, terminal,
 };
 
 /// What every command needs besides its own arguments.
@@ -43,17 +43,38 @@ impl Context<'_> {
 pub(crate) fn run_from_command_line() -> ExitCode {
     let line = match parse(std::env::args_os()) {
         Ok(line) => line,
-        Err(error) => error.exit(),
+        Err(error) => return ExitCode::from(report_usage(&error)),
     };
     let context = Context { node: line.node.as_deref(), format: line.format, timeout: line.timeout };
     let is_run = matches!(line.command, Command::Run(_));
     match run(&context, line.command) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            report(&context, &error);
-            ExitCode::from(if is_run { error.failure.code_of_run() } else { error.failure.code() })
+            let code = if is_run { error.failure.code_of_run() } else { error.failure.code() };
+            report(context.json(), &error, code);
+            ExitCode::from(code)
         }
     }
+}
+
+/// Shows the help that was asked for, or what is wrong with the command line: to a script that asked for JSON as JSON.
+fn report_usage(error: &clap::Error) -> u8 {
+    let code = u8::try_from(error.exit_code()).unwrap_or(Failure::Usage.code());
+    if code != 0 && asks_for_json(std::env::args_os()) {
+        let message = error.render().to_string();
+        let message = message.trim().trim_start_matches("error: ");
+        report(true, &Error::new(Failure::Usage, message), code);
+    } else {
+        let _ = error.print();
+    }
+    code
+}
+
+/// Whether JSON was asked for on a command line that could not be parsed.
+fn asks_for_json(arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    let arguments: Vec<_> = arguments.collect();
+    arguments.iter().any(|argument| argument == "--format=json")
+        || arguments.windows(2).any(|pair| pair[0] == "--format" && pair[1] == "json")
 }
 
 /// Turns `emit [OPTIONS] FILE …` into `emit [OPTIONS] run FILE …`.
@@ -101,28 +122,37 @@ fn run(context: &Context, command: Command) -> Result<u8> {
     }
 }
 
-fn report(context: &Context, error: &Error) {
-    if context.json() {
-        show::print_json(&json!({ "error": error.message, "exit_code": error.failure.code() }));
-    } else {
-        eprintln!("emit: {error}");
+fn report(json: bool, error: &Error, code: u8) {
+    if error.failure == Failure::OutputClosed {
+        return;
     }
+    if !json {
+        return terminal::note(&error.to_string());
+    }
+    let value = json!({ "error": error.message, "hint": error.hint, "kind": error.kind, "exit_code": code });
+    // Where nobody reads the answer, nobody reads the error either.
+    let _ = terminal::output(format!("{value}\n").as_bytes());
 }
 
 /// The node answered something else than the question has answers for.
 fn unexpected(answer: &Answer) -> Error {
-    Error::new(Failure::Internal, format!("the node gave an answer that does not belong to the question: {answer:?}"))
+    // The kind is enough; an answer can be kilobytes long.
+    let answer = format!("{answer:?}");
+    let kind: String = answer.chars().take_while(char::is_ascii_alphanumeric).collect();
+    let message = format!("the node gave an answer that does not belong to the question: {kind}");
+    Error { hint: "use the emit that came with the node's image", ..Error::new(Failure::Internal, message) }
 }
 
-fn print(context: &Context, value: &Value, text: &str) {
-    if context.json() { show::print_json(value) } else { print!("{text}") }
+fn print(context: &Context, value: &Value, text: &str) -> Result<()> {
+    let text = if context.json() { format!("{value:#}\n") } else { terminal::printable(text) };
+    terminal::output(text.as_bytes())
 }
 
 fn list(context: &Context) -> Result<u8> {
     match context.ask(Request::List)? {
         Answer::Containers(reports) => {
             let value = reports.iter().map(show::container_json).collect();
-            print(context, &value, &show::container_table(&reports));
+            print(context, &value, &show::container_table(&reports))?;
             Ok(0)
         }
         other => Err(unexpected(&other)),
@@ -132,8 +162,8 @@ fn list(context: &Context) -> Result<u8> {
 fn change(context: &Context, request: Request) -> Result<u8> {
     match context.ask(request)? {
         Answer::Container(report) => {
-            let text = format!("{}: {}\n", report.name, report.state_text);
-            print(context, &show::container_json(&report), &text);
+            let text = format!("{}: {}\n", report.name, show::state(&report));
+            print(context, &show::container_json(&report), &text)?;
             Ok(0)
         }
         other => Err(unexpected(&other)),
@@ -143,7 +173,7 @@ fn change(context: &Context, request: Request) -> Result<u8> {
 fn remove(context: &Context, name: String) -> Result<u8> {
     match context.ask(Request::Remove(name.clone()))? {
         Answer::Done => {
-            print(context, &json!({ "removed": name }), &format!("{name}: removed\n"));
+            print(context, &json!({ "removed": name }), &format!("{name}: removed\n"))?;
             Ok(0)
         }
         other => Err(unexpected(&other)),
@@ -153,7 +183,7 @@ fn remove(context: &Context, name: String) -> Result<u8> {
 fn inspect(context: &Context, name: String) -> Result<u8> {
     match context.ask(Request::Inspect(name))? {
         Answer::Container(report) => {
-            print(context, &show::container_json(&report), &show::container_text(&report));
+            print(context, &show::container_json(&report), &show::container_text(&report))?;
             Ok(0)
         }
         other => Err(unexpected(&other)),
@@ -163,7 +193,7 @@ fn inspect(context: &Context, name: String) -> Result<u8> {
 fn info(context: &Context) -> Result<u8> {
     match context.ask(Request::Info)? {
         Answer::Info(report) => {
-            print(context, &show::node_json(&report), &show::node_text(&report));
+            print(context, &show::node_json(&report), &show::node_text(&report))?;
             Ok(0)
         }
         other => Err(unexpected(&other)),

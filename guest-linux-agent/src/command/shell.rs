@@ -8,11 +8,14 @@ use crate::{
     arguments::CommandLine,
     exit::Failure,
     session::{Error, Result},
+    terminal,
 };
 
 /// `emit completions SHELL`.
 pub(super) fn completions(shell: clap_complete::Shell) -> Result<u8> {
-    clap_complete::generate(shell, &mut CommandLine::command(), "emit", &mut io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut CommandLine::command(), "emit", &mut script);
+    terminal::output(&script)?;
     Ok(0)
 }
 

@@ -119,6 +119,10 @@ impl Container {
             && World::from_wire(status.world).is_some();
         if named {
             self.seen = Some(*status);
+            // Once: an end is the last that is seen of a load.
+            if self.seen_state() == Some(ContainerState::Failed) {
+                counters.count(Counter::ContainersFailed);
+            }
         } else {
             counters.count(Counter::CellStatusInvalid);
         }

@@ -31,6 +31,8 @@ counters! {
     ModulesRefused = "modules_refused",
     /// Containers that a cell could not load or start.
     LoadsFailed = "loads_failed",
+    /// Containers that failed in their cell, started or not: a trap, a limit, a start hook that refused.
+    ContainersFailed = "containers_failed",
     /// Impossible indices in the link's rings.
     LinkMisbehaved = "link_misbehaved",
     /// Slots that broke the link's contract.
