@@ -88,8 +88,10 @@ pub struct FakeState {
     pub minimum_period_ns: u64,
     /// The drivers do not answer.
     pub drivers_are_gone: bool,
-    /// Every call of the cell.
+    /// Every call of the cell, while [`Self::records_calls`].
     pub calls: Vec<(Channel, Message)>,
+    /// Calls are recorded; a measurement turns that off.
+    pub records_calls: bool,
     /// How often the cell notified each channel.
     pub notified: BTreeMap<Channel, u64>,
     /// What will be delivered to the cell next.
@@ -226,7 +228,9 @@ impl Kernel for FakeKernel {
 
     fn call(&mut self, channel: Channel, message: Message) -> Message {
         let mut state = self.state.borrow_mut();
-        state.calls.push((channel, message));
+        if state.records_calls {
+            state.calls.push((channel, message));
+        }
         match channel.number() {
             _ if state.drivers_are_gone => Message::new(CALL_FAILED),
             0 => state.call_gpio(message),
@@ -329,6 +333,7 @@ impl FakeNode {
         {
             let mut state = kernel.state.borrow_mut();
             state.clock_step_ns = CLOCK_STEP_NS;
+            state.records_calls = true;
             state.control_block = SequencedCell::new(wiring.memory("region_control"), 0).ok();
         }
         let cell = Cell::new(&wiring, options).expect("all is there");

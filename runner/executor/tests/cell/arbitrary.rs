@@ -96,7 +96,7 @@ proptest! {
         module.write(MODULE_OFFSET_BYTES, &reactor("", "(i32.const 0)", "(i32.const 1)", "")).unwrap();
         let mut block = SequencedCell::new(control, 0).unwrap();
         for (generation, command, [a, b, c, d, e, f]) in words {
-            let small = |number: u32| if number % 2 == 0 { number % 300 } else { number };
+            let small = |number: u32| if number.is_multiple_of(2) { number % 300 } else { number };
             block.write(&CellControl {
                 generation,
                 command,
