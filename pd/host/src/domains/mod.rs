@@ -7,6 +7,8 @@ mod admission;
 mod bridge;
 mod cell;
 mod gpio;
+#[cfg(feature = "hostile-cells")]
+mod hostile;
 mod simulated_bank;
 mod tick;
 mod timer;
@@ -111,11 +113,19 @@ impl Shell {
             Role::Timer => timer::run(self),
             Role::Gpio => gpio::run(self),
             Role::Warden => warden::run(self),
+            #[cfg(feature = "hostile-cells")]
+            Role::Cell(_) if self.is_hostile() => hostile::run(self),
             Role::Cell(_) => cell::run(self),
             Role::Admission => admission::run(self),
             Role::Vmm => bridge::run(self),
             Role::Linux => bail!("Linux is this machine; it has no process of its own"),
         }
+    }
+
+    /// Whether a test wants this cell to be one that was taken over.
+    #[cfg(feature = "hostile-cells")]
+    fn is_hostile(&self) -> bool {
+        self.run_directory().join(&self.handover.domain).with_extension(hostile::MARK).exists()
     }
 
     fn run_directory(&self) -> PathBuf {

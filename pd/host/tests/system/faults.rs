@@ -98,3 +98,34 @@ fn the_bridge_may_end_as_linux_may_and_the_blinker_blinks_on() {
     let blinks = pins.transitions("LED").expect("read") - before;
     assert_blinked_on(blinks, elapsed_ms);
 }
+
+#[test]
+fn a_cell_that_was_taken_over_harms_nobody() {
+    let node = TestNode::start_with(|options| {
+        std::fs::write(options.run_directory.join("cell1.hostile"), "").expect("marked");
+    });
+    let mut client = Client::greeted(&node);
+    client.deploy(&blinker("blinker")).expect("in cell 0");
+    let mut pins = node.gpio().expect("pins");
+    eventually("it blinks", || pins.transitions("LED").expect("read") > 0);
+    let (began, before) = (Instant::now(), pins.transitions("LED").expect("read"));
+    while began.elapsed() < Duration::from_secs(3) {
+        let mut session = Client::greeted(&node);
+        session.info();
+        assert_eq!(session.list().len(), 1);
+        // The same name in each round: what the hostile cell is given never comes to anything, and leaves nothing.
+        let (code, detail) = session.deploy(&Deploy::new("victim", sample("hello"))).expect_err("cell 1 runs nothing");
+        assert!(!detail.is_empty(), "{code:?}");
+    }
+    let elapsed_ms = u64::try_from(began.elapsed().as_millis()).expect("small");
+    assert_blinked_on(pins.transitions("LED").expect("read") - before, elapsed_ms);
+    for line in ["RELAY", "SPARE", "VALVE"] {
+        assert_eq!(pins.transitions(line).expect("read"), 0, "{line} was granted to nobody");
+    }
+    for counter in ["gpio_refused", "timer_refused", "gpio_invalid", "cell_status_invalid", "cell_rings_misbehaved"] {
+        assert!(client.counter(counter) > 0, "{counter}: what it tries is seen: {:?}", client.info().counters);
+    }
+    let report = client.inspect("blinker");
+    assert_eq!(report.refused_calls, 0, "{report:?}");
+    client.container(Request::Stop("blinker".into())).expect("stopped as ever");
+}

@@ -1,0 +1,85 @@
+//! A cell that was taken over: writes whatever it can, calls whatever it likes. For tests only.
+//!
+//! Stands in for a container that broke out of its engine. It has what a cell's process has and uses all of it, for ever;
+//! what the tests look at is everybody else.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Result;
+use runner_interfaces::kernel::{Kernel, Message, Wiring, required_channel, required_region};
+use shared_ring::SharedMemory;
+
+use super::Shell;
+use crate::substrate::mapping::HostMemory;
+
+/// A cell becomes hostile when this file lies beside its log at its start.
+pub(super) const MARK: &str = "hostile";
+
+/// Rounds without a pause: floods its peers, and leaves the machine's other users some of it.
+const BURST: u32 = 50;
+
+/// See [`BURST`].
+const PAUSE: Duration = Duration::from_micros(500);
+
+/// Marsaglia's xorshift: the same sequence at every run.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    /// Small as often as large: most of what is misread is near 0 or near the end.
+    fn word(&mut self) -> u64 {
+        match self.below(4) {
+            0 => self.below(16),
+            1 => u64::MAX - self.below(16),
+            2 => u64::from(u32::MAX) - self.below(16),
+            _ => self.next(),
+        }
+    }
+}
+
+pub(super) fn run(mut shell: Shell) -> Result<()> {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let writable: Vec<HostMemory> = ["region_status", "region_output"]
+        .into_iter()
+        .map(|symbol| required_region(&shell.wiring, symbol))
+        .collect::<Result<_, _>>()?;
+    let servers = [required_channel(&shell.wiring, "channel_gpio")?, required_channel(&shell.wiring, "channel_timer")?];
+    let peers = ["channel_warden", "channel_admission", "channel_gpio", "channel_timer"];
+    let peers: Vec<_> = peers.into_iter().filter_map(|symbol| shell.wiring.channel(symbol)).collect();
+    shell.started()?;
+    loop {
+        for _ in 0..BURST {
+            for memory in &writable {
+                scribble(memory, &mut random);
+            }
+            let words = [random.word(), random.word(), random.word(), random.word()];
+            let message = Message { label: random.below(12), words };
+            shell.kernel.call(servers[usize::from(random.below(2) == 0)], message);
+            for &peer in &peers {
+                shell.kernel.notify(peer);
+            }
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Overwrites a word: one of the first (sequence numbers, epochs, indices), or any.
+fn scribble(memory: &HostMemory, random: &mut Random) {
+    let words = memory.size_bytes() as u64 / 4;
+    let among = if random.below(2) == 0 { words } else { words.min(72) };
+    let offset = usize::try_from(random.below(among) * 4).unwrap_or(0);
+    let value = u32::try_from(random.word() & u64::from(u32::MAX)).unwrap_or(0);
+    // In range by construction.
+    let _ = memory.store_u32(offset, value);
+}
