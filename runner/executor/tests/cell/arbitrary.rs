@@ -57,8 +57,6 @@ fn seeds() -> Vec<Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
-
     #[test]
     fn any_bytes_come_to_an_end(bytes in vec(any::<u8>(), 0..400)) {
         assert_survives(&bytes);
