@@ -37,11 +37,14 @@ pub struct BootArguments<'a> {
     pub random_seed: Option<&'a [u8]>,
 }
 
-/// The command line for a console on the PL011: early messages from the first instruction on, a restart one second
-/// after a panic (so that a guest that broke comes back), and whatever else is wanted.
+/// The command line for a console on the PL011: from the first instruction on, a restart one second after a panic (so
+/// that a guest that broke comes back), and whatever else is wanted.
+///
+/// `quiet` leaves warnings and worse. Each character of the console is two or three faults, and a whole boot log took
+/// longer than the boot; add `loglevel=7` to see it.
 pub fn command_line(layout: &MachineLayout, more: &str) -> String {
     let base = layout.uart.registers.base;
-    let mut line = alloc::format!("console=ttyAMA0 earlycon=pl011,{base:#x} panic=1");
+    let mut line = alloc::format!("console=ttyAMA0 earlycon=pl011,{base:#x} panic=1 quiet");
     if !more.is_empty() {
         line.push(' ');
         line.push_str(more);

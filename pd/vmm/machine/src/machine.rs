@@ -54,7 +54,10 @@ pub enum Outcome {
     /// Write the registers back and reply.
     Resume,
     /// The same; and the guest has nothing to do until an interrupt. The virtual timer does not tick for a thread that
-    /// does not run, so the shell cannot keep the guest waiting for it.
+    /// does not run, so the shell cannot keep the guest waiting for it. But before it replies it may wait for the
+    /// processor's next interrupt itself (one `wfi`, which seL4 lets native threads execute), unless
+    /// [`Machine::has_interrupt_for_guest`]: an idle guest then costs next to nothing, and its timers are late by the
+    /// system's tick at the most.
     Idle,
     /// The guest asked for a restart.
     Reset,
@@ -286,6 +289,11 @@ impl<M: GuestMemory> Machine<M> {
     pub fn uart_flush(&mut self, host: &mut impl Host) {
         self.uart.flush(host);
         self.update_lines(host);
+    }
+
+    /// Whether an interrupt is on its way to the guest or in its hands.
+    pub fn has_interrupt_for_guest(&self) -> bool {
+        self.vgic.has_loaded()
     }
 
     /// Whether something happened at the ports since the last call.

@@ -174,6 +174,11 @@ impl Vgic {
         self.counters
     }
 
+    /// Whether an interrupt lies in a list register: a guest that waits for one need not wait.
+    pub fn has_loaded(&self) -> bool {
+        self.list_registers.iter().any(|slot| matches!(slot, ListRegister::Loaded(_)))
+    }
+
     /// Sets a device's line. Nothing happens for an interrupt that does not exist.
     pub fn set_line(&mut self, intid: u16, high: bool, cpu: &mut impl VirtualCpu) {
         let rises = high && !self.line.get(intid);

@@ -194,12 +194,14 @@ fn the_virtual_timer_is_the_only_private_interrupt() {
     guest.enable(27);
     assert_eq!(guest.machine.handle_virtual_timer(27, &mut guest.shell), Outcome::Resume);
     assert_eq!(guest.shell.injected.last().map(|injection| injection.intid), Some(27));
+    assert!(guest.machine.has_interrupt_for_guest());
     for intid in [0, 26, 33, u64::MAX] {
         assert_eq!(guest.machine.handle_virtual_timer(intid, &mut guest.shell), Outcome::Resume);
     }
     assert_eq!(guest.machine.counters().unexpected_interrupts, 4);
     assert_eq!(guest.machine.handle_maintenance(Some(0), &mut guest.shell), Outcome::Resume);
     assert_eq!(guest.shell.timer_acknowledged, 1);
+    assert!(!guest.machine.has_interrupt_for_guest());
 }
 
 #[test]
