@@ -15,8 +15,7 @@ const DEFAULT_PAGE_BYTES: u64 = 4096;
 
 /// The text of `description`, fitted to the files in `folder`.
 pub(super) fn system(description: &Path, folder: &Path) -> Result<String> {
-    let mut text =
-        fs::read_to_string(description).with_context(|| format!("cannot read {}", description.display()))?;
+    let mut text = fs::read_to_string(description).with_context(|| format!("cannot read {}", description.display()))?;
     for (place, size) in sizes(&text, folder)?.into_iter().rev() {
         text.replace_range(place, &format!("{size:#x}"));
     }

@@ -69,6 +69,11 @@ impl Node {
         Ok(self.container(name)?["state"].as_str().unwrap_or_default().to_owned())
     }
 
+    /// Whether it runs: between two events it is "ready".
+    pub(crate) fn is_running(&mut self, name: &str) -> Result<bool> {
+        Ok(matches!(self.state(name)?.as_str(), "running" | "ready"))
+    }
+
     /// One counter of `emit info`; a missing one is zero.
     pub(crate) fn counter(&mut self, name: &str) -> Result<u64> {
         Ok(self.ask("info")?["counters"][name].as_u64().unwrap_or(0))
