@@ -281,7 +281,6 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
             _ => return Err(WardenStatus::WrongState),
         };
         cell.write_command(Command::Run);
-        cell.reset_pulse(now);
         kernel.notify(cell.channel);
         Ok(0)
     }
@@ -298,7 +297,6 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
         }
         cell.phase = Phase::Stopping { deadline: deadline(now, hook_ns) };
         cell.write_command(Command::Stop);
-        cell.reset_pulse(now);
         kernel.notify(cell.channel);
         Ok(0)
     }

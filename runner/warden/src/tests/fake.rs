@@ -116,7 +116,7 @@ impl SharedMemory for Observed {
     fn store_u32(&self, offset: usize, value: u32) -> Result<(), OutOfRange> {
         self.memory.store_u32(offset, value)?;
         // An even sequence number: the block is whole.
-        if let Some(cell) = self.control_of.filter(|_| value % 2 == 0) {
+        if let Some(cell) = self.control_of.filter(|_| value.is_multiple_of(2)) {
             self.diary.note(Action::Control(cell));
         }
         Ok(())

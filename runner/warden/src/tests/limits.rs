@@ -55,6 +55,7 @@ fn a_start_that_takes_too_long_is_ended() {
         heartbeat += 1;
         node.write_status(0, CellStatus { heartbeat, ..status(1, State::Starting) });
         node.pass_until(node.kernel.now_ns + LOOK_PERIOD_NS / 2);
+        assert!(node.kernel.now_ns < begun + 2 * (HOOK_NS + GRACE_NS), "it goes on for ever");
     }
     assert_eq!(intervention(&node, 0), Some(Intervention::LoadLimit));
     assert!(node.kernel.now_ns - begun < HOOK_NS + GRACE_NS + LOOK_PERIOD_NS);
@@ -73,6 +74,7 @@ fn a_container_that_does_not_stop_is_killed_at_the_limit() {
         // Asked again and again, the first deadline stands.
         node.ask(Procedure::Stop, 0).expect("stopping");
         node.pass_until(node.kernel.now_ns + LOOK_PERIOD_NS);
+        assert!(node.kernel.now_ns < asked + 2 * (HOOK_NS + GRACE_NS), "it goes on for ever");
     }
     assert_eq!(intervention(&node, 0), Some(Intervention::StopLimit));
     assert!(node.kernel.now_ns - asked <= HOOK_NS + GRACE_NS + LOOK_PERIOD_NS);
@@ -90,6 +92,7 @@ fn a_cell_that_stands_still_is_restarted_and_the_others_are_not() {
         heartbeat += 1;
         node.write_status(1, CellStatus { heartbeat, ..status(1, State::Running) });
         node.pass_until(node.kernel.now_ns + LOOK_PERIOD_NS);
+        assert!(node.kernel.now_ns < begun + 2 * HEARTBEAT_LIMIT_NS, "it goes on for ever");
     }
     let took_ns = node.kernel.now_ns - begun;
     assert!((HEARTBEAT_LIMIT_NS..=HEARTBEAT_LIMIT_NS + 2 * LOOK_PERIOD_NS).contains(&took_ns), "{took_ns}");
@@ -175,4 +178,33 @@ fn notifications_alone_set_no_alarm_anew() {
         node.notify(0);
     }
     assert_eq!(node.take_actions(), [], "a cell that only rings costs a look and nothing else");
+}
+
+#[test]
+fn a_new_load_has_a_heartbeat_of_its_own() {
+    let mut node = Node::new();
+    let first = node.running(0);
+    let heartbeat = node.kernel.now_ns;
+    node.ask(Procedure::Kill, 0).expect("runs");
+    node.pass_until(node.kernel.now_ns + 10 * HEARTBEAT_LIMIT_NS);
+    node.load(0, true).expect("clean");
+    let generation = node.control(0).generation;
+    assert!(generation > first);
+    // The new life happens to have come as far as the old one.
+    node.write_status(0, CellStatus { heartbeat, ..status(generation, State::Running) });
+    node.notify(0);
+    assert_eq!(intervention(&node, 0), Some(Intervention::None));
+}
+
+#[test]
+fn what_is_left_of_an_old_load_ends_no_new_one() {
+    let mut node = Node::new();
+    node.running(0);
+    node.show(0, State::Finalised);
+    node.request(0, ceiling());
+    node.load(0, true).expect("ended");
+    // The block still says what it said of the first load.
+    node.notify(0);
+    assert_ne!(node.grants(0), CellGrants::default());
+    assert_eq!(node.command(0), Some(Command::Run));
 }
