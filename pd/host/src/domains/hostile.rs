@@ -1,19 +1,19 @@
-//! A cell that was taken over: writes whatever it can, calls whatever it likes. For tests only.
+//! A cell or a bridge that was taken over: writes whatever it can, calls whatever it likes. For tests only.
 //!
-//! Stands in for a container that broke out of its engine. It has what a cell's process has and uses all of it, for ever;
-//! what the tests look at is everybody else.
+//! Stands in for a container that broke out of its engine, and for a VMM that serves its guest. It has what that domain's
+//! process has and uses all of it, for ever; what the tests look at is everybody else.
 
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
-use runner_interfaces::kernel::{Kernel, Message, Wiring, required_channel, required_region};
+use runner_interfaces::kernel::{Channel, Kernel, Message, Wiring};
 use shared_ring::SharedMemory;
 
 use super::Shell;
 use crate::substrate::mapping::HostMemory;
 
-/// A cell becomes hostile when this file lies beside its log at its start.
+/// A cell or the bridge becomes hostile when a file with this extension lies beside its log at its start.
 pub(super) const MARK: &str = "hostile";
 
 /// Rounds without a pause: floods its peers, and leaves the machine's other users some of it.
@@ -48,26 +48,27 @@ impl Random {
     }
 }
 
+/// Every region that a cell or the bridge may write, as they call them.
+const WRITABLE: [&str; 4] = ["region_status", "region_output", "region_link_out", "region_link_in_head"];
+
+/// Everybody whom a cell or the bridge has a channel to, as they call them.
+const PEERS: [&str; 4] = ["channel_gpio", "channel_timer", "channel_warden", "channel_admission"];
+
 pub(super) fn run(mut shell: Shell) -> Result<()> {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    let writable: Vec<HostMemory> = ["region_status", "region_output"]
-        .into_iter()
-        .map(|symbol| required_region(&shell.wiring, symbol))
-        .collect::<Result<_, _>>()?;
-    let servers = [required_channel(&shell.wiring, "channel_gpio")?, required_channel(&shell.wiring, "channel_timer")?];
-    let peers = ["channel_warden", "channel_admission", "channel_gpio", "channel_timer"];
-    let peers: Vec<_> = peers.into_iter().filter_map(|symbol| shell.wiring.channel(symbol)).collect();
+    let writable: Vec<HostMemory> = WRITABLE.iter().filter_map(|symbol| shell.wiring.region(symbol)).collect();
+    let peers: Vec<Channel> = PEERS.iter().filter_map(|symbol| shell.wiring.channel(symbol)).collect();
     shell.started()?;
     loop {
         for _ in 0..BURST {
             for memory in &writable {
                 scribble(memory, &mut random);
             }
-            let words = [random.word(), random.word(), random.word(), random.word()];
-            let message = Message { label: random.below(12), words };
-            shell.kernel.call(servers[usize::from(random.below(2) == 0)], message);
             for &peer in &peers {
                 shell.kernel.notify(peer);
+                let words = [random.word(), random.word(), random.word(), random.word()];
+                // Where there is no call to make, the kernel says so at once.
+                shell.kernel.call(peer, Message { label: random.below(12), words });
             }
         }
         thread::sleep(PAUSE);

@@ -7,7 +7,7 @@ mod admission;
 mod bridge;
 mod cell;
 mod gpio;
-#[cfg(feature = "hostile-cells")]
+#[cfg(feature = "hostile-domains")]
 mod hostile;
 mod simulated_bank;
 mod tick;
@@ -113,8 +113,8 @@ impl Shell {
             Role::Timer => timer::run(self),
             Role::Gpio => gpio::run(self),
             Role::Warden => warden::run(self),
-            #[cfg(feature = "hostile-cells")]
-            Role::Cell(_) if self.is_hostile() => hostile::run(self),
+            #[cfg(feature = "hostile-domains")]
+            Role::Cell(_) | Role::Vmm if self.is_hostile() => hostile::run(self),
             Role::Cell(_) => cell::run(self),
             Role::Admission => admission::run(self),
             Role::Vmm => bridge::run(self),
@@ -122,8 +122,8 @@ impl Shell {
         }
     }
 
-    /// Whether a test wants this cell to be one that was taken over.
-    #[cfg(feature = "hostile-cells")]
+    /// Whether a test wants this domain to be one that was taken over.
+    #[cfg(feature = "hostile-domains")]
     fn is_hostile(&self) -> bool {
         self.run_directory().join(&self.handover.domain).with_extension(hostile::MARK).exists()
     }

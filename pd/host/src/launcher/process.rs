@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use pd_system_description::Role;
@@ -61,10 +61,9 @@ impl Process {
 
     /// Waits for the next step of its start.
     pub(super) fn expect(&self, step: &ToLauncher) -> Result<()> {
-        let deadline = Instant::now() + STEP_LIMIT;
-        let left = Timespec::try_from(deadline.saturating_duration_since(Instant::now()))?;
+        let limit = Timespec::try_from(STEP_LIMIT)?;
         let mut descriptors = [PollFd::from_borrowed_fd(self.control.as_fd(), PollFlags::IN)];
-        if rustix::io::retry_on_intr(|| poll(&mut descriptors, Some(&left)))? == 0 {
+        if rustix::io::retry_on_intr(|| poll(&mut descriptors, Some(&limit)))? == 0 {
             bail!("`{}` did not start within {STEP_LIMIT:?}", self.name);
         }
         match self.control.receive::<ToLauncher>() {

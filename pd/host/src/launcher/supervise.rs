@@ -1,7 +1,6 @@
 //! The node's life: everything started in order, watched, and ended together.
 
 use std::collections::HashMap;
-use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -154,8 +153,6 @@ impl Supervisor<'_> {
             let names: Vec<String> = self.processes.keys().cloned().collect();
             let ready = self.wait(signals, &names)?;
             if ready.told_to_end {
-                let mut byte = [0];
-                let _ = (&mut &*signals).read(&mut byte);
                 return Ok(());
             }
             for name in ready.spoke {

@@ -129,3 +129,30 @@ fn a_cell_that_was_taken_over_harms_nobody() {
     assert_eq!(report.refused_calls, 0, "{report:?}");
     client.container(Request::Stop("blinker".into())).expect("stopped as ever");
 }
+
+#[test]
+fn a_bridge_that_was_taken_over_harms_nobody() {
+    let node = TestNode::start();
+    Client::greeted(&node).deploy(&blinker("blinker")).expect("starts");
+    let mut pins = node.gpio().expect("pins");
+    eventually("it blinks", || pins.transitions("LED").expect("read") > 0);
+    let mark = node.run_directory().join("vmm.hostile");
+    let bridge = node.domain_pid("vmm").expect("runs");
+    std::fs::write(&mark, "").expect("marked");
+    node.kill_domain("vmm").expect("killed");
+    eventually("it comes back hostile", || node.domain_pid("vmm").is_ok_and(|process| process != bridge));
+
+    let (began, before) = (Instant::now(), pins.transitions("LED").expect("read"));
+    std::thread::sleep(Duration::from_secs(2));
+    let elapsed_ms = u64::try_from(began.elapsed().as_millis()).expect("small");
+    assert_blinked_on(pins.transitions("LED").expect("read") - before, elapsed_ms);
+
+    std::fs::remove_file(mark).expect("was there");
+    node.kill_domain("vmm").expect("killed");
+    eventually("sessions are served again", || std::os::unix::net::UnixStream::connect(node.socket()).is_ok());
+    let mut client = Client::greeted(&node);
+    assert!(client.counter("link_misbehaved") > 0, "it was seen: {:?}", client.info().counters);
+    let report = client.inspect("blinker");
+    assert!([ContainerState::Ready, ContainerState::Running].map(ContainerState::to_wire).contains(&report.state));
+    client.deploy(&Deploy::new("hello", sample("hello"))).expect("and uploads are taken");
+}
