@@ -257,26 +257,24 @@ impl<M: SharedMemory + Clone> Admission<M> {
         }
     }
 
+    /// Whatever the greeting says, it begins a session: a greeting in the middle of one ends that.
     fn greet<K: Kernel>(&mut self, kernel: &mut K, index: usize, magic: u32, major: u16) {
+        let welcome = magic == HELLO_MAGIC && major == PROTOCOL_MAJOR;
+        if self.sessions[index].phase == Phase::Open || !welcome {
+            // The port's closing and opening were not seen, or this is the end: what was before is over.
+            self.end_session(kernel, index, Phase::Ending);
+        }
         if magic != HELLO_MAGIC {
             self.send_failure(kernel, index, 0, &Failure::protocol("that greeting is of another protocol"));
-            self.sessions[index].phase = Phase::Ending;
-            return;
-        }
-        if self.sessions[index].phase == Phase::Open {
-            // The port's closing and opening were not seen; what was before is over all the same.
-            self.end_session(kernel, index, Phase::Greeting);
-        }
-        if major != PROTOCOL_MAJOR {
+        } else if major != PROTOCOL_MAJOR {
             self.counters.count(Counter::VersionMismatches);
             let message = FromNode::VersionMismatch { major: PROTOCOL_MAJOR, minor: PROTOCOL_MINOR };
             self.queue(kernel, index, &answers::encode_message(&message));
-            self.sessions[index].phase = Phase::Ending;
-            return;
+        } else {
+            self.sessions[index].phase = Phase::Open;
+            let message = FromNode::Welcome { major: PROTOCOL_MAJOR, minor: PROTOCOL_MINOR };
+            self.queue(kernel, index, &answers::encode_message(&message));
         }
-        self.sessions[index].phase = Phase::Open;
-        let message = FromNode::Welcome { major: PROTOCOL_MAJOR, minor: PROTOCOL_MINOR };
-        self.queue(kernel, index, &answers::encode_message(&message));
     }
 
     fn send_answer<K: Kernel>(&mut self, kernel: &mut K, index: usize, number: u32, answer: Answer) {

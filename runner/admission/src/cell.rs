@@ -106,6 +106,10 @@ impl<M: SharedMemory> CellPort<M> {
     fn drain(&mut self, counters: &mut Counters) -> bool {
         let mut slot = [0; OUTPUT_SLOT_BYTES];
         for _ in 0..self.output.geometry().slots() {
+            if self.container.as_mut().is_some_and(|container| !container.log.make_room()) {
+                // Whoever reads the log makes room, and comes here again.
+                return false;
+            }
             match self.output.pop(&mut slot) {
                 Ok(None) => return false,
                 Ok(Some(length)) => self.keep(&slot[..length], counters),

@@ -69,6 +69,8 @@ impl Container {
     pub(crate) fn new(serial: u64, request: DeployRequest, rights: Rights, session: SessionKey, now: Instant) -> Self {
         Self {
             serial,
+            // Whoever runs it attached is shown all of its output.
+            log: if request.attached { Log::awaited() } else { Log::new() },
             attached: request.attached.then_some(session),
             request,
             rights,
@@ -78,7 +80,6 @@ impl Container {
             seen: None,
             dropped: 0,
             intervention_noted: false,
-            log: Log::new(),
         }
     }
 

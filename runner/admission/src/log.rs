@@ -4,6 +4,7 @@
 
 use alloc::{collections::VecDeque, vec::Vec};
 
+use runner_interfaces::output::OUTPUT_PAYLOAD_BYTES;
 use shared_ring_messages::LogRecord;
 
 /// The most text of a container that is kept: some thousand lines.
@@ -46,6 +47,8 @@ pub(crate) struct Log {
     next: u64,
     /// Records dropped, by this log or before it.
     lost: u64,
+    /// How far the reader has come who is to miss nothing; `None` where there is none.
+    awaited: Option<u64>,
 }
 
 impl Log {
@@ -55,7 +58,41 @@ impl Log {
             text: VecDeque::with_capacity(MAX_LOG_BYTES),
             next: 0,
             lost: 0,
+            awaited: None,
         }
+    }
+
+    /// One whose reader is to miss nothing: whoever wrote it waits where the reader does not keep up.
+    pub(crate) fn awaited() -> Self {
+        Self { awaited: Some(0), ..Self::new() }
+    }
+
+    /// The awaited reader asks for what is behind `cursor`, so he has the rest.
+    pub(crate) fn note_read(&mut self, cursor: u64) {
+        if let Some(read) = self.awaited.as_mut() {
+            *read = cursor.min(self.next).max(*read);
+        }
+    }
+
+    /// Waits for the reader `until` there, or for nobody; answers for whom it waited.
+    pub(crate) fn wait_for(&mut self, until: Option<u64>) -> Option<u64> {
+        core::mem::replace(&mut self.awaited, until)
+    }
+
+    /// Whether a record may be added now. Where somebody is awaited, only what he has read makes room; that is not lost.
+    pub(crate) fn make_room(&mut self) -> bool {
+        let Some(read) = self.awaited else { return true };
+        while !self.has_room(OUTPUT_PAYLOAD_BYTES) {
+            if self.entries.front().is_none_or(|oldest| oldest.number >= read) {
+                return false;
+            }
+            self.drop_oldest();
+        }
+        true
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        self.entries.len() < MAX_LOG_RECORDS && self.text.len() + bytes <= MAX_LOG_BYTES
     }
 
     /// Adds a record, and answers how many old ones it pushed out.
@@ -64,7 +101,7 @@ impl Log {
         let bytes = &bytes[..bytes.len().min(MAX_LOG_BYTES)];
         let Ok(length) = u16::try_from(bytes.len()) else { return 0 };
         let mut dropped = 0;
-        while self.entries.len() == MAX_LOG_RECORDS || self.text.len() + bytes.len() > MAX_LOG_BYTES {
+        while !self.has_room(bytes.len()) {
             self.drop_oldest();
             dropped += 1;
         }
@@ -175,6 +212,31 @@ mod tests {
         }
         assert_eq!(log.entries.len(), MAX_LOG_RECORDS);
         assert_eq!(log.entries.capacity(), MAX_LOG_RECORDS);
+    }
+
+    #[test]
+    fn who_is_awaited_misses_nothing() {
+        let mut log = Log::awaited();
+        let mut pushed = 0_u64;
+        while log.make_room() {
+            assert_eq!(log.push(pushed, 1, false, &[b'x'; OUTPUT_PAYLOAD_BYTES]), 0);
+            pushed += 1;
+        }
+        let page = log.page(0);
+        assert!((page.lost, page.records[0].time_ns) == (0, 0) && !page.records.is_empty());
+        log.note_read(page.next);
+        assert!(log.make_room());
+        log.push(pushed, 1, false, b"more");
+        assert_eq!((log.lost(), log.page(page.next).lost), (0, 0));
+        // A cursor from the future frees no more than there is.
+        log.note_read(u64::MAX);
+        while log.make_room() {
+            log.push(0, 1, false, &[b'x'; OUTPUT_PAYLOAD_BYTES]);
+        }
+        assert_eq!(log.page(pushed + 1).lost, 0);
+        // Where nobody is awaited any more, the oldest goes.
+        assert!(log.wait_for(None).is_some());
+        assert!(log.make_room() && log.push(0, 1, false, &[b'x'; OUTPUT_PAYLOAD_BYTES]) > 0);
     }
 
     #[test]

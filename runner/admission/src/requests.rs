@@ -54,6 +54,11 @@ impl<M: SharedMemory + Clone> Admission<M> {
             }
             Request::Logs { name, cursor } => {
                 let cell = self.named(&name)?;
+                let reader = self.sessions[index].key();
+                let container = self.container(cell)?;
+                if container.attached == Some(reader) {
+                    container.log.note_read(cursor);
+                }
                 self.look_at(kernel, cell);
                 self.logs(cell, cursor).map(Some)
             }
@@ -62,6 +67,16 @@ impl<M: SharedMemory + Clone> Admission<M> {
 
     fn named(&self, name: &str) -> Result<usize, Failure> {
         self.find(name).ok_or_else(|| Failure::no_such_container(name))
+    }
+
+    /// Brings what is known of a cell up to date whose domain starts anew right after it: takes all output that there is,
+    /// whoever is awaited.
+    fn look_for_the_last_time<K: Kernel>(&mut self, kernel: &mut K, cell: usize) {
+        let awaited = self.container(cell).ok().and_then(|container| container.log.wait_for(None));
+        self.look_at(kernel, cell);
+        if let Ok(container) = self.container(cell) {
+            container.log.wait_for(awaited);
+        }
     }
 
     fn port(&mut self, cell: usize) -> Result<&mut CellPort<M>, Failure> {
@@ -213,7 +228,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
         let configuration_bytes = self.port(cell)?.configure(&configuration).ok_or_else(too_long)?;
         self.write_request(cell, &grants)?;
         // What the last load wrote is still in the ring, and the ring starts anew with the domain.
-        self.look_at(kernel, cell);
+        self.look_for_the_last_time(kernel, cell);
         let words = [cell as u64, configuration_bytes.into(), module_bytes.into(), run.into()];
         let answer = kernel.call(self.warden, Message { label: Procedure::Load.to_wire().into(), words });
         let generation = match WardenStatus::of(&answer) {
@@ -285,7 +300,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
     fn kill_container<K: Kernel>(&mut self, kernel: &mut K, name: &str) -> Served {
         let cell = self.named(name)?;
         // Output that waits in the ring goes with the domain: it is taken now.
-        self.look_at(kernel, cell);
+        self.look_for_the_last_time(kernel, cell);
         let state = self.state(cell);
         if state == ContainerState::Provisioned {
             return Err(wrong_state(name, state, "its upload is not done"));

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use runner_interfaces::{cell::CellStatus, link::LINK_SLOT_BYTES, output::OUTPUT_SLOT_BYTES};
 use shared_ring::SharedMemory;
-use shared_ring_messages::{DeployRequest, FromAgent, Grant, Request};
+use shared_ring_messages::{DeployRequest, FromAgent, Grant, HELLO_MAGIC, Request};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::node::*;
@@ -48,7 +48,7 @@ fn any_request() -> impl Strategy<Value = Request> {
 enum Event {
     Slot(Vec<u8>),
     Kind { session: usize, open: bool },
-    Greet { session: usize, major: u16 },
+    Greet { session: usize, major: u16, magic: bool },
     Bytes { session: usize, bytes: Vec<u8> },
     Ask { session: usize, request: Request },
     Upload { session: usize, name: String, start: bool, attached: bool },
@@ -68,8 +68,8 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         1 => bytes(LINK_SLOT_BYTES - 4).prop_map(Event::Slot),
         2 => (session.clone(), any::<bool>()).prop_map(|(session, open)| Event::Kind { session, open }),
-        3 => (session.clone(), prop_oneof![9 => Just(1_u16), 1 => any::<u16>()])
-            .prop_map(|(session, major)| Event::Greet { session, major }),
+        3 => (session.clone(), prop_oneof![9 => Just(1_u16), 1 => any::<u16>()], proptest::bool::weighted(0.9))
+            .prop_map(|(session, major, magic)| Event::Greet { session, major, magic }),
         1 => (session.clone(), bytes(300)).prop_map(|(session, bytes)| Event::Bytes { session, bytes }),
         6 => (session.clone(), any_request()).prop_map(|(session, request)| Event::Ask { session, request }),
         4 => (session, name(), any::<bool>(), any::<bool>())
@@ -102,7 +102,10 @@ fn play(node: &mut Node, event: Event) {
             use runner_interfaces::link::LinkKind::{Close, Open};
             push(node, |node| node.send_link(session, if open { Open } else { Close }, &[]));
         }
-        Event::Greet { session, major } => push(node, |node| node.send(session, &hello(major))),
+        Event::Greet { session, major, magic } => {
+            let magic = if magic { HELLO_MAGIC } else { 0 };
+            push(node, |node| node.send(session, &FromAgent::Hello { magic, major, minor: 0 }));
+        }
         Event::Bytes { session, bytes } => push(node, |node| node.send_bytes(session, &bytes)),
         Event::Ask { session, request } => {
             // A name can be longer than a frame; then there is nothing to send.

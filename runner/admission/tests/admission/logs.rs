@@ -107,6 +107,51 @@ fn a_full_log_loses_its_oldest_and_says_how_many() {
 }
 
 #[test]
+fn who_runs_it_attached_misses_nothing_however_slow() {
+    let mut node = Node::new();
+    node.greet(0);
+    node.cells[0].script = Script::Runs(Vec::new());
+    let wasm = reactor();
+    node.deploy(0, DeployRequest { start: true, attached: true, ..request("a", &wasm) }, &wasm).expect("deployed");
+    let (mut written, mut cursor, mut seen) = (0, 0, Vec::new());
+    while seen.len() < 5000 {
+        // As much as there is room for, before each look of the reader's.
+        while written < 5000 && node.cells[0].print(&format!("line {written}")) {
+            written += 1;
+        }
+        node.wake_everybody();
+        node.run();
+        let next = page(&mut node, cursor);
+        assert_eq!(next.lost, 0);
+        assert!(!next.lines.is_empty(), "what was read makes room for more");
+        cursor = next.next;
+        seen.extend(next.lines);
+    }
+    assert_eq!(seen, (0..5000).map(|line| format!("line {line}")).collect::<Vec<_>>());
+    assert_eq!(node.counter(0, "output_lost"), 0);
+}
+
+#[test]
+fn a_stranger_that_looks_on_does_not_make_room() {
+    let mut node = Node::new();
+    node.greet(0);
+    node.greet(1);
+    node.cells[0].script = Script::Runs(Vec::new());
+    let wasm = reactor();
+    node.deploy(0, DeployRequest { start: true, attached: true, ..request("a", &wasm) }, &wasm).expect("deployed");
+    for _ in 0..100 {
+        while node.cells[0].print("x") {}
+        node.wake_everybody();
+        node.run();
+        node.ask(1, Request::Logs { name: "a".into(), cursor: u64::MAX }).expect("there");
+    }
+    assert!(!node.cells[0].print("x"), "the writer waits for the reader that it has");
+    assert_eq!((page(&mut node, 0).lost, node.counter(0, "output_lost")), (0, 0));
+    node.ask(1, Request::Kill("a".into())).expect("ended");
+    assert!(node.counter(0, "output_lost") > 0, "what went with the domain is told of");
+}
+
+#[test]
 fn what_the_cell_could_not_deliver_is_told_where_it_is_missing() {
     let mut node = running(Script::Runs(vec!["before".into()]));
     node.cells[0].shows.output_dropped = 5;

@@ -2,7 +2,9 @@
 
 use runner_admission::{MAX_UNREAD_BYTES, MAX_UNREADABLE_FRAMES};
 use runner_interfaces::link::{LINK_PAYLOAD_BYTES, LINK_SLOT_BYTES, LinkKind, MAX_SESSIONS};
-use shared_ring_messages::{ErrorCode, FromAgent, FromNode, PROTOCOL_MAJOR, PROTOCOL_MINOR, Request, frame};
+use shared_ring_messages::{
+    DeployRequest, ErrorCode, FromAgent, FromNode, PROTOCOL_MAJOR, PROTOCOL_MINOR, Request, frame,
+};
 
 use crate::node::*;
 
@@ -49,6 +51,28 @@ fn another_protocol_is_turned_away() {
     node.run();
     assert_eq!(failures(&node.take_messages(2)), [(0, ErrorCode::Protocol)]);
     assert!(node.guest.closed[2]);
+}
+
+#[test]
+fn a_greeting_in_the_middle_ends_what_was_before_whatever_it_says() {
+    let wasm = reactor();
+    let greetings = [
+        hello(PROTOCOL_MAJOR),
+        hello(PROTOCOL_MAJOR + 1),
+        FromAgent::Hello { magic: 1, major: PROTOCOL_MAJOR, minor: 0 },
+    ];
+    for greeting in greetings {
+        let mut node = Node::new();
+        node.greet(0);
+        node.greet(1);
+        let attached = DeployRequest { attached: true, start: true, ..request("attached", &wasm) };
+        node.deploy(0, attached, &wasm).expect("deployed");
+        node.ask(0, Request::Deploy(request("upload", &wasm))).expect("free");
+        node.send(0, &greeting);
+        node.run();
+        assert_eq!(node.list(1), []);
+        node.assert_clean(0);
+    }
 }
 
 #[test]
