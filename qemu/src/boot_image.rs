@@ -6,6 +6,7 @@
 
 mod domains;
 mod fitted;
+mod initialiser;
 mod restart;
 mod toolchain;
 
@@ -97,10 +98,20 @@ pub fn build_image(options: &BootImageOptions, progress: &Progress<'_>) -> Resul
     domains::place(&programs, &system, &board, &folder)?;
     place_policy(options, &system, &folder)?;
     place_guest(&guest, &system, &folder)?;
-    let fitted = folder.join("system.xml");
-    write(&fitted, fitted::system(&options.system, &folder)?.as_bytes())?;
     progress("putting the image together");
-    run_tool(options, &fitted, &folder)
+    let image = put_together(options, &folder, 0)?;
+    if !initialiser::finds_room(&read(&image.path)?) {
+        progress("once more, with another size");
+        return put_together(options, &folder, initialiser::PADDING_PAGES);
+    }
+    Ok(image)
+}
+
+/// Runs the Microkit tool on the system, fitted to the files in `folder`, with so many pages that nobody uses.
+fn put_together(options: &BootImageOptions, folder: &Path, padding_pages: u64) -> Result<BootImage> {
+    let system = folder.join("system.xml");
+    write(&system, fitted::system(&options.system, folder, padding_pages)?.as_bytes())?;
+    run_tool(options, &system, folder)
 }
 
 fn place_policy(options: &BootImageOptions, system: &System, folder: &Path) -> Result<()> {

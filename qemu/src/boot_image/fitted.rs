@@ -13,11 +13,18 @@ use roxmltree::{Document, Node};
 /// Microkit's default page.
 const DEFAULT_PAGE_BYTES: u64 = 4096;
 
-/// The text of `description`, fitted to the files in `folder`.
-pub(super) fn system(description: &Path, folder: &Path) -> Result<String> {
+/// The text of `description`, fitted to the files in `folder`, and with so many pages that nobody maps.
+pub(super) fn system(description: &Path, folder: &Path, padding_pages: u64) -> Result<String> {
     let mut text = fs::read_to_string(description).with_context(|| format!("cannot read {}", description.display()))?;
     for (place, size) in sizes(&text, folder)?.into_iter().rev() {
         text.replace_range(place, &format!("{size:#x}"));
+    }
+    if padding_pages > 0
+        && let Some(end) = text.rfind("</system>")
+    {
+        let bytes = padding_pages * DEFAULT_PAGE_BYTES;
+        let padding = format!("    <memory_region name=\"padding\" size=\"{bytes:#x}\" page_size=\"0x1000\" />\n");
+        text.insert_str(end, &padding);
     }
     Ok(text)
 }
@@ -61,8 +68,19 @@ mod tests {
         fs::write(folder.path().join("system.xml"), text).unwrap();
         fs::write(folder.path().join("b.bin"), vec![1; 0x20_0001]).unwrap();
         fs::write(folder.path().join("c.bin"), [1]).unwrap();
-        let fitted = system(&folder.path().join("system.xml"), folder.path()).unwrap();
+        let fitted = system(&folder.path().join("system.xml"), folder.path(), 0).unwrap();
         assert_eq!(fitted, text.replace("0x800000", "0x400000").replace("0x10000", "0x1000"));
+    }
+
+    #[test]
+    fn padding_is_a_region_more() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("system.xml"), "<system>\n</system>\n").unwrap();
+        let padded = system(&folder.path().join("system.xml"), folder.path(), 3).unwrap();
+        assert_eq!(
+            padded,
+            "<system>\n    <memory_region name=\"padding\" size=\"0x3000\" page_size=\"0x1000\" />\n</system>\n"
+        );
     }
 
     #[test]
@@ -70,7 +88,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let text = "<system><memory_region name=\"b\" size=\"0x1000\" prefill_path=\"b.bin\" /></system>";
         fs::write(folder.path().join("system.xml"), text).unwrap();
-        let error = system(&folder.path().join("system.xml"), folder.path()).unwrap_err();
+        let error = system(&folder.path().join("system.xml"), folder.path(), 0).unwrap_err();
         assert!(error.to_string().contains("b.bin"), "{error}");
     }
 }
