@@ -122,6 +122,13 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
             return;
         };
         let is_new = control.generation != self.followed.generation;
+        let loads = is_new && matches!(command, Command::Load | Command::Run);
+        if loads && !self.output.borrow_mut().is_read() {
+            // What the container wrote from its first instruction on would be lost. `admission`, who wants it loaded, notifies
+            // when it reads; the warden's limit for loading runs meanwhile.
+            self.control_is_due = true;
+            return;
+        }
         self.followed = control;
         match command {
             Command::Idle => self.empty(kernel),

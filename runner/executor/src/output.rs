@@ -36,6 +36,11 @@ impl Output {
         self.dropped = 0;
     }
 
+    /// Whether `admission` has taken up this life of the ring. Not at once where the domain was started anew.
+    pub(crate) fn is_read(&mut self) -> bool {
+        self.ring.is_connected()
+    }
+
     /// Records of this load that found no room.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped

@@ -1,7 +1,7 @@
 //! A container's life: commands at every moment, waits, limits, endings.
 
 use runner_executor::{
-    Options,
+    Cell, Options,
     fake::{CLOCK_STEP_NS, FakeNode, detail},
 };
 use runner_interfaces::{
@@ -85,6 +85,18 @@ fn load_installs_and_run_runs() {
     node.command(Command::Run);
     node.step();
     assert_eq!(node.status().loops, 1);
+}
+
+#[test]
+fn a_cell_that_was_started_anew_loads_when_somebody_reads_what_it_writes() {
+    let mut node = node();
+    let wasm = reactor(TIMER, SAY_STARTED, "(i32.const 1)", SAY_STOPPED);
+    node.cell = Cell::new(&node.wiring, Options::default()).unwrap();
+    node.cell.start(&mut node.kernel);
+    node.load(&wasm, &configuration(&[]), Command::Run);
+    assert_finalised(&node.run_to_end(), 0);
+    assert_eq!(node.text(Stream::Info), "startedstopped");
+    assert_eq!(node.status().output_dropped, 0);
 }
 
 #[test]
