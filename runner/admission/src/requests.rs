@@ -332,6 +332,8 @@ impl<M: SharedMemory + Clone> Admission<M> {
     pub(crate) fn remove_container<K: Kernel>(&mut self, kernel: &mut K, cell: usize) {
         let Some(port) = self.cells.get_mut(cell).and_then(Option::as_mut) else { return };
         let Some(container) = port.container.take() else { return };
+        // Output that nobody will read any more; left in the ring, it would look like the next container's.
+        port.look(&mut self.counters);
         let released = container.generation() == 0 || self.ask_warden(kernel, Procedure::Release, cell).is_ok();
         if !released {
             self.counters.count(Counter::WardenRefusals);
