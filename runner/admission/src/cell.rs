@@ -173,11 +173,21 @@ impl<M: SharedMemory> CellPort<M> {
 
     /// Zeroes the configuration and so much of the module: who is in the cell next finds nothing of it.
     pub(crate) fn scrub(&self, module_bytes: u32) {
-        let used = MODULE_OFFSET_BYTES + usize::try_from(module_bytes).unwrap_or(usize::MAX - MODULE_OFFSET_BYTES);
-        let end = used.min(self.module.size_bytes());
-        for start in (0..end).step_by(SCRUB_BYTES) {
-            let zeros = [0; SCRUB_BYTES];
-            self.module.write(start, &zeros[..SCRUB_BYTES.min(end - start)]).expect("`end` lies in the region");
+        self.zero(0, MODULE_OFFSET_BYTES);
+        self.scrub_module(module_bytes);
+    }
+
+    /// Zeroes the first bytes of the module's place.
+    pub(crate) fn scrub_module(&self, module_bytes: u32) {
+        let room = self.module.size_bytes() - MODULE_OFFSET_BYTES;
+        self.zero(MODULE_OFFSET_BYTES, usize::try_from(module_bytes).unwrap_or(room).min(room));
+    }
+
+    fn zero(&self, start: usize, length: usize) {
+        let zeros = [0; SCRUB_BYTES];
+        for position in (0..length).step_by(SCRUB_BYTES) {
+            let piece = &zeros[..SCRUB_BYTES.min(length - position)];
+            self.module.write(start + position, piece).expect("the callers stay in the region");
         }
     }
 }

@@ -342,7 +342,11 @@ impl<M: SharedMemory + Clone> Admission<M> {
         let _ = self.write_request(cell, &CellGrants::default());
         if let Some(port) = self.cells[cell].as_mut() {
             port.lost |= !released;
-            port.scrub(container.request.size);
+            match &container.upload {
+                // What was only announced costs nothing to forget.
+                Some(upload) => port.scrub_module(upload.received),
+                None => port.scrub(container.request.size),
+            }
         }
     }
 
