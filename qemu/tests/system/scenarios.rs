@@ -118,7 +118,7 @@ fn bad_requests(node: &mut Node) -> Result<()> {
     node.emit_ends_with("deploy blinker.wasm --no-start --name taken", REQUEST_REFUSED, "taken")?;
     node.emit_ends_with("deploy blinker.wasm --no-start --name Not/A/Name", REQUEST_REFUSED, "Not/A/Name")?;
     node.emit_ends_with("start nobody", REQUEST_REFUSED, "nobody")?;
-    node.emit_ends_with("rm blinker", REQUEST_REFUSED, "running")?;
+    node.emit_ends_with("rm blinker", REQUEST_REFUSED, "stop or kill it first")?;
     let free = number(&node.ask("info")?, "cells_free")?;
     for cell in 0..free {
         node.emit(&format!("deploy spin.wasm --no-start --name full-{cell}"))?;
