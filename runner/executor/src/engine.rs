@@ -233,9 +233,13 @@ fn check_header(wasm: &[u8]) -> Result<(), Failure> {
     Err(Failure::new(FailureReason::NotWasm, text))
 }
 
+/// Validates all of the module before any of it is translated: `wasmi` 2.0 does both operator by operator, and its translator
+/// asserts what holds of valid code only (an operator behind a function's last `end` is found invalid too late).
 fn compile(engine: &Engine, wasm: &[u8]) -> Result<Module, Failure> {
     let rewritten = sections::without_start_section(wasm);
-    Module::new(engine, rewritten.as_deref().unwrap_or(wasm))
+    let wasm = rewritten.as_deref().unwrap_or(wasm);
+    Module::validate(engine, wasm)
+        .and_then(|()| Module::new(engine, wasm))
         .map_err(|error| Failure::new(FailureReason::InvalidModule, format_args!("{error}")))
 }
 

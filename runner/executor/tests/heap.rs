@@ -159,6 +159,18 @@ fn name(index: usize) -> Vec<u8> {
     [&[4][..], &letters].concat()
 }
 
+/// The same body in 300 functions: what is kept counts more than what passes.
+fn many(parts: &[(&[u8], usize)]) -> Module {
+    let body =
+        [ONE_LOCAL, &parts.iter().flat_map(|(unit, count)| unit.repeat(*count)).collect::<Vec<u8>>(), &[0x0b]].concat();
+    let entry = [&leb(body.len()), &body[..]].concat();
+    Module::command(&[]).with(3, 300, &[0].repeat(300)).with(4, 1, &[0x70, 0, 1]).with(5, 1, &[0, 1]).with(
+        10,
+        300,
+        &entry.repeat(300),
+    )
+}
+
 /// Modules that have much of one thing, and ordinary programs for comparison.
 fn dense() -> Vec<(&'static str, Module)> {
     let n = 30_000;
@@ -214,6 +226,27 @@ fn dense() -> Vec<(&'static str, Module)> {
         ("additions", code(ONE_LOCAL, &[(&[0x20, 0], 1), (&[0x20, 0, 0x6a], n), (&[0x1a], 1)])),
         ("deep additions", code(ONE_LOCAL, &[(&[0x20, 0], n), (&[0x6a], n - 1), (&[0x1a], 1)])),
         ("bulk copies", code(NO_LOCALS, &[(&[0x41, 0, 0x41, 0, 0x41, 0, 0xfc, 10, 0, 0], n)])),
+        ("many kept locals", many(&[(&[0x20, 0], 100), (&[0x41, 0, 0x21, 0], 1), (&[0x1a], 100)])),
+        ("many kept and changed", many(&[(&[0x20, 0, 0x41, 0, 0x21, 0], 200), (&[0x1a], 200)])),
+        ("many constants under a block", many(&[(&[0x41, 5], 200), (&[0x02, 0x40, 0x0b], 1), (&[0x1a], 200)])),
+        ("many constants under a loop", many(&[(&[0x42, 5], 200), (&[0x03, 0x40, 0x0b], 1), (&[0x1a], 200)])),
+        ("many calls", many(&[(&[0x10, 0], 200)])),
+        ("many indirect calls", many(&[(&[0x41, 0, 0x11, 0, 0], 200)])),
+        ("many bulk copies", many(&[(&[0x41, 0, 0x41, 0, 0x41, 0, 0xfc, 10, 0, 0], 200)])),
+        ("many forks", many(&[(&[0x20, 0, 0x04, 0x40, 0x05, 0x0b], 200)])),
+        ("many returns", many(&[(&[0x20, 0, 0x04, 0x40, 0x0f, 0x0b], 200)])),
+        ("many loops", many(&[(&[0x03, 0x40, 0x0b], 200)])),
+        ("many branches", many(&[(&[0x20, 0, 0x0d, 0], 200)])),
+        ("many selections", many(&[(&[0x20, 0, 0x41, 5, 0x20, 0, 0x1b, 0x21, 0], 200)])),
+        (
+            "many large numbers",
+            many(&[(&[0x20, 0, 0xad, 0x42, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x84, 0xa7, 0x21, 0], 200)]),
+        ),
+        (
+            "many stores",
+            many(&[(&[0x20, 0, 0x42, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x37, 0, 0xff, 0xff, 3], 200)]),
+        ),
+        ("many compared branches", many(&[(&[0x20, 0, 0x41, 9, 0x4c, 0x0d, 0], 200)])),
         ("branches with 1000 values", branches(1000, &[0x20, 0], 3000)),
         ("branches with 16 values", branches(16, &[0x20, 0], n)),
         ("branches with 16 constants", branches(16, &[0x41, 0], n)),
@@ -288,4 +321,31 @@ fn nothing_takes_more_than_was_estimated() {
         let share = peak.saturating_sub(linear) as f64 / estimate as f64;
         println!("{name}: {} bytes, {share:.2} of the estimate of {estimate}", wasm.len());
     }
+    drop(node);
+    assert_a_large_program_fits();
+}
+
+/// A cell's heap in `system.xml`.
+const CELL_HEAP_BYTES: u64 = 16 * 1024 * 1024;
+
+/// 1.4 MB is what a large Rust program has before its debug information is taken away; here all of it is code.
+fn assert_a_large_program_fits() {
+    let statement: &[u8] = &[0x20, 0, 0x41, 7, 0x6c, 0x21, 0];
+    let body = [ONE_LOCAL, &statement.repeat(500), &[0x0b]].concat();
+    let entry = [&leb(body.len()), &body[..]].concat();
+    let functions = 1_400_000 / entry.len();
+    let wasm =
+        Module::command(&[]).with(3, functions, &[0].repeat(functions)).with(10, functions, &entry.repeat(functions));
+    let before = in_use();
+    let mut node = FakeNode::with_room_for(
+        2 * 1024 * 1024,
+        Options { heap_in_use: || 0, heap_bytes: CELL_HEAP_BYTES, ..Options::default() },
+    );
+    node.control.hook_limit_us = u32::MAX;
+    let began = std::time::Instant::now();
+    let (status, peak) = load(&mut node, &wasm.bytes());
+    println!("1.4 MB of code: {peak} bytes, {:?}", began.elapsed());
+    assert_eq!(reason(&status), FailureReason::None, "{}", detail(&status));
+    drop(node);
+    assert!(in_use() - before < 1024);
 }

@@ -459,6 +459,13 @@ fn bad_bytes_are_told_apart() {
     for (wasm, reason, word) in cases {
         assert_failed(&node.run(wasm, &configuration(&[])), reason, word);
     }
+    // `local.get 0` behind the function's last `end`, which the engine's translator must never see.
+    let beyond_the_end = [
+        &b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0a\x01\x06_start\0\0"[..],
+        &[10, 8, 1, 6, 1, 1, 0x7f, 0x0b, 0x20, 0],
+    ]
+    .concat();
+    assert_failed(&node.run(&beyond_the_end, &configuration(&[])), FailureReason::InvalidModule, "");
     let too_long = vec![0; 3 * 1024 * 1024];
     assert_failed(&node.run(&too_long, &configuration(&[])), FailureReason::InvalidModule, "has room for 2097152");
     assert_finalised(&node.run(&good, &configuration(&[])), 0);
