@@ -95,7 +95,7 @@ pub(crate) fn boot(options: &ImageOptions) -> Result<()> {
     step("building the boot image");
     let image = options.build()?;
     step("booting; Ctrl-A x ends QEMU");
-    let status = Launch::atoll(image).attach()?;
+    let status = Launch::atoll(image).steady().attach()?;
     if status.success() { Ok(()) } else { bail!("QEMU ended with {status}") }
 }
 
@@ -110,7 +110,7 @@ impl GuestShell {
         step("building the boot image");
         let image = image_for_tests()?;
         step("booting seL4, and Linux on it, in QEMU");
-        let mut machine = Launch::atoll(image).start()?;
+        let mut machine = Launch::atoll(image).steady().start()?;
         machine.console.expect_guest_shell(BOOT_LIMIT).context("Linux did not come up to its shell")?;
         machine.console.run_command("cd /root", COMMAND_LIMIT)?;
         Ok(Self { machine })

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use super::{Launch, PortPeer, System};
+use super::{Clock, Launch, PortPeer, System};
 
 /// Where Microkit's loader for `qemu_virt_aarch64` is linked to run.
 const ATOLL_LOAD_ADDRESS: &str = "0x70000000";
@@ -40,13 +40,7 @@ impl Launch {
         let mut arguments = self.system.arguments();
         // No display, no network: neither is used, and some hosts have no boot ROM for the default network card.
         push(&mut arguments, &["-display", "none", "-nic", "none"]);
-        if self.deterministic {
-            // 8 ns an instruction. A shift that follows the host's speed would not repeat; a started clock would not either.
-            push(&mut arguments, &["-smp", "1", "-icount", "shift=3,align=off,sleep=off"]);
-            push(&mut arguments, &["-rtc", "clock=vm,base=2026-01-01"]);
-            // QEMU writes random seeds into the device tree that it hands a kernel, and into devices.
-            push(&mut arguments, &["-machine", "dtb-randomness=off", "-seed", "1"]);
-        }
+        arguments.extend(self.clock.arguments().iter().map(OsString::from));
         self.push_ports(&mut arguments, run_folder);
         arguments.extend(self.extra.iter().cloned());
         arguments
@@ -68,6 +62,29 @@ impl Launch {
             let device = format!("virtserialport,bus=ports.0,nr={},chardev=port{index},name=", index + 1);
             let device = join(&[OsStr::new(&device), &escaped(OsStr::new(&port.name))]);
             arguments.extend(["-chardev".into(), backend, "-device".into(), device]);
+        }
+    }
+}
+
+impl Clock {
+    /// 8 ns an instruction: a shift that follows the host's speed would repeat neither itself nor the budgets.
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Host => &[],
+            Self::Steady => &["-smp", "1", "-icount", "shift=3,align=off,sleep=on"],
+            Self::Deterministic => &[
+                "-smp",
+                "1",
+                "-icount",
+                "shift=3,align=off,sleep=off",
+                // The time of day would differ, and so would the random seeds in the device tree that QEMU hands a kernel.
+                "-rtc",
+                "clock=vm,base=2026-01-01",
+                "-machine",
+                "dtb-randomness=off",
+                "-seed",
+                "1",
+            ],
         }
     }
 }
@@ -142,6 +159,12 @@ mod tests {
         let line = line(&Launch::atoll("/x").deterministic());
         assert!(line.contains("-smp 1 -icount shift=3,align=off,sleep=off -rtc clock=vm,base=2026-01-01"), "{line}");
         assert!(line.contains("-machine dtb-randomness=off -seed 1"), "{line}");
+    }
+
+    #[test]
+    fn steady_means_that_idle_time_is_waited_for() {
+        let line = line(&Launch::atoll("/x").steady());
+        assert!(line.contains("-smp 1 -icount shift=3,align=off,sleep=on"), "{line}");
     }
 
     #[test]
