@@ -68,6 +68,7 @@ struct LimitsTable {
     memory: String,
     table: u32,
     hook: String,
+    load: String,
 }
 
 #[derive(Deserialize)]
@@ -186,10 +187,14 @@ impl PolicyFile {
     }
 }
 
+/// A duration of the table of limits, as the region holds it.
+fn microseconds(key: &str, text: &str) -> Result<u32, String> {
+    let nanoseconds = quantity::nanoseconds(text).map_err(|problem| format!("limits.{key}: {problem}"))?;
+    u32::try_from(nanoseconds / 1000).map_err(|_| format!("limits.{key} is over 71 minutes"))
+}
+
 impl LimitsTable {
     fn limits(&self, ceiling: CellGrants) -> Result<BoardLimits, String> {
-        let hook_ns = quantity::nanoseconds(&self.hook).map_err(|problem| format!("limits.hook: {problem}"))?;
-        let hook_limit_us = u32::try_from(hook_ns / 1000).map_err(|_| "limits.hook is over 71 minutes")?;
         let limits = BoardLimits {
             magic: POLICY_MAGIC,
             names_bytes: 0,
@@ -197,10 +202,12 @@ impl LimitsTable {
             module_limit_bytes: quantity::bytes(&self.module).map_err(|problem| format!("limits.module: {problem}"))?,
             memory_limit_bytes: quantity::bytes(&self.memory).map_err(|problem| format!("limits.memory: {problem}"))?,
             table_limit_elements: self.table,
-            hook_limit_us,
+            hook_limit_us: microseconds("hook", &self.hook)?,
+            load_limit_us: microseconds("load", &self.load)?,
+            reserved: 0,
         };
-        if limits.module_limit_bytes == 0 || limits.hook_limit_us == 0 {
-            return Err("limits.module and limits.hook must not be 0: nothing could run".into());
+        if limits.module_limit_bytes == 0 || limits.hook_limit_us == 0 || limits.load_limit_us == 0 {
+            return Err("limits.module, limits.hook and limits.load must not be 0: nothing could run".into());
         }
         Ok(limits)
     }

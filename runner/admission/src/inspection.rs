@@ -175,6 +175,8 @@ mod tests {
         memory_limit_bytes: 4 << 20,
         table_limit_elements: 100,
         hook_limit_us: 0,
+        load_limit_us: 0,
+        reserved: 0,
     };
 
     const COMMAND: &str = r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))

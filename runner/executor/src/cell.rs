@@ -162,7 +162,7 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
         let hook_limit_ns = u64::from(control.hook_limit_us) * 1000;
         match self.program(kernel, control) {
             Ok(program) => {
-                let mut container = Container::new(program, began.saturating_add(hook_limit_ns), hook_limit_ns);
+                let mut container = Container::new(program, kernel.now().saturating_add(hook_limit_ns), hook_limit_ns);
                 if run {
                     container.run(kernel.now());
                 }
@@ -183,8 +183,8 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
         self.status.values.world = program.world().to_wire();
         let took_us =
             kernel.now().nanoseconds_since(Instant::from_nanoseconds(self.status.values.load_began_ns)) / 1000;
-        if took_us > u64::from(control.hook_limit_us) {
-            let text = format_args!("compiling took {took_us} us, {} are allowed", control.hook_limit_us);
+        if took_us > u64::from(control.load_limit_us) {
+            let text = format_args!("compiling took {took_us} us, {} are allowed", control.load_limit_us);
             return Err(Failure::new(FailureReason::LoadLimit, text));
         }
         Ok(program)

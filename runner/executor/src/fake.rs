@@ -29,6 +29,9 @@ pub const CLOCK_STEP_NS: u64 = 100_000;
 /// The longest that a hook may take, unless a test says otherwise.
 pub const HOOK_LIMIT_US: u32 = 10_000;
 
+/// The longest that compiling may take, likewise.
+pub const LOAD_LIMIT_US: u32 = 1_000_000;
+
 /// The most linear memory, unless a test says otherwise.
 pub const MEMORY_LIMIT_BYTES: u32 = 2 * 1024 * 1024;
 
@@ -345,6 +348,7 @@ impl FakeNode {
             memory_limit_bytes: MEMORY_LIMIT_BYTES,
             table_limit_elements: TABLE_LIMIT_ELEMENTS,
             hook_limit_us: HOOK_LIMIT_US,
+            load_limit_us: LOAD_LIMIT_US,
             ..CellControl::default()
         };
         let mut node =

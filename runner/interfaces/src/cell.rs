@@ -50,10 +50,11 @@ pub struct CellControl {
     pub memory_limit_bytes: u32,
     /// The most table elements.
     pub table_limit_elements: u32,
-    /// The longest that load (start function included), `on-start` and `on-stop` may take each, in microseconds.
+    /// The longest that the start function, `on-start` and `on-stop` may take each, in microseconds.
     pub hook_limit_us: u32,
-    /// Not used; keeps the layout free of padding.
-    pub reserved: u32,
+    /// The longest that copying and compiling the module may take, in microseconds: far longer than a hook, since all of
+    /// the module is compiled under the cell's budget.
+    pub load_limit_us: u32,
 }
 
 wire_enum! {

@@ -33,8 +33,12 @@ pub struct BoardLimits {
     pub memory_limit_bytes: u32,
     /// The most table elements.
     pub table_limit_elements: u32,
-    /// The longest that loading, starting or stopping a container may take, in microseconds.
+    /// The longest that a container's start function and its hooks but `on-loop` may take each, in microseconds.
     pub hook_limit_us: u32,
+    /// The longest that copying and compiling a module may take, in microseconds.
+    pub load_limit_us: u32,
+    /// Not used; keeps the layout free of padding.
+    pub reserved: u32,
 }
 
 /// One line as the board names it.

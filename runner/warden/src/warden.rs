@@ -83,6 +83,7 @@ struct Limits {
     memory_bytes: u32,
     table_elements: u32,
     hook_us: u32,
+    load_us: u32,
 }
 
 impl Limits {
@@ -99,11 +100,17 @@ impl Limits {
             memory_bytes: limits.memory_limit_bytes,
             table_elements: limits.table_limit_elements,
             hook_us: limits.hook_limit_us,
+            load_us: limits.load_limit_us,
         })
     }
 
     fn hook_ns(&self) -> u64 {
         u64::from(self.hook_us) * 1_000
+    }
+
+    /// Compiling alone; the start function behind it has a hook's time.
+    fn load_ns(&self) -> u64 {
+        u64::from(self.load_us) * 1_000
     }
 }
 
@@ -242,7 +249,7 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
             memory_limit_bytes: limits.memory_bytes,
             table_limit_elements: limits.table_elements,
             hook_limit_us: limits.hook_us,
-            reserved: 0,
+            load_limit_us: limits.load_us,
         };
         let now = kernel.now();
         let cell = self.cell(number);
@@ -250,7 +257,7 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
         cell.idle_faults = 0;
         cell.write_control(control);
         cell.reset_pulse(now);
-        cell.phase = Phase::Loading { deadline: deadline(now, limits.hook_ns()), run };
+        cell.phase = Phase::Loading { deadline: deadline(now, limits.load_ns() + limits.hook_ns()), run };
         kernel.notify(cell.channel);
         Ok(u64::from(generation))
     }

@@ -17,6 +17,7 @@ module = "1MiB"
 memory = "64KiB"
 table = 100
 hook = "250ms"
+load = "2s"
 [timer]
 minimum-period = "2ms"
 timers = 3
@@ -43,7 +44,7 @@ fn the_region_says_what_the_file_says() {
     let (limits, _) = BoardLimits::read_from_prefix(&bytes).expect("long enough");
     assert_eq!(limits.magic, POLICY_MAGIC);
     assert_eq!((limits.module_limit_bytes, limits.memory_limit_bytes), (1 << 20, 1 << 16));
-    assert_eq!((limits.table_limit_elements, limits.hook_limit_us), (100, 250_000));
+    assert_eq!((limits.table_limit_elements, limits.hook_limit_us, limits.load_limit_us), (100, 250_000, 2_000_000));
     assert_eq!(limits.ceiling.output_lines, 1 << 63);
     assert_eq!((limits.ceiling.input_lines, limits.ceiling.edge_lines), (1, 1));
     assert_eq!((limits.ceiling.minimum_period_ns, limits.ceiling.timers), (2_000_000, 3));

@@ -859,6 +859,7 @@ fn board_limits() -> BoardLimits {
         memory_limit_bytes: 1024 * 1024,
         table_limit_elements: 100,
         hook_limit_us: u32::try_from(HOOK_NS / 1000).expect("small"),
+        load_limit_us: u32::try_from(HOOK_NS / 1000).expect("small"),
         ..BoardLimits::default()
     }
 }

@@ -308,7 +308,8 @@ fn a_load_that_never_ends_is_answered_at_the_limit() {
     let number = node.begin(0, Request::Commit);
     node.run();
     assert_eq!(node.answer(0, number), None);
-    node.pass(2 * HOOK_NS);
+    // Compiling and the start function, each at its limit.
+    node.pass(3 * HOOK_NS);
     let (code, detail) = node.answer(0, number).expect("bounded").expect_err("failed");
     assert_eq!((code, detail.as_str()), (ErrorCode::LoadFailed, "loading took too long"));
     node.run();

@@ -104,7 +104,7 @@ proptest! {
                 table_limit_elements: d,
                 // The clock moves by 100 us a slice: no more than a hundred slices a hook.
                 hook_limit_us: e % 10_000,
-                reserved: f,
+                load_limit_us: f,
             });
             node.cell.notified(&mut node.kernel, ChannelSet::from_bits(channels | 4));
         }

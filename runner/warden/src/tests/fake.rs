@@ -21,6 +21,9 @@ use crate::{Cells, Warden};
 /// As many as `system.xml` has.
 pub(super) const CELLS: usize = 4;
 pub(super) const HOOK_NS: u64 = 1_000_000_000;
+
+/// The board's limit for compiling, likewise.
+pub(super) const LOAD_NS: u64 = 3_000_000_000;
 pub(super) const ENTRY: u64 = 0x20_0000;
 pub(super) const ADMISSION: u8 = 22;
 pub(super) const GPIO: u8 = 20;
@@ -253,6 +256,8 @@ pub(super) fn board_limits() -> BoardLimits {
         memory_limit_bytes: 4 * 1024 * 1024,
         table_limit_elements: 10_000,
         hook_limit_us: u32::try_from(HOOK_NS / 1_000).expect("small"),
+        load_limit_us: u32::try_from(LOAD_NS / 1_000).expect("small"),
+        reserved: 0,
     }
 }
 

@@ -34,10 +34,10 @@ fn a_load_that_takes_too_long_is_ended() {
     let begun = node.kernel.now_ns;
     node.load(0, true).expect("free");
     node.show(0, State::Loading);
-    node.pass_until(begun + HOOK_NS + GRACE_NS - 1);
+    node.pass_until(begun + LOAD_NS + HOOK_NS + GRACE_NS - 1);
     assert_eq!(intervention(&node, 0), Some(Intervention::None));
     node.take_steps();
-    node.pass_until(begun + HOOK_NS + GRACE_NS);
+    node.pass_until(begun + LOAD_NS + HOOK_NS + GRACE_NS);
     assert_eq!(intervention(&node, 0), Some(Intervention::LoadLimit));
     assert_eq!(node.command(0), Some(Command::Idle));
     let actions = node.take_actions();
