@@ -17,14 +17,14 @@ use wasmparser::{BinaryReaderError, BlockType, FunctionBody, Operator, Parser, P
 const BASE_BYTES: u64 = 128 * 1024;
 
 /// Bytes for a byte of these sections.
-const TYPE_BYTES: u64 = 80;
+const TYPE_BYTES: u64 = 112;
 const IMPORT_BYTES: u64 = 32;
 const EXPORT_BYTES: u64 = 48;
 const ELEMENT_BYTES: u64 = 40;
 const DATA_BYTES: u64 = 4;
 
 /// Bytes for an entry of these sections.
-const FUNCTION_BYTES: u64 = 320;
+const FUNCTION_BYTES: u64 = 400;
 const GLOBAL_BYTES: u64 = 160;
 const ELEMENT_SEGMENT_BYTES: u64 = 192;
 const DATA_SEGMENT_BYTES: u64 = 192;
