@@ -249,8 +249,7 @@ impl Files {
         let initramfs = required_region(wiring, "region_guest_initramfs")?;
         let device_tree = required_region(wiring, "region_guest_device_tree")?;
         let header = ImageHeader::read(&kernel)?;
-        let plan =
-            BootPlan::new(layout.memory, header, kernel.size_bytes() as u64, initramfs.size_bytes() as u64)?;
+        let plan = BootPlan::new(layout.memory, header, kernel.size_bytes() as u64, initramfs.size_bytes() as u64)?;
         Ok(Self { kernel, initramfs, device_tree, plan })
     }
 

@@ -53,7 +53,9 @@ impl Cells for CellDomains {
     fn restart(&mut self, cell: usize, entry: u64) {
         let mut registers = UserContext::default();
         *registers.pc_mut() = entry;
-        if let Some(Err(error)) = self.thread_of(cell).map(|thread| thread.tcb_write_all_registers(true, &mut registers)) {
+        if let Some(Err(error)) =
+            self.thread_of(cell).map(|thread| thread.tcb_write_all_registers(true, &mut registers))
+        {
             log::error!("cell{cell} cannot be restarted: {error}");
         }
     }

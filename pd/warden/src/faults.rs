@@ -46,7 +46,10 @@ impl Handler for Parent {
         };
         log::warn!(
             "cell{cell} faulted: kind {}, instruction {:#x}, address {:#x}, syndrome {:#x}",
-            fault.kind, fault.instruction, fault.address, fault.syndrome
+            fault.kind,
+            fault.instruction,
+            fault.address,
+            fault.syndrome
         );
         let (warden, kernel) = self.events.parts();
         warden.faulted(kernel, cell, fault);
