@@ -11,7 +11,7 @@ use std::{
     sync::atomic::{AtomicIsize, Ordering},
 };
 
-use node::{ADMISSION_RUNS, CELLS, MODULE_LIMIT, Node, hello, reactor, request};
+use node::{ADMISSION_RUNS, CELLS, MODULE_LIMIT, Node, Script, hello, reactor, request};
 use runner_admission::{MAX_UNREAD_BYTES, worst_case_heap_bytes};
 use runner_interfaces::link::MAX_SESSIONS;
 use serde::{Serialize, Serializer, ser::SerializeTuple};
@@ -149,4 +149,23 @@ fn everybody_at_once_stays_within_what_is_promised() {
     let left = IN_USE.load(Ordering::Relaxed);
     println!("peak {peak}, promised {promised}, filled {in_use}, left {left}");
     assert!(left < in_use / 8, "{left} of {in_use} bytes are kept for who is gone");
+    nothing_is_kept_for_abandoned_waits(&mut node);
+}
+
+fn nothing_is_kept_for_abandoned_waits(node: &mut Node) {
+    const WAITS: usize = 400;
+    node.cells[0].script = Script::IgnoresStop;
+    node.deploy_running(0, "a");
+    let before = IN_USE.load(Ordering::Relaxed);
+    for _ in 0..WAITS / 4 {
+        node.greet(1);
+        for verb in [Request::Stop, Request::Restart, Request::Stop, Request::Restart] {
+            node.begin(1, verb("a".into()));
+        }
+        node.run();
+        node.hang_up(1);
+    }
+    let kept = IN_USE.load(Ordering::Relaxed) - before;
+    // A wait takes some 60 bytes; the fakes' own bookkeeping is counted too.
+    assert!(kept < 4096, "{kept} bytes are kept for {WAITS} requests that nobody waits for");
 }

@@ -264,6 +264,32 @@ fn too_many_waits_are_refused_and_the_first_ones_answered() {
 }
 
 #[test]
+fn an_end_is_an_end_whatever_the_cell_says_later() {
+    let mut node = Node::new();
+    node.greet(0);
+    node.cells[0].script = Script::Exits(Vec::new(), 3);
+    node.deploy_running(0, "a");
+    for state in [ContainerState::Running, ContainerState::Failed, ContainerState::Empty] {
+        node.cells[0].show(state);
+        node.wake_everybody();
+        node.run();
+        let report = node.report(0, named(Request::Inspect));
+        assert_eq!((report.state_text.as_str(), report.exit_code), ("finalised", 3), "the cell says {state}");
+    }
+}
+
+#[test]
+fn a_cell_that_the_warden_does_not_give_back_is_not_free() {
+    let mut node = running();
+    node.report(0, named(Request::Stop));
+    node.lose_warden();
+    assert_eq!(node.ask(0, named(Request::Remove)), Ok(Answer::Done));
+    let info = node.info(0);
+    assert_eq!((info.cells, info.cells_free), (4, 3), "what the last container left may still be in it");
+    assert_eq!(node.counter(0, "warden_refusals"), 1);
+}
+
+#[test]
 fn a_cell_that_the_warden_gave_up_takes_no_container() {
     let mut node = Node::new();
     node.greet(0);

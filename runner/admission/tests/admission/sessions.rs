@@ -110,7 +110,11 @@ fn garbage_is_answered_a_few_times_and_a_frame_behind_it_is_served() {
     assert_eq!(answers, vec![(0, ErrorCode::Protocol); MAX_UNREADABLE_FRAMES as usize]);
     node.send_bytes(0, b"half a line");
     assert_eq!(node.list(0), [], "frames are found again");
-    assert_eq!(node.counter(0, "frames_malformed"), u64::from(10 * MAX_UNREADABLE_FRAMES) + 1);
+    node.take_messages(0);
+    node.send_bytes(0, b"\0garbage\0");
+    node.run();
+    assert_eq!(failures(&node.take_messages(0)), [(0, ErrorCode::Protocol)], "a good frame starts the count again");
+    assert_eq!(node.counter(0, "frames_malformed"), u64::from(10 * MAX_UNREADABLE_FRAMES) + 2);
 }
 
 #[test]
