@@ -16,8 +16,8 @@
 //! - The grants of a load stand in the table before the cell is told of the load, and are gone from it before anything
 //!   else happens at its end. A container that has ended holds none, whatever its cell goes on doing.
 //! - Every load begins in a domain that was started clean since the last one.
-//! - Loading, starting and stopping end within the board's hook limit and [`GRACE_NS`], with the container in place or the
-//!   cell started clean.
+//! - Starting and stopping end within the board's hook limit and [`GRACE_NS`], loading within the load limit more, with the
+//!   container in place or the cell started clean.
 //! - A cell that holds a running container, and whose heartbeat stands still for [`HEARTBEAT_LIMIT_NS`] although it was asked
 //!   for a sign of life, is started clean.
 //! - `admission` is notified of every end and of every step that the warden saw, so that an answer somebody waits for
