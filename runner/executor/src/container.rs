@@ -108,7 +108,6 @@ impl Container {
         match (self.hook(), self.program.world()) {
             (Some(Hook::OnStop), _) => Turn::Again,
             (Some(Hook::OnStart | Hook::OnLoop), _) => {
-                self.program.host_mut().wait = None;
                 self.begin_stop(now);
                 Turn::Again
             }
@@ -138,7 +137,7 @@ impl Container {
         }
         match core::mem::replace(&mut self.activity, Activity::None) {
             Activity::None => Turn::Rests,
-            Activity::Runnable(hook, execution) => self.slice(hook, execution, now, fuel),
+            Activity::Runnable(hook, execution) => self.slice(hook, execution, fuel),
             Activity::Waiting(hook, call) => self.settle(hook, call, now),
         }
     }
@@ -161,12 +160,16 @@ impl Container {
         }
     }
 
-    fn slice(&mut self, hook: Hook, execution: Execution, now: Instant, fuel: u64) -> Turn {
+    fn slice(&mut self, hook: Hook, execution: Execution, fuel: u64) -> Turn {
         let (end, burnt) = self.program.run_slice(hook, execution, fuel);
         self.fuel = self.fuel.saturating_add(burnt);
         self.slices += 1;
         match end {
-            SliceEnd::Returned(answer) => self.returned(hook, answer, now),
+            SliceEnd::Returned(answer) => {
+                // Not the time before the slice: the next hook has its whole limit.
+                let now = self.program.host().now();
+                self.returned(hook, answer, now)
+            }
             SliceEnd::Preempted(call) => {
                 self.activity = Activity::Runnable(hook, Execution::Preempted(call));
                 Turn::Again

@@ -15,7 +15,7 @@ use wasmi::{Caller, Error, Linker};
 
 use super::{Unknown, charge, enter};
 use crate::{
-    host::{DOMAIN_CALL_FUEL, EDGE_EVENT, Host, TIMER_EVENTS},
+    host::{DOMAIN_CALL_FUEL, Host},
     lines::Direction,
     memory::{Fault, GuestMemory, offset},
     wait::{Wait, suspend},
@@ -158,7 +158,6 @@ fn disarm(mut caller: Caller<'_, Host>, number: u32) -> u32 {
 fn wait(mut caller: Caller<'_, Host>, mask: u32) -> Result<u32, Error> {
     enter(&mut caller);
     let host = caller.data_mut();
-    let mask = mask & (TIMER_EVENTS | EDGE_EVENT);
     match host.take_events(mask) {
         0 => Ok(suspend(host, Wait::Events { mask })?),
         events => Ok(events),

@@ -216,6 +216,48 @@ fn initialize_runs_before_the_first_hook() {
 }
 
 #[test]
+fn the_start_function_comes_before_initialize() {
+    let declarations = format!(
+        r#"{TIMER} (func $first (call $say (i32.const 0))) (start $first)
+            (func (export "_initialize") (call $say (i32.const 7)))"#
+    );
+    let mut node = node();
+    assert_finalised(&node.run(&reactor(&declarations, "(i32.const 0)", "(i32.const 1)", ""), &configuration(&[])), 0);
+    assert_eq!(node.text(Stream::Info), "startedlooped ");
+}
+
+#[test]
+fn host_calls_are_paid_for_and_calls_of_other_domains_most() {
+    let fuel = |body: &str| {
+        let on_loop = format!(
+            "(local $left i32) (local.set $left (i32.const 1000))
+             (loop $more {body} (br_if $more (local.tee $left (i32.sub (local.get $left) (i32.const 1))))) (i32.const 1)"
+        );
+        let status = node().run(&reactor(TIMER, "(i32.const 0)", &on_loop, ""), &configuration(&[]));
+        assert_finalised(&status, 0);
+        status.fuel
+    };
+    let nothing = fuel("");
+    assert!((10_000..30_000).contains(&(fuel("(drop (call $now))") - nothing)));
+    // Each slice but the last ends with such a call, which then costs what was left.
+    assert!((230_000..280_000).contains(&(fuel("(drop (call $disarm (i32.const 1)))") - nothing)));
+}
+
+#[test]
+fn a_timer_that_comes_early_is_armed_again() {
+    let mut node = node();
+    let wasm = reactor(TIMER, "(i32.const 0)", "(drop (call $sleep (i64.const 50000000))) (i32.const 1)", "");
+    load_and_step(&mut node, &wasm, Command::Run);
+    let (expiry, _) = node.state().timers[0].take().expect("it sleeps");
+    node.state().expired |= 1;
+    node.notify("channel_timer");
+    node.step();
+    assert_eq!(node.state_now(), ContainerState::Ready);
+    assert_eq!(node.state().timers[0], Some((expiry, 0)));
+    assert_finalised(&node.run_to_end(), 0);
+}
+
+#[test]
 fn limits_hold_while_a_hook_waits() {
     let waits = "(drop (call $wait (i32.const -2147483648)))";
     let sleeps = "(drop (call $sleep (i64.const -1)))";
@@ -562,9 +604,11 @@ fn a_restarted_cell_waits_for_the_warden() {
     let heartbeat = node.status().heartbeat;
     node.cell = runner_executor::Cell::new(&node.wiring, Options::default()).unwrap();
     node.cell.start(&mut node.kernel);
-    // Admission's notification is no reason to run again what stands in the control word.
+    // Admission's notifications are no reason to run again what stands in the control word.
     node.notify("channel_admission");
-    node.step();
+    while node.step() {}
+    node.notify("channel_admission");
+    while node.step() {}
     assert_eq!((state(&node.status()), node.status().generation), (ContainerState::Empty, 0));
     assert!(node.status().heartbeat < heartbeat);
     assert_finalised(&node.run(&wasm, &configuration(&[])), 0);
