@@ -90,7 +90,7 @@ pub(crate) struct ContainerOptions {
     #[arg(long)]
     pub(crate) name: Option<String>,
     /// A right that the container asks for: gpio:LABEL:out, gpio:LABEL:in, gpio:LABEL:edge, timer:DURATION (shortest
-    /// period). May be given several times
+    /// period). May be given several times; `emit info` shows what there is
     #[arg(long = "grant", value_name = "RIGHT")]
     pub(crate) grants: Vec<String>,
     /// An environment variable for the container. May be given several times
@@ -122,20 +122,22 @@ pub(crate) struct Deploy {
 
 /// `emit run`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "emit run [OPTIONS] <FILE> [ARGUMENTS]...",
+    after_help = "\
 Ctrl-C, or anything else that ends emit, ends the container too. `emit --help` lists the exit codes.
 
 Examples:
   emit run hello.wasm Ada Bob
-  emit run --grant gpio:BUTTON:edge button.wasm")]
+  emit run --grant gpio:BUTTON:edge button.wasm"
+)]
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) options: ContainerOptions,
-    /// The container, a .wasm file
-    pub(crate) file: PathBuf,
-    /// The container's arguments; options of emit come before FILE
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) arguments: Vec<String>,
+    /// The container, a .wasm file, and the arguments for it: what stands behind FILE is the container's, options too
+    // One list and no two, so that clap leaves alone what follows the file.
+    #[arg(required = true, trailing_var_arg = true, value_names = ["FILE", "ARGUMENTS"], num_args = 1..)]
+    pub(crate) words: Vec<OsString>,
 }
 
 /// `emit logs`.

@@ -33,7 +33,7 @@ const TRUSTED: &[(&str, &[&str])] = &[
     ("shared-ring", &["zerocopy", "portable-atomic", "loom"]),
     ("shared-ring-messages", &["cobs", "crc", "postcard", "serde"]),
     ("runner-interfaces", &["postcard", "serde", "zerocopy"]),
-    ("runner-executor", &["wasmi", "wasmi_core", "fastrand", "postcard", "zerocopy"]),
+    ("runner-executor", &["wasmi", "wasmi_core", "wasmparser", "fastrand", "postcard", "zerocopy"]),
     ("runner-admission", &["sha2", "wasmparser", "postcard", "serde", "zerocopy", "log"]),
     ("runner-warden", &["zerocopy", "log"]),
     ("pd-gpio-driver", &["zerocopy", "log"]),

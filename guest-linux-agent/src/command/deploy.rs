@@ -31,15 +31,20 @@ pub(super) fn deploy(context: &Context, arguments: &Deploy) -> Result<u8> {
 }
 
 pub(super) fn run(context: &Context, arguments: &Run) -> Result<u8> {
-    let bytes = module::read(&arguments.file)?;
+    let usage = |message: &str| Error::new(Failure::Usage, message);
+    let (file, words) = arguments.words.split_first().ok_or_else(|| usage("which file?"))?;
+    let file = Path::new(file);
+    let words: Option<Vec<String>> = words.iter().map(|word| word.to_str().map(str::to_owned)).collect();
+    let words = words.ok_or_else(|| usage("an argument is not UTF-8, as WebAssembly wants it"))?;
+    let bytes = module::read(file)?;
     // A name of its own, so that the same file can run twice at a time.
-    let named = || format!("{}-{:x}", module::name_of(&arguments.file), std::process::id());
+    let named = || format!("{}-{:x}", module::name_of(file), std::process::id());
     let name = arguments.options.name.clone().unwrap_or_else(named);
-    let mut request = request(&arguments.options, name, &bytes, &arguments.arguments)?;
+    let mut request = request(&arguments.options, name, &bytes, &words)?;
     request.start = true;
     request.attached = true;
     let mut session = context.session()?;
-    let report = upload(context, &mut session, request, &bytes).map_err(|error| of_file(error, &arguments.file))?;
+    let report = upload(context, &mut session, request, &bytes).map_err(|error| of_file(error, file))?;
     let mut sink = if context.json() { logs::Sink::json() } else { logs::Sink::pass_through() };
     logs::show(&mut session, &report.name, &mut sink, true)?;
     let report = match session.ask(Request::Inspect(report.name))? {

@@ -15,6 +15,7 @@ use crate::{
 /// Stream numbers of `runner-interfaces`, `output::Stream`.
 const STDOUT: u8 = 1;
 const STDERR: u8 = 2;
+const CELL: u8 = 8;
 
 /// How long to wait for more at the least and at the most: quick for short programs, easy on the node for long ones.
 const SHORTEST_WAIT: Duration = Duration::from_millis(2);
@@ -83,6 +84,8 @@ impl Sink {
             }
             Self::PassThrough(_) if record.stream == STDOUT => terminal::output(&record.bytes),
             Self::PassThrough(_) if record.stream == STDERR => terminal::error_output(&record.bytes),
+            // Why the container failed; `emit run` says it at the end.
+            Self::PassThrough(_) if record.stream == CELL => Ok(()),
             Self::PassThrough(lines) => {
                 let head = format!("[{}] ", stream_name(record.stream));
                 terminal::error_output(lines.add(record, &head).as_bytes())
@@ -133,7 +136,7 @@ fn stream_name(stream: u8) -> &'static str {
         5 => "info",
         6 => "debug",
         7 => "trace",
-        8 => "cell",
+        CELL => "cell",
         _ => "unknown",
     }
 }

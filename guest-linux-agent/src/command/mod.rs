@@ -4,7 +4,12 @@ mod deploy;
 mod logs;
 mod shell;
 
-use std::{path::Path, process::ExitCode, time::Duration};
+use std::{
+    ffi::{OsStr, OsString},
+    path::Path,
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{CommandFactory, FromArgMatches};
 use serde_json::{Value, json};
@@ -71,14 +76,14 @@ fn report_usage(error: &clap::Error) -> u8 {
 }
 
 /// Whether JSON was asked for on a command line that could not be parsed.
-fn asks_for_json(arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
+fn asks_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
     let arguments: Vec<_> = arguments.collect();
     arguments.iter().any(|argument| argument == "--format=json")
         || arguments.windows(2).any(|pair| pair[0] == "--format" && pair[1] == "json")
 }
 
 /// Turns `emit [OPTIONS] FILE …` into `emit [OPTIONS] run FILE …`.
-fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> std::result::Result<CommandLine, clap::Error> {
+fn parse(arguments: impl Iterator<Item = OsString>) -> std::result::Result<CommandLine, clap::Error> {
     let matches = CommandLine::command().try_get_matches_from(arguments)?;
     let mut line = CommandLine::from_arg_matches(&matches)?;
     if let Command::File(words) = &line.command {
@@ -88,19 +93,14 @@ fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> std::result::Re
 }
 
 /// `emit FILE ARGUMENTS…`. A word that is neither a command nor a file is most likely a mistyped command.
-fn run_of_file(words: &[std::ffi::OsString]) -> std::result::Result<Run, clap::Error> {
-    let invalid = |message: String| CommandLine::command().error(clap::error::ErrorKind::InvalidSubcommand, message);
-    let (file, rest) = words.split_first().ok_or_else(|| invalid("no command".to_owned()))?;
-    let file = std::path::PathBuf::from(file);
+fn run_of_file(words: &[OsString]) -> std::result::Result<Run, clap::Error> {
+    let file = Path::new(words.first().map_or(OsStr::new(""), OsString::as_os_str));
     if !file.exists() && file.extension().is_none_or(|extension| extension != "wasm") {
-        return Err(invalid(format!("`{}` is neither a command nor a .wasm file", file.display())));
+        let message = format!("`{}` is neither a command nor a .wasm file", file.display());
+        return Err(CommandLine::command().error(clap::error::ErrorKind::InvalidSubcommand, message));
     }
-    let arguments = rest
-        .iter()
-        .map(|word| word.clone().into_string().map_err(|_| invalid("an argument is not UTF-8".to_owned())))
-        .collect::<std::result::Result<_, _>>()?;
     let options = ContainerOptions { name: None, grants: Vec::new(), environment: Vec::new() };
-    Ok(Run { options, file, arguments })
+    Ok(Run { options, words: words.to_vec() })
 }
 
 fn run(context: &Context, command: Command) -> Result<u8> {

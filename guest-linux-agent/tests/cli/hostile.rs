@@ -42,7 +42,7 @@ fn what_fails_before_it_runs_is_refused() {
     let blinker = Blinker::deploy(&node);
     for (name, counter, kind, words) in [
         ("invalid-code", "loads_failed", "invalid-module", &["the module is invalid"][..]),
-        ("unknown-import", "modules_refused", "unknown-import", &["atoll:node/teleport@0.1.0", "beam"]),
+        ("unknown-import", "loads_failed", "unknown-import", &["atoll:node/teleport@0.1.0", "beam"]),
         ("unknown-version", "modules_refused", "unknown-import", &["atoll:node/clock@9.0.0"]),
         ("wrong-signature", "loads_failed", "unknown-import", &["[method]output.set"]),
         ("imported-memory", "modules_refused", "unknown-import", &["env", "memory"]),
@@ -77,7 +77,7 @@ fn what_fails_while_it_runs_says_why() {
     let node = TestNode::with_short_hooks();
     let hostile = Hostile::new();
     let blinker = Blinker::deploy(&node);
-    for name in ["trap-in-loop", "divide-by-zero", "out-of-bounds", "deep-recursion", "handle-forged"] {
+    for name in ["trap-in-loop", "divide-by-zero", "out-of-bounds", "deep-recursion", "null-call"] {
         let module = hostile.module(name);
         let before = node.counter("containers_failed");
         node.emit(&["run", &module]).fails(134, &["the container failed: trap"]);

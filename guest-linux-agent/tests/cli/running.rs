@@ -1,8 +1,10 @@
 //! `emit run`: output and exit code intact, and nothing left behind.
 
 use std::{
+    ffi::OsStr,
     fs,
     io::{BufRead, BufReader},
+    os::unix::ffi::OsStrExt,
     process::Stdio,
 };
 
@@ -10,7 +12,7 @@ use rustix::process::Signal;
 
 use crate::{
     LIMIT,
-    emit::{command, wait},
+    emit::{Running, command, wait},
     eventually,
     hostile::Hostile,
     node::TestNode,
@@ -36,6 +38,13 @@ fn output_and_exit_code_are_the_programs_own() {
     assert_eq!(echoed.succeeds(), "--format json -f -- ü\n");
     let echoed = node.emit(&["run", &sample("echo"), "--timeout", "--help"]);
     assert_eq!(echoed.succeeds(), "--timeout --help\n");
+    let mistyped = node.emit(&["run", "--grnat", "gpio:LED:out", &sample("echo")]);
+    assert_eq!(mistyped.code, Some(2), "an option in front of the file is emit's: {mistyped:?}");
+    assert!(mistyped.stderr.contains("--grnat"), "{mistyped:?}");
+    let unreadable = OsStr::from_bytes(b"\xff");
+    let mut command = command(&["run", &sample("echo")]);
+    command.env("ATOLL_NODE", node.socket()).arg(unreadable);
+    Running::start(command).finish().fails(2, &["not UTF-8"]);
 
     let failed = node.emit(&[&hello, "exit=many"]);
     assert_eq!((failed.code, failed.text().as_str()), (Some(2), ""));
@@ -89,7 +98,7 @@ fn ends_that_are_no_exit_code_have_their_own() {
     let node = TestNode::start();
     let hostile = Hostile::new();
     let trapped = node.emit(&["run", &hostile.module("wasi-trap")]);
-    trapped.fails_after_output(134, &["the container failed: trap"]);
+    trapped.fails(134, &["the container failed: trap"]);
     assert!(!trapped.stdout.is_empty(), "what it wrote before is shown: {trapped:?}");
     assert_eq!(node.emit(&["run", &hostile.module("wasi-large-exit-code")]).code, Some(255));
 

@@ -21,7 +21,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use pd_system_description::Role;
 use runner_interfaces::kernel::Domain;
-use rustix::process::{DumpableBehavior, Pid, Signal, getppid, set_dumpable_behavior, set_parent_process_death_signal};
+use rustix::process::{
+    DumpableBehavior, Pid, Signal, getppid, set_dumpable_behavior, set_parent_process_death_signal, setsid,
+};
 
 use crate::substrate::confinement;
 use crate::substrate::control::{ControlSocket, ToDomain, ToLauncher};
@@ -69,6 +71,10 @@ fn confine(launcher: u32) -> Result<()> {
     if parent != Some(launcher) {
         bail!("this process belongs to a launcher that is gone; start a node with `atoll-host up`");
     }
+    // A session of its own: a Ctrl-C at the terminal is for the launcher, which ends the domains itself, and Linux divides
+    // the processor between sessions (sched(7), autogroup). Together in one, a container that loops, or a compiler beside
+    // the node, would keep its neighbour waiting for many periods.
+    setsid()?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     rustix::thread::set_no_new_privs(true)?;
     die_of_panics();

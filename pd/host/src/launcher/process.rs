@@ -45,8 +45,6 @@ impl Process {
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::from(log.try_clone()?))
             .stderr(Stdio::from(log))
-            // A Ctrl-C at the terminal is for the launcher, which ends the domains itself.
-            .process_group(0)
             .spawn()
             .with_context(|| format!("cannot start the process of `{name}`"))?;
         let process = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("a process has no number")?;
