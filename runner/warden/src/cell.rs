@@ -7,7 +7,7 @@ use runner_interfaces::{
 };
 use shared_ring::{OutOfRange, SequencedCell, SharedMemory};
 
-use crate::phase::{HEARTBEAT_LIMIT_NS, PING_AFTER_NS, Phase};
+use crate::phase::{PING_AFTER_NS, Phase};
 
 /// The memory of one cell's seam.
 pub(crate) struct CellMemory<M> {
@@ -129,20 +129,22 @@ impl<M: SharedMemory + Clone> Cell<M> {
         (self.pulse.since, self.pulse.asked) = (now, false);
     }
 
-    /// Takes a look at the heartbeat into account.
+    /// Takes into account what a look showed of the cell's life.
     pub(crate) fn feel_pulse(&mut self, sight: &Sight, now: Instant) -> Health {
-        let moved = match sight.heartbeat {
+        let beats = match sight.heartbeat {
             Some(heartbeat) => heartbeat != self.pulse.heartbeat,
             None => sight.sequence != self.pulse.sequence,
         };
         self.pulse.heartbeat = sight.heartbeat.unwrap_or(self.pulse.heartbeat);
         self.pulse.sequence = sight.sequence;
-        if moved || !self.phase.must_beat() {
+        let lives = if matches!(self.phase, Phase::Loading { .. }) { sight.state.is_some() } else { beats };
+        let limit_ns = self.phase.silence_limit_ns();
+        if lives || limit_ns.is_none() {
             self.reset_pulse(now);
         }
         match now.nanoseconds_since(self.pulse.since) {
-            still_ns if still_ns >= HEARTBEAT_LIMIT_NS => Health::Lost,
-            still_ns if still_ns >= PING_AFTER_NS && !self.pulse.asked => {
+            silent_ns if limit_ns.is_some_and(|limit_ns| silent_ns >= limit_ns) => Health::Lost,
+            silent_ns if silent_ns >= PING_AFTER_NS && !self.pulse.asked => {
                 self.pulse.asked = true;
                 Health::Silent
             }

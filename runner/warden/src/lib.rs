@@ -20,6 +20,8 @@
 //!   container in place or the cell started clean.
 //! - A cell that holds a running container, and whose heartbeat stands still for [`HEARTBEAT_LIMIT_NS`] although it was asked
 //!   for a sign of life, is started clean.
+//! - A cell that does not even show that it is at its load within [`TAKE_UP_LIMIT_NS`] is started clean, however long compiling
+//!   may take.
 //! - `admission` is notified of every end and of every step that the warden saw, so that an answer somebody waits for
 //!   does not depend on the cell's telling.
 #![no_std]
@@ -36,5 +38,5 @@ mod warden;
 #[cfg(test)]
 mod tests;
 
-pub use phase::{GRACE_NS, HEARTBEAT_LIMIT_NS, LOOK_PERIOD_NS, PING_AFTER_NS};
+pub use phase::{GRACE_NS, HEARTBEAT_LIMIT_NS, LOOK_PERIOD_NS, PING_AFTER_NS, TAKE_UP_LIMIT_NS};
 pub use warden::{Cells, Fault, IDLE_FAULT_LIMIT, StartError, Warden};

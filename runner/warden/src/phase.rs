@@ -23,6 +23,12 @@ pub const HEARTBEAT_LIMIT_NS: u64 = 2_000_000_000;
 /// just as quietly; the answer takes the cell a few microseconds, once a second.
 pub const PING_AFTER_NS: u64 = HEARTBEAT_LIMIT_NS / 2;
 
+/// How long a cell that was told to load may fail to show that it is at it.
+///
+/// It shows it before it begins to compile, which may take far longer. A domain comes up within milliseconds on seL4; on a
+/// host it is a process to be started, on a machine that may be busy with anything: seconds at the worst.
+pub const TAKE_UP_LIMIT_NS: u64 = 5_000_000_000;
+
 /// How often the warden looks at cells that are loaded: twenty times within [`HEARTBEAT_LIMIT_NS`], so that the limit is kept
 /// to a twentieth, and some 10 µs of work each, a thousandth of a percent of the processor. When nothing is loaded it
 /// sleeps.
@@ -80,10 +86,16 @@ impl Phase {
         }
     }
 
-    /// Whether a cell in this phase must move its heartbeat. Not while loading, which is one long call of the compiler, nor in
-    /// a hook, which may wait: those have deadlines.
-    pub(crate) fn must_beat(self) -> bool {
-        self == Self::Active
+    /// For how long a cell in this phase may give no sign of life; `None` where it need not give any.
+    ///
+    /// While loading, which is one long call of the compiler, the sign is that it shows that load; later it is the heartbeat. A
+    /// hook may wait, and has a deadline.
+    pub(crate) const fn silence_limit_ns(self) -> Option<u64> {
+        match self {
+            Self::Loading { .. } => Some(TAKE_UP_LIMIT_NS),
+            Self::Active => Some(HEARTBEAT_LIMIT_NS),
+            Self::Empty | Self::Installed | Self::Starting { .. } | Self::Stopping { .. } | Self::Ended => None,
+        }
     }
 }
 
@@ -141,7 +153,7 @@ mod tests {
     #[test]
     fn what_has_no_deadline_has_a_heartbeat_or_nothing_to_do() {
         for phase in phases().into_iter().filter(|phase| phase.is_live() && *phase != Phase::Installed) {
-            assert!(phase.deadline().is_some() != phase.must_beat(), "{phase:?}");
+            assert!(phase.deadline().is_some() || phase.silence_limit_ns().is_some(), "{phase:?}");
         }
     }
 }

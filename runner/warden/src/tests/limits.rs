@@ -3,12 +3,13 @@
 use runner_interfaces::{
     cell::{CellStatus, Command, ContainerState as State},
     grants::CellGrants,
+    policy::BoardLimits,
     warden::{Intervention, Procedure},
 };
 use shared_ring::SharedMemory;
 
 use super::fake::*;
-use crate::{GRACE_NS, HEARTBEAT_LIMIT_NS, LOOK_PERIOD_NS, PING_AFTER_NS};
+use crate::{GRACE_NS, HEARTBEAT_LIMIT_NS, LOOK_PERIOD_NS, PING_AFTER_NS, TAKE_UP_LIMIT_NS};
 
 fn intervention(node: &Node, cell: usize) -> Option<Intervention> {
     Intervention::from_wire(node.shown(cell).intervention)
@@ -207,4 +208,31 @@ fn what_is_left_of_an_old_load_ends_no_new_one() {
     node.notify(0);
     assert_ne!(node.grants(0), CellGrants::default());
     assert_eq!(node.command(0), Some(Command::Run));
+}
+
+#[test]
+fn a_cell_that_does_not_take_up_its_load_is_found_long_before_the_limit() {
+    let mut node = Node::with_limits(BoardLimits { load_limit_us: 60_000_000, ..board_limits() });
+    let begun = node.kernel.now_ns;
+    node.load(0, true).expect("free");
+    let memory = node.regions.get("region_cell0_status");
+    // It writes, but nothing that is about this load.
+    for sequence in 0..TAKE_UP_LIMIT_NS / LOOK_PERIOD_NS + 1 {
+        memory.store_u32(0, u32::try_from(2 * sequence + 1).expect("small")).expect("fits");
+        node.pass_until(node.kernel.now_ns + LOOK_PERIOD_NS);
+    }
+    assert_eq!(intervention(&node, 0), Some(Intervention::Watchdog));
+    assert!(node.kernel.now_ns - begun < TAKE_UP_LIMIT_NS + 2 * LOOK_PERIOD_NS);
+}
+
+#[test]
+fn a_cell_that_compiles_may_be_silent_until_its_limit() {
+    let mut node = Node::with_limits(BoardLimits { load_limit_us: 60_000_000, ..board_limits() });
+    let begun = node.kernel.now_ns;
+    node.load(0, true).expect("free");
+    node.show(0, State::Loading);
+    node.pass_until(begun + 60_000_000_000);
+    assert_eq!(intervention(&node, 0), Some(Intervention::None));
+    node.pass_until(begun + 60_000_000_000 + HOOK_NS + GRACE_NS);
+    assert_eq!(intervention(&node, 0), Some(Intervention::LoadLimit));
 }
