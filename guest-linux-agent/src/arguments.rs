@@ -25,7 +25,7 @@ pub(crate) struct CommandLine {
     #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
     pub(crate) format: Format,
     /// How long to wait for the node before giving up
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration, global = true)]
+    #[arg(long, value_name = "DURATION", default_value = "90s", value_parser = humantime::parse_duration, global = true)]
     pub(crate) timeout: std::time::Duration,
     #[command(subcommand)]
     pub(crate) command: Command,

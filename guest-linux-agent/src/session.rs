@@ -167,7 +167,7 @@ impl Session {
     fn read_more(&mut self, deadline: Instant) -> Result<()> {
         let mut buffer = [0; 4096];
         match self.connection.read_until(&mut buffer, deadline) {
-            Ok(0) => Err(Error::new(Failure::NoNode, "the node closed the connection")),
+            Ok(0) => Err(closed()),
             Ok(count) => {
                 self.unread.extend_from_slice(&buffer[..count]);
                 Ok(())
@@ -183,8 +183,16 @@ impl Session {
                 format!("the node did not answer within {}", humantime::format_duration(self.timeout)),
             );
         }
+        // Which of the three it is depends on who looks first: a node that has ended is one case to a person.
+        if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) {
+            return closed();
+        }
         Error::new(Failure::NoNode, format!("the connection to the node was lost: {error}"))
     }
+}
+
+fn closed() -> Error {
+    Error::new(Failure::NoNode, "the node closed the connection")
 }
 
 fn other_version(major: u16, minor: u16) -> Error {

@@ -91,7 +91,7 @@ fn what_fails_while_it_runs_says_why() {
     let listed = node.emit(&["ps"]).succeeds();
     assert!(listed.contains("failed: trap"), "{listed}");
     let said = node.emit(&["logs", "trap-in-loop"]).succeeds();
-    assert!(said.contains("cell") && said.contains("trap"), "the cell says it in the log: {said}");
+    assert!(said.contains("cell") && said.contains("on-loop: unreachable"), "the cell says it in the log: {said}");
     node.emit(&["rm", "trap-in-loop"]).succeeds();
 
     for (name, words) in [("trap-in-stop", "trap"), ("loop-in-stop", "stopping took too long")] {

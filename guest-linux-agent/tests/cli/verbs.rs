@@ -107,6 +107,7 @@ fn a_cell_that_faults_is_told_and_used_again() {
     let node = TestNode::start();
     let blinker = Blinker::deploy(&node);
     let running = node.start_emit(&["run", "--name", "victim", &sample("clock"), "30000"]);
+    eventually("it is there", || node.names().contains(&"victim".to_owned()));
     node.wait_for("victim", &["ready", "running"]);
     node.kill_domain("cell1");
     running.finish().fails(134, &["the container failed", "the cell faulted"]);

@@ -38,9 +38,6 @@ fn module(path: &Path) -> (String, Expected, Vec<u8>) {
     let text = std::fs::read_to_string(path).expect("read");
     let head = text.lines().find_map(|line| line.split_once("Expect: ")).expect("it says what to expect").1;
     let expected = match head {
-        // Its function is one of WASI preview 1, all of which a cell knows: those that it does not offer answer an error
-        // number, so the command ends.
-        _ if path.ends_with("wasi-unknown-function.wat") => Expected::Ends,
         head if head.starts_with("failed within the stop limit") || head.contains("when it is asked to stop") => {
             Expected::RunsUntilStopped
         }
