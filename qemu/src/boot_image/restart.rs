@@ -136,3 +136,65 @@ fn overwrite(elf: &mut [u8], place: Place, bytes: &[u8]) -> Result<()> {
     target.copy_from_slice(bytes);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// The last address of the SDK's boards for this kernel.
+    const LAST_USER_ADDRESS: u64 = 0xff_ffff_ffff;
+
+    fn atoll() -> System {
+        System::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../system.xml")).unwrap()
+    }
+
+    fn cells(system: &System) -> Vec<&Domain> {
+        system.domains.iter().filter(|domain| domain.image.as_deref() == Some("cell.elf")).collect()
+    }
+
+    #[test]
+    fn everything_that_a_cell_may_write_is_on_the_list() {
+        let system = atoll();
+        let users = cells(&system);
+        assert!(users.len() >= 4);
+        let list = own_memory(&users, &system, LAST_USER_ADDRESS).unwrap();
+        let covered = |address| list.iter().any(|entry| (entry.start..entry.start + entry.bytes).contains(&address));
+        for map in users[0].maps.iter().filter(|map| map.access.write) {
+            let bytes = system.region(&map.region).unwrap().size_bytes;
+            assert!(covered(map.address) && covered(map.address + bytes - 1), "{}", map.region);
+        }
+        for map in users[0].maps.iter().filter(|map| !map.access.write) {
+            assert!(!covered(map.address), "{} would fault", map.region);
+        }
+        // IPC buffer and stack, with the unmapped page between them and the one below.
+        assert!(covered(LAST_USER_ADDRESS) && !covered(LAST_USER_ADDRESS - PAGE_BYTES));
+        assert!(covered(stack_top(LAST_USER_ADDRESS) - 1));
+        assert!(!covered(stack_top(LAST_USER_ADDRESS) - users[0].stack_bytes - 1));
+    }
+
+    #[test]
+    fn domains_that_differ_in_what_they_may_write_cannot_share_a_program() {
+        let mut system = atoll();
+        let last = system.domains.iter().rposition(|domain| domain.image.as_deref() == Some("cell.elf")).unwrap();
+        system.domains[last].stack_bytes *= 2;
+        let error = own_memory(&cells(&system), &system, LAST_USER_ADDRESS).unwrap_err();
+        assert!(error.to_string().contains("other memory"), "{error}");
+    }
+
+    #[test]
+    fn a_device_is_never_zeroed() {
+        let system = atoll();
+        let gpio = system.domain("gpio").unwrap();
+        let error = own_memory(&[gpio], &system, LAST_USER_ADDRESS).unwrap_err();
+        assert!(error.to_string().contains("gpio_registers"), "{error}");
+    }
+
+    #[test]
+    fn a_program_without_the_list_is_an_error() {
+        let system = atoll();
+        let mut program = vec![0; 64];
+        assert!(fill_in(&mut program, &cells(&system), &system, LAST_USER_ADDRESS).is_err());
+    }
+}
