@@ -18,8 +18,7 @@ const COMPILERS: [&str; 2] = ["rustc", "/usr/bin/rustc"];
 
 const COMPILER_REMEDY: &str = "`rustup component add rust-src`, or on Debian 12 (security suite) \
     `apt-get install rustc-web rust-web-src`";
-const LINKER_REMEDY: &str = "`rustup component add llvm-tools` brings none; a rustup toolchain has `rust-lld`, and Debian \
-    has `apt-get install lld`";
+const LINKER_REMEDY: &str = "`apt-get install lld`; a rustup toolchain brings one of its own";
 const LIBCLANG_REMEDY: &str =
     "`apt-get install libclang-dev`, or set LIBCLANG_PATH to the folder that holds libclang.so";
 
