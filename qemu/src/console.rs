@@ -133,12 +133,14 @@ impl Console {
         self.input.write_all(bytes).and_then(|()| self.input.flush()).map_err(ConsoleError::Input)
     }
 
-    /// Presses Ctrl-C: ends what runs in the shell's foreground.
+    /// Presses Ctrl-C: ends what runs in the shell's foreground. What was said until now is left out, so that the next prompt
+    /// to be matched is the one that follows; what is typed before it comes may be lost.
     ///
     /// # Errors
     /// The machine is gone.
     pub fn interrupt(&mut self) -> Result<(), ConsoleError> {
         const CONTROL_C: u8 = 3;
+        self.skip_to_end();
         self.send(&[CONTROL_C])
     }
 
