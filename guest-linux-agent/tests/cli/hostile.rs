@@ -37,7 +37,7 @@ impl Hostile {
 /// What cannot be loaded or started is refused, counted, and gone.
 #[test]
 fn what_fails_before_it_runs_is_refused() {
-    let node = TestNode::with_short_hooks();
+    let node = TestNode::start();
     let hostile = Hostile::new();
     let blinker = Blinker::deploy(&node);
     for (name, counter, kind, words) in [
@@ -74,7 +74,7 @@ fn what_fails_before_it_runs_is_refused() {
 /// What fails while it runs says why, and is there to be looked at.
 #[test]
 fn what_fails_while_it_runs_says_why() {
-    let node = TestNode::with_short_hooks();
+    let node = TestNode::start();
     let hostile = Hostile::new();
     let blinker = Blinker::deploy(&node);
     for name in ["trap-in-loop", "divide-by-zero", "out-of-bounds", "deep-recursion", "null-call"] {
@@ -109,7 +109,7 @@ fn what_fails_while_it_runs_says_why() {
 /// What never comes back is stopped in bounded time, several at once, and stays within its limits until then.
 #[test]
 fn what_never_comes_back_is_stopped() {
-    let node = TestNode::with_short_hooks();
+    let node = TestNode::start();
     let hostile = Hostile::new();
     let blinker = Blinker::deploy(&node);
     for names in
