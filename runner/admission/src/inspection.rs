@@ -54,7 +54,7 @@ impl Findings {
     fn add(&mut self, payload: Payload<'_>) -> Result<(), Failure> {
         match payload {
             Payload::Version { encoding: Encoding::Component, .. } => {
-                let detail = "it is a component; `emit` unwraps components that hold one module";
+                let detail = "it is a component; this node runs core modules";
                 return Err(Failure::new(ErrorCode::InvalidModule, detail));
             }
             Payload::ImportSection(imports) => {
