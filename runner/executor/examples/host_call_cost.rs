@@ -1,7 +1,7 @@
 //! What a host call costs in a cell: nanoseconds a call, by the difference to the same loop without it.
 //!
-//! `cargo run --release -p runner-executor --example host_call_cost` prints a table; `cargo xtask bench` reads its second
-//! and later lines (`name`, tab, `nanoseconds`). Drivers are fakes in the same process, so that what is measured is the
+//! `cargo run --release -p runner-executor --example host_call_cost` prints one JSON object a line; `cargo xtask bench` makes
+//! the table. Drivers are fakes in the same process, so that what is measured is the
 //! cell's own share: leaving the interpreter, checking, and coming back. Each figure is the least of several rounds.
 
 use std::time::Instant;
@@ -10,10 +10,7 @@ use runner_executor::{
     Options,
     fake::{FakeLine, FakeNode},
 };
-use runner_interfaces::{
-    cell::{CellConfiguration, Command, ContainerState},
-    kernel::Kernel,
-};
+use runner_interfaces::cell::{CellConfiguration, Command, ContainerState};
 
 /// Calls of one round: some tens of milliseconds.
 const CALLS: u32 = 500_000;
@@ -76,23 +73,15 @@ fn least(wasm: &[u8]) -> f64 {
     (0..ROUNDS).map(|_| round(wasm)).fold(f64::INFINITY, f64::min)
 }
 
-/// Nanoseconds of one reading of the fake node's clock.
-fn clock() -> f64 {
-    let node = FakeNode::with_room_for(64 * 1024, Options::default());
-    let before = Instant::now();
-    for _ in 0..CALLS {
-        std::hint::black_box(node.kernel.now());
-    }
-    before.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS)
-}
-
 fn main() {
     let baseline = least(&module("(drop (i32.load (i32.const 20)))"));
-    println!("host call\tnanoseconds ({CALLS} calls, least of {ROUNDS} rounds, loop without the call taken off)");
-    println!("loop without a call\t{:.1}", baseline / f64::from(CALLS));
-    println!("the fake node's clock itself, within the next two\t{:.1}", clock());
+    let per_call = |nanoseconds: f64| nanoseconds / f64::from(CALLS);
+    let round = per_call(baseline);
     for (name, body) in CASES {
-        let nanoseconds = (least(&module(body)) - baseline) / f64::from(CALLS);
-        println!("{name}\t{nanoseconds:.1}");
+        let cost = per_call(least(&module(body)) - baseline);
+        let ratio = cost / round;
+        println!(
+            r#"{{"name":"host call in the cell, `{name}`","unit":"ns","value":{cost:.2},"baseline":"round of the loop without a call","baseline_value":{round:.2},"ratio":{ratio:.3}}}"#
+        );
     }
 }

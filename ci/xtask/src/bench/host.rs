@@ -93,17 +93,26 @@ fn deploy_once(emit: &Emit, path: &Path) -> Result<(f64, f64)> {
     Ok((since("deployed_ns")?, since("load_began_ns")?))
 }
 
-/// A valid command of about `bytes`: functions of straight-line arithmetic, as compilers emit much of.
+/// A valid command of about `bytes`: three quarters functions of straight-line arithmetic, one quarter data, about as
+/// compilers divide it.
 pub(super) fn module(bytes: usize) -> Result<Vec<u8>> {
     // Each pair of lines is 6 bytes of code; 500 pairs make one function, as large as a real large one.
     const PAIRS: usize = 500;
     let body = "local.get 0 i32.const 7 i32.mul local.set 0 ".repeat(PAIRS);
     let function = format!("(func (param i32) (result i32) {body} local.get 0)");
-    let one = wat::parse_str(format!("(module {function})")).context("the generated function is not valid text")?.len();
-    let functions = function.repeat(bytes / one + 1);
-    let module =
-        wat::parse_str(format!("(module {functions} (memory (export \"memory\") 1) (func (export \"_start\")))"))
-            .context("the generated module is not valid text")?;
+    let size = |functions: usize| {
+        let text = format!("(module {})", function.repeat(functions));
+        wat::parse_str(text).map(|module| module.len()).context("the generated function is not valid text")
+    };
+    // What one more function adds: its body and its entry, without the module around them.
+    let one = size(2)? - size(1)?;
+    let data_bytes = bytes / 4;
+    let functions = function.repeat((bytes - data_bytes) / one + 1);
+    let pages = data_bytes / 65_536 + 1;
+    let data = "x".repeat(data_bytes);
+    let memory = format!(r#"(memory (export "memory") {pages}) (data (i32.const 0) "{data}")"#);
+    let text = format!(r#"(module {functions} {memory} (func (export "_start")))"#);
+    let module = wat::parse_str(text).context("the generated module is not valid text")?;
     ensure!(module.len() >= bytes, "the generated module is too small");
     Ok(module)
 }
