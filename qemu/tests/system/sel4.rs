@@ -115,6 +115,25 @@ fn a_blink_is_seen_from_outside() {
     });
 }
 
+/// Domains are built without strict alignment: with it the interpreter reads its own code a byte at a time and an instruction
+/// of a container costs some four times as much. 54 instructions a round were measured (docs/measurements.md); the bound leaves
+/// room for twice that.
+#[test]
+#[ignore = "needs a boot image: run by `cargo xtask test`"]
+fn the_interpreter_reads_its_code_whole() {
+    const CALLS: f64 = 16.0;
+    const NANOSECONDS_PER_INSTRUCTION: f64 = 8.0;
+    const INSTRUCTIONS_PER_ROUND: f64 = 110.0;
+    on_sel4!(|node| {
+        node.emit("deploy probe.wasm --grant gpio:LED:out")?;
+        let log = node.emit("logs -f probe")?;
+        let nanoseconds = log.split_whitespace().find_map(|word| word.strip_prefix("loop_ns=")?.parse::<f64>().ok());
+        let per_round = nanoseconds.context("the probe logs its figures")? / CALLS / NANOSECONDS_PER_INSTRUCTION;
+        ensure!(per_round > 1.0 && per_round < INSTRUCTIONS_PER_ROUND, "a round costs {per_round} instructions: {log}");
+        Ok(())
+    });
+}
+
 /// The machine's power button is line 3 of its GPIO, which a container watches.
 #[test]
 #[ignore = "needs a boot image: run by `cargo xtask test`"]
