@@ -11,6 +11,7 @@ use crate::layout::{
     ANSWER_OFFSET, Answer, EPOCH_OFFSET, Epoch, Geometry, GeometryError, HEAD_OFFSET, SLOT_HEADER_BYTES, TAIL_OFFSET,
 };
 use crate::memory::SharedMemory;
+use crate::region::{load, read, store};
 
 /// The peer published an index or a length that no correct peer can. The link is quarantined until the peer starts it anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,19 +199,4 @@ impl<D: SharedMemory, H: SharedMemory> Consumer<D, H> {
         self.head = index;
         store(&self.head_region, HEAD_OFFSET, index);
     }
-}
-
-/// States the invariant of every access below: `Geometry::check_regions` passed, and no offset comes from the peer.
-const IN_RANGE: &str = "the regions' sizes were checked by `new`";
-
-fn load<M: SharedMemory>(memory: &M, offset: usize) -> u32 {
-    memory.load_u32(offset).expect(IN_RANGE)
-}
-
-fn store<M: SharedMemory>(memory: &M, offset: usize, value: u32) {
-    memory.store_u32(offset, value).expect(IN_RANGE);
-}
-
-fn read<M: SharedMemory>(memory: &M, offset: usize, destination: &mut [u8]) {
-    memory.read(offset, destination).expect(IN_RANGE);
 }

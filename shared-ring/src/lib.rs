@@ -71,6 +71,7 @@ mod fence;
 mod layout;
 pub mod memory;
 mod producer;
+mod region;
 mod sequenced;
 
 pub use consumer::{Consumer, PeerMisbehaved};

@@ -10,6 +10,7 @@ use crate::layout::{
     ANSWER_OFFSET, Answer, EPOCH_OFFSET, Epoch, Geometry, GeometryError, HEAD_OFFSET, SLOT_HEADER_BYTES, TAIL_OFFSET,
 };
 use crate::memory::SharedMemory;
+use crate::region::{load, store, write};
 
 /// Why a message was not pushed. Nothing of it is visible to the consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,19 +221,4 @@ impl<D: SharedMemory, H: SharedMemory> Producer<D, H> {
         self.head = index;
         store(&self.data, TAIL_OFFSET, index);
     }
-}
-
-/// States the invariant of every access below: `Geometry::check_regions` passed, and no offset comes from the peer.
-const IN_RANGE: &str = "the regions' sizes were checked by `new`";
-
-fn load<M: SharedMemory>(memory: &M, offset: usize) -> u32 {
-    memory.load_u32(offset).expect(IN_RANGE)
-}
-
-fn store<M: SharedMemory>(memory: &M, offset: usize, value: u32) {
-    memory.store_u32(offset, value).expect(IN_RANGE);
-}
-
-fn write<M: SharedMemory>(memory: &M, offset: usize, source: &[u8]) {
-    memory.write(offset, source).expect(IN_RANGE);
 }
