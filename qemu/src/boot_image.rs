@@ -15,13 +15,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use pd_system_description::{System, policy::Policy};
+use pd_system_description::{Description, System, policy::Policy};
 use pd_vmm_machine::{
     boot::{BootPlan, HEADER_BYTES, ImageHeader},
     device_tree::{self, BootArguments},
     layout::MachineLayout,
 };
 
+use crate::board::Board;
 use crate::guest::{GuestImage, GuestOptions, Progress, build_guest};
 use crate::sdk::Sdk;
 
@@ -36,12 +37,14 @@ pub struct BootImageOptions {
     pub sdk: Sdk,
     /// The compiler for the protection domains, and what it needs.
     pub toolchain: Toolchain,
-    /// The SDK's name of the board, as `qemu_virt_aarch64`.
-    pub board: String,
+    /// The board.
+    pub board: Board,
     /// The SDK's configuration, `debug` or `release`.
     pub configuration: String,
     /// The architecture.
     pub system: PathBuf,
+    /// What the board adds to it.
+    pub board_part: PathBuf,
     /// The board policy.
     pub policy: PathBuf,
     /// The Linux guest.
@@ -62,16 +65,17 @@ impl BootImageOptions {
     ///
     /// # Errors
     /// [`Missing`](crate::Missing) where the SDK or a tool is not here, with what to do.
-    pub fn from_environment(board: &str, configuration: &str) -> Result<Self> {
+    pub fn from_environment(board: Board, configuration: &str) -> Result<Self> {
         let guest = GuestOptions::from_environment()?;
         let workspace = guest.workspace.clone();
         Ok(Self {
             sdk: Sdk::find()?,
             toolchain: Toolchain::find()?,
-            board: board.to_owned(),
+            board,
             configuration: configuration.to_owned(),
             system: workspace.join("system.xml"),
-            policy: workspace.join("qemu/demo-policy.toml"),
+            board_part: workspace.join(board.part()),
+            policy: workspace.join(board.demo_policy()),
             guest,
             workspace,
         })
@@ -79,7 +83,7 @@ impl BootImageOptions {
 
     /// Where everything for the image is put, and the image itself.
     pub fn folder(&self) -> PathBuf {
-        self.workspace.join("target/image").join(&self.board).join(&self.configuration)
+        self.workspace.join("target/image").join(self.board.name()).join(&self.configuration)
     }
 }
 
@@ -90,8 +94,9 @@ impl BootImageOptions {
 pub fn build_image(options: &BootImageOptions, progress: &Progress<'_>) -> Result<BootImage> {
     let folder = options.folder();
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let board = options.sdk.board(&options.board, &options.configuration)?;
-    let system = System::load(&options.system)?;
+    let board = options.sdk.board(options.board.name(), &options.configuration)?;
+    let description = Description::load(&options.system, &options.board_part)?;
+    let system = description.system()?;
     let guest = build_guest(&options.guest, progress)?;
     progress(&format!("compiling the protection domains with {}", options.toolchain));
     let programs = domains::compile(options, &board)?;
@@ -99,18 +104,23 @@ pub fn build_image(options: &BootImageOptions, progress: &Progress<'_>) -> Resul
     place_policy(options, &system, &folder)?;
     place_guest(&guest, &system, &folder)?;
     progress("putting the image together");
-    let image = put_together(options, &folder, 0)?;
+    let image = put_together(options, &description, &folder, 0)?;
     if !initialiser::finds_room(&read(&image.path)?) {
         progress("once more, with another size");
-        return put_together(options, &folder, initialiser::PADDING_PAGES);
+        return put_together(options, &description, &folder, initialiser::PADDING_PAGES);
     }
     Ok(image)
 }
 
 /// Runs the Microkit tool on the system, fitted to the files in `folder`, with so many pages that nobody uses.
-fn put_together(options: &BootImageOptions, folder: &Path, padding_pages: u64) -> Result<BootImage> {
+fn put_together(
+    options: &BootImageOptions,
+    description: &Description,
+    folder: &Path,
+    padding_pages: u64,
+) -> Result<BootImage> {
     let system = folder.join("system.xml");
-    write(&system, fitted::system(&options.system, folder, padding_pages)?.as_bytes())?;
+    write(&system, fitted::system(description.text(), folder, padding_pages)?.as_bytes())?;
     run_tool(options, &system, folder)
 }
 
@@ -162,7 +172,7 @@ fn run_tool(options: &BootImageOptions, system: &Path, folder: &Path) -> Result<
     let image = BootImage { path: folder.join("loader.img"), report: folder.join("report.txt") };
     let output = Command::new(options.sdk.tool())
         .arg(system)
-        .args(["--board", &options.board, "--config", &options.configuration])
+        .args(["--board", options.board.name(), "--config", &options.configuration])
         .arg("--search-path")
         .arg(folder)
         .arg("-o")

@@ -13,6 +13,7 @@ use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, Result};
 
+use crate::board::Board;
 use crate::guest::GuestImage;
 pub use machine::Machine;
 pub use program::{OLDEST_QEMU, Qemu};
@@ -20,8 +21,10 @@ pub use program::{OLDEST_QEMU, Qemu};
 /// What QEMU boots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum System {
-    /// An Atoll boot image (Microkit) for the board `qemu_virt_aarch64`.
+    /// An Atoll boot image (Microkit).
     Atoll {
+        /// The board that it is for.
+        board: Board,
         /// The image that the Microkit tool wrote.
         image: PathBuf,
     },
@@ -70,10 +73,11 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// Atoll, from its boot image.
+    /// Atoll, from its boot image for `board`. QEMU has no machine like the Raspberry Pi 4 with 1, 4 or 8 GB; their images
+    /// run on the one with 2 GB as far as that has what they use.
     #[must_use]
-    pub fn atoll(image: impl Into<PathBuf>) -> Self {
-        Self::new(System::Atoll { image: image.into() })
+    pub fn atoll(board: Board, image: impl Into<PathBuf>) -> Self {
+        Self::new(System::Atoll { board, image: image.into() })
     }
 
     /// The Linux guest on its own.

@@ -7,6 +7,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
+//! | [`board`] | the boards that there are |
 //! | [`guest`] | a Debian kernel and a busybox initramfs with `emit` and the sample containers |
 //! | [`sdk`], [`boot_image`] | the Microkit SDK, and the image that it makes of the protection domains and the guest |
 //! | [`launcher`] | QEMU's command line; starts it for a test or hands its console to a person |
@@ -15,6 +16,7 @@
 //! | [`monitor`] | QEMU's own monitor: device registers from outside, power button, reset |
 #![forbid(unsafe_code)]
 
+pub mod board;
 pub mod boot_image;
 pub mod console;
 pub mod debugger;

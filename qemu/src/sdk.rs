@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use crate::Missing;
@@ -73,15 +73,16 @@ impl Sdk {
     /// Its files for `board` in `configuration`.
     ///
     /// # Errors
-    /// It has no such board or configuration.
+    /// [`Missing`] where it has no such board or configuration: an SDK may be built for some only.
     pub fn board(&self, board: &str, configuration: &str) -> Result<BoardFiles> {
         let folder = self.root.join("board").join(board).join(configuration);
-        ensure!(
-            folder.join("include").is_dir(),
-            "the Microkit SDK in {} has no board `{board}` with the configuration `{configuration}`",
-            self.root.display()
-        );
-        Ok(BoardFiles { folder })
+        if folder.join("include").is_dir() {
+            return Ok(BoardFiles { folder });
+        }
+        let root = self.root.display();
+        let what =
+            format!("the Microkit SDK in {root} has no board `{board}` with the configuration `{configuration}`");
+        Err(Missing::new(what, HOW_TO_GET).into())
     }
 }
 

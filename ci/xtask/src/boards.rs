@@ -3,8 +3,12 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum};
+use clap::{
+    Args, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use qemu::{
+    board::Board,
     boot_image::{self, BootImageOptions},
     guest::{self, GuestOptions},
     launcher::{Launch, Machine},
@@ -25,19 +29,15 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(120);
 #[derive(Debug, Args)]
 pub(crate) struct ImageOptions {
     /// The board
-    #[arg(long, value_enum, default_value_t = Board::QemuVirtAarch64)]
+    #[arg(long, default_value_t = Board::QemuVirtAarch64, value_parser = boards())]
     board: Board,
     /// The kernel's configuration
     #[arg(long, value_enum, default_value_t = Configuration::Debug)]
     configuration: Configuration,
 }
 
-/// Boards that Atoll has been seen on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Board {
-    /// QEMU's `virt` machine
-    #[value(name = "qemu_virt_aarch64")]
-    QemuVirtAarch64,
+fn boards() -> impl TypedValueParser<Value = Board> {
+    PossibleValuesParser::new(Board::ALL.map(Board::name)).try_map(|name| name.parse())
 }
 
 /// Configurations of the Microkit SDK.
@@ -51,12 +51,11 @@ enum Configuration {
 
 impl ImageOptions {
     fn build(&self) -> Result<PathBuf> {
-        let Board::QemuVirtAarch64 = self.board;
         let configuration = match self.configuration {
             Configuration::Debug => "debug",
             Configuration::Release => "release",
         };
-        let options = BootImageOptions::from_environment("qemu_virt_aarch64", configuration)?;
+        let options = BootImageOptions::from_environment(self.board, configuration)?;
         Ok(boot_image::build_image(&options, &say)?.path)
     }
 }
@@ -66,8 +65,8 @@ fn say(line: &str) {
 }
 
 /// The image that the system tests boot.
-pub(crate) fn image_for_tests() -> Result<PathBuf> {
-    ImageOptions { board: Board::QemuVirtAarch64, configuration: Configuration::Debug }.build()
+pub(crate) fn image_for_tests(board: Board) -> Result<PathBuf> {
+    ImageOptions { board, configuration: Configuration::Debug }.build()
 }
 
 /// `cargo xtask guest`.
@@ -95,7 +94,7 @@ pub(crate) fn boot(options: &ImageOptions) -> Result<()> {
     step("building the boot image");
     let image = options.build()?;
     step("booting; Ctrl-A x ends QEMU");
-    let status = Launch::atoll(image).steady().attach()?;
+    let status = Launch::atoll(options.board, image).steady().attach()?;
     if status.success() { Ok(()) } else { bail!("QEMU ended with {status}") }
 }
 
@@ -108,9 +107,10 @@ impl GuestShell {
     /// Builds the image, boots it and waits for the shell.
     pub(crate) fn boot() -> Result<Self> {
         step("building the boot image");
-        let image = image_for_tests()?;
+        let board = Board::QemuVirtAarch64;
+        let image = image_for_tests(board)?;
         step("booting seL4, and Linux on it, in QEMU");
-        let mut machine = Launch::atoll(image).steady().start()?;
+        let mut machine = Launch::atoll(board, image).steady().start()?;
         machine.console.expect_guest_shell(BOOT_LIMIT).context("Linux did not come up to its shell")?;
         machine.console.run_command("cd /root", COMMAND_LIMIT)?;
         Ok(Self { machine })

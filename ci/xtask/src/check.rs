@@ -1,6 +1,10 @@
 //! `cargo xtask check`: what must hold before anything is run.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, bail};
+use pd_system_description::{Description, rules};
+use qemu::board::Board;
 
 use crate::{layers, process};
 
@@ -16,7 +20,7 @@ pub(crate) struct Check {
 pub(crate) const CHECKS: &[Check] = &[
     Check { name: "formatting", run: formatting },
     Check { name: "layering", run: layering },
-    Check { name: "system.xml", run: system_description },
+    Check { name: "system.xml on each board", run: system_description },
     Check { name: "lints", run: lints },
 ];
 
@@ -58,10 +62,15 @@ fn layering() -> Result<()> {
 }
 
 fn system_description() -> Result<()> {
-    let path = process::root().join("system.xml");
-    let system = pd_system_description::System::load(&path)?;
-    let found: Vec<String> = pd_system_description::rules::check(&system).iter().map(ToString::to_string).collect();
-    none_of(&found)
+    let root = process::root();
+    let mut found = BTreeSet::new();
+    for board in Board::ALL {
+        let description = Description::load(&root.join("system.xml"), &root.join(board.part()))?;
+        for violation in rules::check(&description.system()?) {
+            found.insert(format!("{}: {violation}", description.place(violation.line)));
+        }
+    }
+    none_of(&found.into_iter().collect::<Vec<_>>())
 }
 
 fn none_of(violations: &[String]) -> Result<()> {

@@ -84,7 +84,7 @@ fn examples(tally: &mut Tally) {
 /// System tests on seL4, where an SDK is found.
 fn sel4(tally: &mut Tally) {
     step("system tests on seL4 in QEMU");
-    let image = match crate::boards::image_for_tests() {
+    let image = match crate::boards::image_for_tests(qemu::board::Board::QemuVirtAarch64) {
         Ok(image) => image,
         Err(error) => match error.downcast_ref::<qemu::Missing>() {
             Some(missing) => return tally.skip(&format!("system tests on seL4: {missing}")),

@@ -9,6 +9,7 @@
 //! with its place, never a default.
 #![forbid(unsafe_code)]
 
+mod description;
 mod model;
 mod parse;
 pub mod policy;
@@ -17,6 +18,7 @@ mod role;
 pub mod rules;
 mod wiring;
 
+pub use description::{Description, Input};
 pub use model::{Access, Channel, Domain, DomainKind, End, Interrupt, Map, Region, System};
 pub use parse::ParseError;
 pub use role::Role;

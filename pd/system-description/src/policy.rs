@@ -84,6 +84,9 @@ struct TimerTable {
 #[serde(deny_unknown_fields)]
 struct LineTable {
     label: String,
+    /// Further labels of the line.
+    #[serde(default)]
+    also: Vec<String>,
     line: u8,
     allow: Vec<Use>,
 }
@@ -218,12 +221,8 @@ fn board_lines(tables: &[LineTable]) -> Result<Vec<BoardLine>, String> {
     let mut numbers = HashSet::new();
     let mut lines = Vec::new();
     for table in tables {
-        check_label("gpio.label", &table.label)?;
         if table.line >= MAX_LINES {
             return Err(format!("gpio `{}`: line {} is not within 0 to {}", table.label, table.line, MAX_LINES - 1));
-        }
-        if !labels.insert(table.label.as_str()) {
-            return Err(format!("gpio `{}`: the label is there twice", table.label));
         }
         if !numbers.insert(table.line) {
             return Err(format!("gpio `{}`: line {} has another label already", table.label, table.line));
@@ -232,13 +231,19 @@ fn board_lines(tables: &[LineTable]) -> Result<Vec<BoardLine>, String> {
         if uses.len() != table.allow.len() {
             return Err(format!("gpio `{}`: `allow` says something twice", table.label));
         }
-        lines.push(BoardLine {
-            label: table.label.clone(),
-            line: table.line,
-            output: uses.contains(&Use::Out),
-            input: uses.contains(&Use::In),
-            edges: uses.contains(&Use::Edge),
-        });
+        for label in core::iter::once(&table.label).chain(&table.also) {
+            check_label("gpio.label", label)?;
+            if !labels.insert(label.as_str()) {
+                return Err(format!("gpio `{label}`: the label is there twice"));
+            }
+            lines.push(BoardLine {
+                label: label.clone(),
+                line: table.line,
+                output: uses.contains(&Use::Out),
+                input: uses.contains(&Use::In),
+                edges: uses.contains(&Use::Edge),
+            });
+        }
     }
     Ok(lines)
 }

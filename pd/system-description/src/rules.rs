@@ -94,12 +94,12 @@ impl Rule {
     }
 }
 
-/// A place where the description breaks a rule.
+/// A place where the description breaks a rule. Shown without its place, which [`crate::Description::place`] knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The rule.
     pub rule: Rule,
-    /// The line in the description.
+    /// The line in the description's text.
     pub line: u32,
     /// What is wrong there.
     pub problem: String,
@@ -107,7 +107,7 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "line {}: {}: {}", self.line, self.rule.name(), self.problem)
+        write!(formatter, "{}: {}", self.rule.name(), self.problem)
     }
 }
 

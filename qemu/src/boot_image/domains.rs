@@ -21,7 +21,7 @@ const FLAGS: &str = "-Ctarget-feature=-strict-align";
 pub(super) fn compile(options: &BootImageOptions, board: &BoardFiles) -> Result<PathBuf> {
     // The kernel's headers decide the code, so each board and configuration keeps its own.
     let target_folder =
-        options.workspace.join("target/pd").join(format!("{}-{}", options.board, options.configuration));
+        options.workspace.join("target/pd").join(format!("{}-{}", options.board.name(), options.configuration));
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--quiet", "--release", "--workspace", "--target", TARGET])
         .args(["-Zbuild-std=core,alloc,compiler_builtins", "-Zbuild-std-features=compiler-builtins-mem"])

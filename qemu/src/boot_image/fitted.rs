@@ -1,4 +1,4 @@
-//! `system.xml` with the regions that a file fills cut to that file.
+//! The description with the regions that a file fills cut to that file.
 //!
 //! The sizes in `system.xml` are room; the Microkit tool (2.3.0) wants a file for every page of a region and ends with an
 //! index out of range where there is none. Padding the files would do as well, and every start would copy the padding.
@@ -13,9 +13,9 @@ use roxmltree::{Document, Node};
 /// Microkit's default page.
 const DEFAULT_PAGE_BYTES: u64 = 4096;
 
-/// The text of `description`, fitted to the files in `folder`, and with so many pages that nobody maps.
-pub(super) fn system(description: &Path, folder: &Path, padding_pages: u64) -> Result<String> {
-    let mut text = fs::read_to_string(description).with_context(|| format!("cannot read {}", description.display()))?;
+/// `description`, fitted to the files in `folder`, and with so many pages that nobody maps.
+pub(super) fn system(description: &str, folder: &Path, padding_pages: u64) -> Result<String> {
+    let mut text = description.to_owned();
     for (place, size) in sizes(&text, folder)?.into_iter().rev() {
         text.replace_range(place, &format!("{size:#x}"));
     }
@@ -65,18 +65,16 @@ mod tests {
         let text = "<system>\n    <memory_region name=\"a\" size=\"0x2000\" />\n    <memory_region name=\"b\" \
                     size=\"0x800000\" page_size=\"0x200000\" prefill_path=\"b.bin\" />\n    <memory_region name=\"c\" \
                     size=\"0x10000\" prefill_path=\"c.bin\" />\n</system>\n";
-        fs::write(folder.path().join("system.xml"), text).unwrap();
         fs::write(folder.path().join("b.bin"), vec![1; 0x20_0001]).unwrap();
         fs::write(folder.path().join("c.bin"), [1]).unwrap();
-        let fitted = system(&folder.path().join("system.xml"), folder.path(), 0).unwrap();
+        let fitted = system(text, folder.path(), 0).unwrap();
         assert_eq!(fitted, text.replace("0x800000", "0x400000").replace("0x10000", "0x1000"));
     }
 
     #[test]
     fn padding_is_a_region_more() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("system.xml"), "<system>\n</system>\n").unwrap();
-        let padded = system(&folder.path().join("system.xml"), folder.path(), 3).unwrap();
+        let padded = system("<system>\n</system>\n", folder.path(), 3).unwrap();
         assert_eq!(
             padded,
             "<system>\n    <memory_region name=\"padding\" size=\"0x3000\" page_size=\"0x1000\" />\n</system>\n"
@@ -87,8 +85,7 @@ mod tests {
     fn a_region_without_its_file_is_an_error_that_names_it() {
         let folder = tempfile::tempdir().unwrap();
         let text = "<system><memory_region name=\"b\" size=\"0x1000\" prefill_path=\"b.bin\" /></system>";
-        fs::write(folder.path().join("system.xml"), text).unwrap();
-        let error = system(&folder.path().join("system.xml"), folder.path(), 0).unwrap_err();
+        let error = system(text, folder.path(), 0).unwrap_err();
         assert!(error.to_string().contains("b.bin"), "{error}");
     }
 }

@@ -141,13 +141,17 @@ fn overwrite(elf: &mut [u8], place: Place, bytes: &[u8]) -> Result<()> {
 mod tests {
     use std::path::Path;
 
+    use pd_system_description::Description;
+
     use super::*;
 
     /// The last address of the SDK's boards for this kernel.
     const LAST_USER_ADDRESS: u64 = 0xff_ffff_ffff;
 
     fn atoll() -> System {
-        System::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../system.xml")).unwrap()
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let board = root.join("pd/boards/qemu_virt_aarch64.xml");
+        Description::load(&root.join("system.xml"), &board).and_then(|description| description.system()).unwrap()
     }
 
     fn cells(system: &System) -> Vec<&Domain> {

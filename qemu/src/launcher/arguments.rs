@@ -10,10 +10,20 @@ use tempfile::TempDir;
 use super::{Clock, Launch, PortPeer, System};
 
 /// Where Microkit's loader for `qemu_virt_aarch64` is linked to run.
-const ATOLL_LOAD_ADDRESS: &str = "0x70000000";
+const VIRT_LOAD_ADDRESS: &str = "0x70000000";
 
-/// What the board `qemu_virt_aarch64` of the Microkit SDK has.
+/// Where Microkit's loader for the Raspberry Pi 4 is linked to run.
+const RASPBERRY_PI_LOAD_ADDRESS: &str = "0x10000000";
+
+/// What the board `qemu_virt_aarch64` of the Microkit SDK has, and the only size of QEMU's `raspi4b`.
 const ATOLL_MEMORY: &str = "2G";
+
+/// QEMU's `raspi4b` has four processors that all start at address 0 (on a board, firmware parks the others there). A `wfi`
+/// and a jump back to it, as the two little-endian words of one loader device.
+const PARKED_PROCESSORS: &str = "loader,addr=0x0,data=0x17ffffffd503207f,data-len=8";
+
+/// What the firmware of the Raspberry Pi 4 writes to CNTFRQ_EL0 (the crystal's 54 MHz), which QEMU does not know.
+const RASPBERRY_PI_COUNTER: &str = "cortex-a72-arm-cpu.cntfrq=54000000";
 
 /// What the guest gets on Atoll too.
 const GUEST_MEMORY: &str = "256M";
@@ -40,7 +50,7 @@ impl Launch {
         let mut arguments = self.system.arguments();
         // No display, no network: neither is used, and some hosts have no boot ROM for the default network card.
         push(&mut arguments, &["-display", "none", "-nic", "none"]);
-        arguments.extend(self.clock.arguments().iter().map(OsString::from));
+        arguments.extend(self.clock_arguments());
         self.push_ports(&mut arguments, run_folder);
         arguments.extend(self.extra.iter().cloned());
         arguments
@@ -66,42 +76,54 @@ impl Launch {
     }
 }
 
-impl Clock {
+impl Launch {
     /// 8 ns an instruction: a shift that follows the host's speed would repeat neither itself nor the budgets.
-    fn arguments(self) -> &'static [&'static str] {
-        match self {
-            Self::Host => &[],
-            Self::Steady => &["-smp", "1", "-icount", "shift=3,align=off,sleep=on"],
-            Self::Deterministic => &[
-                "-smp",
-                "1",
-                "-icount",
-                "shift=3,align=off,sleep=off",
-                // The time of day would differ, and so would the random seeds in the device tree that QEMU hands a kernel.
-                "-rtc",
-                "clock=vm,base=2026-01-01",
-                "-machine",
-                "dtb-randomness=off",
-                "-seed",
-                "1",
-            ],
+    fn clock_arguments(&self) -> Vec<OsString> {
+        let mut arguments = Vec::new();
+        let is_virt = !self.system.is_raspberry_pi();
+        if is_virt && self.clock != Clock::Host {
+            push(&mut arguments, &["-smp", "1"]);
         }
+        match self.clock {
+            Clock::Host => {}
+            Clock::Steady => push(&mut arguments, &["-icount", "shift=3,align=off,sleep=on"]),
+            Clock::Deterministic => {
+                // The time of day would differ.
+                let clocks = ["-icount", "shift=3,align=off,sleep=off", "-rtc", "clock=vm,base=2026-01-01"];
+                push(&mut arguments, &clocks);
+                // So would the random seeds in the device tree that QEMU hands a kernel.
+                if is_virt {
+                    push(&mut arguments, &["-machine", "dtb-randomness=off"]);
+                }
+                push(&mut arguments, &["-seed", "1"]);
+            }
+        }
+        arguments
     }
 }
 
 impl System {
+    fn is_raspberry_pi(&self) -> bool {
+        matches!(self, Self::Atoll { board, .. } if board.is_raspberry_pi())
+    }
+
     fn arguments(&self) -> Vec<OsString> {
         let mut arguments = Vec::new();
-        push(&mut arguments, &["-cpu", "cortex-a53"]);
         match self {
-            Self::Atoll { image } => {
-                push(&mut arguments, &["-machine", "virt,virtualization=on", "-m", ATOLL_MEMORY, "-device"]);
-                let place = format!(",addr={ATOLL_LOAD_ADDRESS},cpu-num=0");
-                let file = escaped(image.as_os_str());
-                arguments.push(join(&[OsStr::new("loader,file="), &file, OsStr::new(&place)]));
+            Self::Atoll { board, image } if board.is_raspberry_pi() => {
+                push(&mut arguments, &["-machine", "raspi4b", "-m", ATOLL_MEMORY]);
+                push(&mut arguments, &["-global", RASPBERRY_PI_COUNTER, "-device", PARKED_PROCESSORS, "-device"]);
+                arguments.push(loaded(image, RASPBERRY_PI_LOAD_ADDRESS));
+                // The first serial port is the PL011, the second the mini-UART: the console.
+                push(&mut arguments, &["-serial", "null"]);
+            }
+            Self::Atoll { image, .. } => {
+                push(&mut arguments, &["-machine", "virt,virtualization=on", "-cpu", "cortex-a53"]);
+                push(&mut arguments, &["-m", ATOLL_MEMORY, "-device"]);
+                arguments.push(loaded(image, VIRT_LOAD_ADDRESS));
             }
             Self::PlainGuest { guest, kernel_arguments } => {
-                push(&mut arguments, &["-machine", "virt", "-m", GUEST_MEMORY]);
+                push(&mut arguments, &["-machine", "virt", "-cpu", "cortex-a53", "-m", GUEST_MEMORY]);
                 arguments.extend(["-kernel".into(), guest.kernel.clone().into_os_string()]);
                 arguments.extend(["-initrd".into(), guest.initramfs.clone().into_os_string()]);
                 let line = format!("{GUEST_KERNEL_ARGUMENTS} {kernel_arguments}");
@@ -110,6 +132,12 @@ impl System {
         }
         arguments
     }
+}
+
+/// The first processor begins at the first byte of `image`.
+fn loaded(image: &Path, address: &str) -> OsString {
+    let place = format!(",addr={address},cpu-num=0");
+    join(&[OsStr::new("loader,file="), &escaped(image.as_os_str()), OsStr::new(&place)])
 }
 
 fn push(arguments: &mut Vec<OsString>, further: &[&str]) {
@@ -129,6 +157,7 @@ fn escaped(value: &OsStr) -> OsString {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::board::Board;
     use crate::guest::GuestImage;
 
     fn line(launch: &Launch) -> String {
@@ -142,28 +171,36 @@ mod tests {
 
     #[test]
     fn atoll_is_loaded_where_its_loader_expects_to_be() {
-        let line = line(&Launch::atoll("/a/loader.img"));
-        assert!(line.contains("-machine virt,virtualization=on -m 2G"), "{line}");
+        let line = line(&Launch::atoll(Board::QemuVirtAarch64, "/a/loader.img"));
+        assert!(line.contains("-machine virt,virtualization=on -cpu cortex-a53 -m 2G"), "{line}");
         assert!(line.contains("-device loader,file=/a/loader.img,addr=0x70000000,cpu-num=0"), "{line}");
         assert!(!line.contains("icount"), "{line}");
     }
 
     #[test]
+    fn a_raspberry_pi_has_its_own_machine_and_its_console_second() {
+        let line = line(&Launch::atoll(Board::Rpi4b2Gb, "/a/loader.img").deterministic());
+        assert!(line.contains("-machine raspi4b -m 2G"), "{line}");
+        assert!(line.contains("-device loader,file=/a/loader.img,addr=0x10000000,cpu-num=0 -serial null"), "{line}");
+        assert!(line.contains("-icount shift=3") && !line.contains("-smp") && !line.contains("dtb-random"), "{line}");
+    }
+
+    #[test]
     fn a_comma_in_a_path_stays_in_the_path() {
-        let line = line(&Launch::atoll("/a,b/loader.img"));
+        let line = line(&Launch::atoll(Board::QemuVirtAarch64, "/a,b/loader.img"));
         assert!(line.contains("file=/a,,b/loader.img,addr="), "{line}");
     }
 
     #[test]
     fn deterministic_means_one_processor_and_a_virtual_clock() {
-        let line = line(&Launch::atoll("/x").deterministic());
+        let line = line(&Launch::atoll(Board::QemuVirtAarch64, "/x").deterministic());
         assert!(line.contains("-smp 1 -icount shift=3,align=off,sleep=off -rtc clock=vm,base=2026-01-01"), "{line}");
         assert!(line.contains("-machine dtb-randomness=off -seed 1"), "{line}");
     }
 
     #[test]
     fn steady_means_that_idle_time_is_waited_for() {
-        let line = line(&Launch::atoll("/x").steady());
+        let line = line(&Launch::atoll(Board::QemuVirtAarch64, "/x").steady());
         assert!(line.contains("-smp 1 -icount shift=3,align=off,sleep=on"), "{line}");
     }
 

@@ -245,7 +245,8 @@ mod tests {
     #[test]
     fn a_qemu_that_refuses_its_arguments_is_quoted() {
         let qemu = Qemu { path: "/bin/ls".into(), version: (10, 0, 0) };
-        let error = Machine::start(&qemu, &Launch::atoll("/nonexistent")).expect_err("ls is no QEMU");
+        let error = Machine::start(&qemu, &Launch::atoll(crate::board::Board::QemuVirtAarch64, "/nonexistent"))
+            .expect_err("ls is no QEMU");
         assert!(error.to_string().contains("ended at once"), "{error}");
         assert!(error.to_string().contains("invalid option") || error.to_string().contains("unrecognized"), "{error}");
     }

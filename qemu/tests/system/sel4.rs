@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use elf::{ElfBytes, endian::LittleEndian};
 use qemu::Missing;
+use qemu::board::Board;
 use qemu::debugger::Debugger;
 use qemu::launcher::{Launch, Qemu};
 
@@ -42,7 +43,7 @@ fn boot() -> Result<Node> {
     Qemu::find()?;
     let image = std::env::var_os("ATOLL_IMAGE").filter(|image| !image.is_empty());
     let image = image.ok_or_else(|| Missing::new("ATOLL_IMAGE names no boot image", "run `cargo xtask test`"))?;
-    let mut machine = Launch::atoll(image).deterministic().start()?;
+    let mut machine = Launch::atoll(Board::QemuVirtAarch64, image).deterministic().start()?;
     machine.console.expect_guest_shell(BOOT)?;
     Ok(Node { machine })
 }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use qemu::launcher::{Launch, Machine};
+use qemu::{
+    board::Board,
+    launcher::{Launch, Machine},
+};
 
 use super::{Measurement, Probe};
 use crate::boards;
@@ -16,8 +19,9 @@ const BOOT_LIMIT: Duration = Duration::from_secs(600);
 const COMMAND_LIMIT: Duration = Duration::from_secs(300);
 
 pub(super) fn measure() -> Result<Vec<Measurement>> {
-    let image = boards::image_for_tests()?;
-    let mut machine = Launch::atoll(image).deterministic().start()?;
+    let board = Board::QemuVirtAarch64;
+    let image = boards::image_for_tests(board)?;
+    let mut machine = Launch::atoll(board, image).deterministic().start()?;
     machine.console.expect_guest_shell(BOOT_LIMIT)?;
     shell(&mut machine, "cd /root && emit deploy probe.wasm --grant gpio:LED:out")?;
     let log = shell(&mut machine, "emit logs -f probe")?;

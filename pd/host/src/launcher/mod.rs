@@ -20,13 +20,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use pd_system_description::policy::Policy;
-use pd_system_description::{System, rules};
+use pd_system_description::{Description, System, rules};
 
 use crate::run_directory::RunDirectory;
 use crate::substrate::{confinement, priority};
 
 /// The project's own description, for a launcher that was given none.
 const SYSTEM_XML: &str = include_str!("../../../../system.xml");
+
+/// The board whose devices this substrate stands in for.
+const BOARD_XML: &str = include_str!("../../../boards/qemu_virt_aarch64.xml");
 
 /// The demo board's policy, likewise.
 const DEMO_POLICY: &str = include_str!("../../../../qemu/demo-policy.toml");
@@ -87,15 +90,21 @@ fn abilities() -> Abilities {
     Abilities { real_time: real_time.is_ok(), confined: confined.is_ok() }
 }
 
+/// The system in `file`, or the project's own, on the board that is simulated here.
+fn description(file: Option<&Path>) -> Result<Description> {
+    let board = (Path::new("pd/boards/qemu_virt_aarch64.xml"), BOARD_XML);
+    let Some(file) = file else { return Ok(Description::join((Path::new("system.xml"), SYSTEM_XML), board)?) };
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(Description::join((file, &text), board)?)
+}
+
 fn plan(options: &LaunchOptions) -> Result<Plan> {
-    let system = match &options.system {
-        Some(file) => System::load(file)?,
-        None => System::parse(Path::new("system.xml"), SYSTEM_XML)?,
-    };
+    let description = description(options.system.as_deref())?;
+    let system = description.system()?;
     let violations = rules::check(&system);
     if let Some(first) = violations.first() {
-        let file = system.file.display();
-        bail!("{file} breaks {} of the architecture's rules, the first: {first}", violations.len());
+        let (file, place) = (system.file.display(), description.place(first.line));
+        bail!("{file} breaks {} of the architecture's rules, the first: {place}: {first}", violations.len());
     }
     let policy = match &options.policy {
         Some(file) => Policy::load(file)?,

@@ -192,16 +192,14 @@ fn make_call() -> Result<CallObject> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use rustix::fs::{OFlags, fcntl_getfl};
 
     use super::*;
-    use crate::launcher::SYSTEM_XML;
+    use crate::launcher::description;
     use crate::substrate::mapping::map_region;
 
     fn system() -> System {
-        System::parse(Path::new("system.xml"), SYSTEM_XML).expect("parses")
+        description(None).and_then(|description| Ok(description.system()?)).expect("parses")
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use pd_host::node::{Node, Options};
-use pd_system_description::System;
+use pd_system_description::Description;
 
 use crate::client::{Client, blinker};
 use crate::{TestNode, eventually, project};
@@ -132,7 +132,9 @@ fn domains_that_hold_containers_or_parse_are_confined() {
 #[test]
 fn a_process_maps_what_the_description_gives_its_domain_and_no_more() {
     let node = TestNode::start();
-    let system = System::load(&project().join("system.xml")).expect("parses");
+    let board = project().join("pd/boards/qemu_virt_aarch64.xml");
+    let description = Description::load(&project().join("system.xml"), &board).expect("joins");
+    let system = description.system().expect("parses");
     for domain in DOMAINS {
         let process = node.domain_pid(domain).expect("runs");
         let Ok(maps) = std::fs::read_to_string(format!("/proc/{process}/maps")) else {

@@ -4,13 +4,20 @@ mod policy;
 mod rules;
 mod wiring;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use pd_system_description::System;
+use pd_system_description::{Description, System};
 
-/// The project's `system.xml`.
-fn system_xml() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../system.xml")
+/// The boards that there are.
+const BOARDS: [&str; 2] = ["qemu_virt_aarch64", "rpi4b"];
+
+/// The project's `system.xml` on `board`.
+fn project(board: &str) -> System {
+    let pd = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let board = pd.join("boards").join(board).with_extension("xml");
+    let description = Description::load(&pd.join("../system.xml"), &board);
+    let system = description.and_then(|description| description.system());
+    system.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A description in `tests/fixtures`.

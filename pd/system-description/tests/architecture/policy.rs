@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use pd_system_description::System;
 use pd_system_description::policy::Policy;
 use runner_interfaces::policy::{BoardLimits, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES};
 use zerocopy::FromBytes;
 
-use crate::{fixture, system_xml};
+use crate::{fixture, project};
 
 const SOUND: &str = r#"
 board = "test"
@@ -62,7 +61,7 @@ fn the_region_says_what_the_file_says() {
 fn the_demo_board_is_sound() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../qemu/demo-policy.toml");
     let policy = Policy::load(&file).expect("the demo policy is sound");
-    let system = System::load(&system_xml()).expect("parses");
+    let system = project("qemu_virt_aarch64");
     policy.region_bytes(&system).expect("it fits the project's own regions");
     let valve = policy.board.lines.iter().find(|line| line.label == "VALVE").expect("the demo names it");
     assert!(!valve.output && !valve.input && !valve.edges, "and grants it to nobody");

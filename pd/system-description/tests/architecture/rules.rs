@@ -6,13 +6,15 @@ use std::path::Path;
 use pd_system_description::System;
 use pd_system_description::rules::{Rule, check};
 
-use crate::{fixture, system_xml};
+use crate::{BOARDS, fixture, project};
 
 #[test]
 fn the_project_keeps_every_rule() {
-    let system = System::load(&system_xml()).expect("the project's own description parses");
-    assert_eq!(check(&system), []);
-    assert!(system.domains.len() >= 10, "the description has its domains");
+    for board in BOARDS {
+        let system = project(board);
+        assert_eq!(check(&system), [], "{board}");
+        assert!(system.domains.len() >= 10, "the description has its domains");
+    }
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! Each domain finds what its code looks for.
 
-use pd_system_description::{Peer, System, WiringError};
+use pd_system_description::{Peer, WiringError};
 
-use crate::{fixture, system_xml};
+use crate::{fixture, project};
 
 #[test]
 fn a_cell_is_given_its_channels_and_regions() {
-    let system = System::load(&system_xml()).expect("parses");
+    let system = project("qemu_virt_aarch64");
     let cell = system.wiring("cell2").expect("there is a cell 2");
     let gpio = cell.channel("channel_gpio").expect("cells call gpio");
     assert_eq!(gpio.peer, Peer::Domain { name: "gpio".into(), number: 2 });
@@ -19,7 +19,7 @@ fn a_cell_is_given_its_channels_and_regions() {
 
 #[test]
 fn a_driver_tells_its_callers_apart_by_symbol() {
-    let system = System::load(&system_xml()).expect("parses");
+    let system = project("qemu_virt_aarch64");
     let gpio = system.wiring("gpio").expect("there is a gpio");
     for number in 0..4 {
         let caller = gpio.channel(&format!("channel_cell{number}")).expect("every cell has a channel");
@@ -32,7 +32,7 @@ fn a_driver_tells_its_callers_apart_by_symbol() {
 
 #[test]
 fn the_warden_knows_its_children_and_the_vmm_its_machine() {
-    let system = System::load(&system_xml()).expect("parses");
+    let system = project("qemu_virt_aarch64");
     let warden = system.wiring("warden").expect("there is a warden");
     let children: Vec<_> = warden.children.iter().map(|child| (child.name.as_str(), child.id)).collect();
     assert_eq!(children, [("cell0", 0), ("cell1", 1), ("cell2", 2), ("cell3", 3)]);
