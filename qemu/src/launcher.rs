@@ -126,7 +126,15 @@ impl Launch {
     /// # Errors
     /// [`Missing`](crate::Missing) without a usable QEMU; else QEMU did not start, with what it complained about.
     pub fn start(&self) -> Result<Machine> {
-        Machine::start(&Qemu::find()?, self)
+        Machine::start(&self.qemu()?, self)
+    }
+
+    fn qemu(&self) -> Result<Qemu> {
+        let qemu = Qemu::find()?;
+        if let System::Atoll { board, .. } = &self.system {
+            qemu.require_board(*board)?;
+        }
+        Ok(qemu)
     }
 
     /// Starts it for a person, whose terminal becomes the console until QEMU ends. Ctrl-A x ends it, Ctrl-A c changes to
@@ -135,7 +143,7 @@ impl Launch {
     /// # Errors
     /// As [`Launch::start`].
     pub fn attach(&self) -> Result<ExitStatus> {
-        let qemu = Qemu::find()?;
+        let qemu = self.qemu()?;
         let folder = arguments::run_folder()?;
         Command::new(&qemu.path)
             .args(self.machine_arguments(folder.path()))

@@ -70,13 +70,13 @@ impl Monitor {
         Ok(answer.as_str().unwrap_or_default().replace('\r', ""))
     }
 
-    /// Reads one byte at a physical address. A device sees a read, so registers with side effects show them.
+    /// Reads 32 bits at a physical address. A device sees a read, so registers with side effects show them.
     ///
     /// # Errors
     /// QEMU cannot be asked or there is nothing at the address.
-    pub fn read_physical_byte(&mut self, address: u64) -> Result<u8> {
-        let text = self.human(&format!("xp /1xb {address:#x}"))?;
-        parse_byte(&text).with_context(|| format!("QEMU shows no byte at {address:#x}: {}", text.trim()))
+    pub fn read_physical_word(&mut self, address: u64) -> Result<u32> {
+        let text = self.human(&format!("xp /1xw {address:#x}"))?;
+        parse_word(&text).with_context(|| format!("QEMU shows no word at {address:#x}: {}", text.trim()))
     }
 
     /// Writes physical memory into a file of this host.
@@ -129,10 +129,10 @@ impl fmt::Debug for Monitor {
     }
 }
 
-/// Takes the value from `00000000090303fc: 0x08`.
-fn parse_byte(text: &str) -> Result<u8> {
+/// Takes the value from `00000000090303fc: 0x00000008`.
+fn parse_word(text: &str) -> Result<u32> {
     let digits = text.split_once(": 0x").map(|(_, digits)| digits.trim()).ok_or_else(|| anyhow!("no value"))?;
-    u8::from_str_radix(digits, 16).context("not a byte")
+    u32::from_str_radix(digits, 16).context("not a word")
 }
 
 #[cfg(test)]
@@ -161,12 +161,12 @@ mod tests {
 
     #[test]
     fn a_register_is_read_through_the_monitor_for_people() {
-        let (folder, server) = fake(&[r#"{"return": {}}"#, r#"{"return": "00000000090303fc: 0x08\r\n"}"#]);
+        let (folder, server) = fake(&[r#"{"return": {}}"#, r#"{"return": "00000000090303fc: 0x00000008\r\n"}"#]);
         let mut monitor = Monitor::connect(&folder.path().join("qmp")).expect("connected");
-        assert_eq!(monitor.read_physical_byte(0x0903_03fc).expect("a byte"), 8);
+        assert_eq!(monitor.read_physical_word(0x0903_03fc).expect("a word"), 8);
         let requests = server.join().expect("served");
         assert!(requests[0].contains("qmp_capabilities"));
-        assert!(requests[1].contains("xp /1xb 0x90303fc"), "{}", requests[1]);
+        assert!(requests[1].contains("xp /1xw 0x90303fc"), "{}", requests[1]);
     }
 
     #[test]
@@ -208,9 +208,9 @@ mod tests {
     }
 
     #[test]
-    fn what_shows_no_byte_is_refused() {
-        assert_eq!(parse_byte("00000000090303fc: 0xff\n").expect("a byte"), 0xff);
-        assert!(parse_byte("Cannot access memory\n").is_err());
-        assert!(parse_byte("0: 0x123").is_err());
+    fn what_shows_no_word_is_refused() {
+        assert_eq!(parse_word("00000000090303fc: 0x000000ff\n").expect("a word"), 0xff);
+        assert!(parse_word("Cannot access memory\n").is_err());
+        assert!(parse_word("0: 0x123456789").is_err());
     }
 }

@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use qemu::board::Board;
 
 use crate::{
     check,
@@ -81,30 +82,27 @@ fn examples(tally: &mut Tally) {
     }
 }
 
-/// System tests on seL4, where an SDK is found.
+/// The images that the system tests boot, and the variables that name them.
+const TESTED_BOARDS: [(Board, &str); 2] =
+    [(Board::QemuVirtAarch64, "ATOLL_IMAGE"), (Board::Rpi4b2Gb, "ATOLL_IMAGE_RPI4B")];
+
+/// System tests on seL4, where an SDK is found. A board without an image has its tests skip themselves.
 fn sel4(tally: &mut Tally) {
     step("system tests on seL4 in QEMU");
-    let image = match crate::boards::image_for_tests(qemu::board::Board::QemuVirtAarch64) {
-        Ok(image) => image,
-        Err(error) => match error.downcast_ref::<qemu::Missing>() {
-            Some(missing) => return tally.skip(&format!("system tests on seL4: {missing}")),
-            None => return tally.fail(&format!("the boot image cannot be built: {error:#}")),
-        },
-    };
     let mut command = process::cargo();
-    command
-        .args([
-            "test",
-            "--package",
-            "qemu",
-            "--test",
-            "system",
-            "--no-fail-fast",
-            "--",
-            "--ignored",
-            "--test-threads=1",
-        ])
-        .env("ATOLL_IMAGE", image);
+    command.args(["test", "--package", "qemu", "--test", "system", "--no-fail-fast"]);
+    command.args(["--", "--ignored", "--test-threads=1"]);
+    for (board, variable) in TESTED_BOARDS {
+        match crate::boards::image_for_tests(board) {
+            Ok(image) => {
+                command.env(variable, image);
+            }
+            Err(error) => match error.downcast_ref::<qemu::Missing>() {
+                Some(missing) => tally.skip(&format!("system tests on seL4, {board}: {missing}")),
+                None => tally.fail(&format!("the boot image for {board} cannot be built: {error:#}")),
+            },
+        }
+    }
     tally.suite("sel4", &mut command);
 }
 

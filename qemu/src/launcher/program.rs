@@ -6,11 +6,15 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::Missing;
+use crate::board::Board;
 
 /// The oldest major version that is accepted: from 8 on, an Atoll image's virtual machine was seen to boot.
 pub const OLDEST_QEMU: u32 = 8;
 
 const PROGRAM: &str = "qemu-system-aarch64";
+
+/// The oldest major version that has the machine `raspi4b`.
+const OLDEST_QEMU_OF_RASPBERRY_PI: u32 = 9;
 
 /// A usable QEMU.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,17 +43,27 @@ impl Qemu {
         };
         let text = String::from_utf8_lossy(&output.stdout);
         let version = version(&text).with_context(|| format!("{} is not QEMU", path.display()))?;
-        if version.0 < OLDEST_QEMU {
-            let what = format!(
-                "{} is QEMU {}.{}.{}, and {OLDEST_QEMU} or newer is needed",
-                path.display(),
-                version.0,
-                version.1,
-                version.2
-            );
-            return Err(Missing::new(what, remedy()).into());
+        let found = Self { path, version };
+        found.require(OLDEST_QEMU)?;
+        Ok(found)
+    }
+
+    /// Whether it has the machine that `board` is shown on.
+    ///
+    /// # Errors
+    /// [`Missing`] where it is too old, with what to install.
+    pub fn require_board(&self, board: Board) -> Result<()> {
+        if board.is_raspberry_pi() { self.require(OLDEST_QEMU_OF_RASPBERRY_PI) } else { Ok(()) }
+    }
+
+    fn require(&self, oldest: u32) -> Result<()> {
+        let (major, minor, patch) = self.version;
+        if major >= oldest {
+            return Ok(());
         }
-        Ok(Self { path, version })
+        let path = self.path.display();
+        let what = format!("{path} is QEMU {major}.{minor}.{patch}, and {oldest} or newer is needed");
+        Err(Missing::new(what, remedy()).into())
     }
 }
 
@@ -97,5 +111,13 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("executable");
         let error = Qemu::at(path).expect_err("too old");
         assert!(error.downcast_ref::<Missing>().expect("missing").what.contains("7.2.9"));
+    }
+
+    #[test]
+    fn the_raspberry_pi_came_later() {
+        let qemu = Qemu { path: "qemu".into(), version: (8, 2, 0) };
+        assert!(qemu.require_board(Board::QemuVirtAarch64).is_ok());
+        let error = qemu.require_board(Board::Rpi4b2Gb).expect_err("too old");
+        assert!(error.downcast_ref::<Missing>().expect("missing").what.contains("9 or newer"));
     }
 }

@@ -1,36 +1,26 @@
-//! The system tests on seL4: Atoll's boot image in QEMU, Linux as its guest, `emit` at its shell.
-//!
-//! `ATOLL_IMAGE` names the image. One boot a test, so that none sees what another left. The machine is the deterministic one:
-//! its time is that of executed instructions, so a host that is busy with something else looks neither like a missed deadline
-//! nor like a lost blink.
+//! On QEMU's `virt` machine: what every board must do, and what needs this one's debugger, power button and clock.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use elf::{ElfBytes, endian::LittleEndian};
-use qemu::Missing;
 use qemu::board::Board;
 use qemu::debugger::Debugger;
-use qemu::launcher::{Launch, Qemu};
 
-use super::hostile;
-use super::node::{COMMAND, Node, number};
-use super::scenarios::{self, Blinker};
+use super::{TestBoard, on, on_every_board};
+use crate::hostile;
+use crate::node::{Node, number};
+use crate::scenarios::Blinker;
 
-/// seL4 and Linux on it: some seconds on an idle host, far more on one that compiles at the same time.
-const BOOT: Duration = Duration::from_secs(240);
+/// The data register of the PL061 with all eight lines unmasked (ARM DDI 0190, 3.2.1); LED is line 0 (`qemu/demo-policy.toml`).
+const BOARD: TestBoard =
+    TestBoard { board: Board::QemuVirtAarch64, image: "ATOLL_IMAGE", levels: 0x0903_03fc, led: 1 << 0 };
 
-/// The data register of the PL061 of QEMU's `virt` machine with all eight lines unmasked (ARM DDI 0190, 3.2.1).
-const GPIO_DATA: u64 = 0x0903_03fc;
-
-/// The line LED in it (`qemu/demo-policy.toml`).
-const LED: u8 = 1 << 0;
-
-/// The line BUTTON in it, which the machine's power button drives.
-const BUTTON: u8 = 1 << 3;
+/// The line BUTTON in the same register, which the machine's power button drives.
+const BUTTON: u32 = 1 << 3;
 
 /// All of the machine's memory (`hw/arm/virt.c`, and 2 GiB as the launcher asks for).
 const MEMORY: (u64, u64) = (0x4000_0000, 2 << 30);
@@ -38,83 +28,7 @@ const MEMORY: (u64, u64) = (0x4000_0000, 2 << 30);
 /// Nothing is mapped here in any domain.
 const NOWHERE: u64 = 0x10;
 
-/// Boots an image, or says what is missing to do so.
-fn boot() -> Result<Node> {
-    Qemu::find()?;
-    let image = std::env::var_os("ATOLL_IMAGE").filter(|image| !image.is_empty());
-    let image = image.ok_or_else(|| Missing::new("ATOLL_IMAGE names no boot image", "run `cargo xtask test`"))?;
-    let mut machine = Launch::atoll(Board::QemuVirtAarch64, image).deterministic().start()?;
-    machine.console.expect_guest_shell(BOOT)?;
-    Ok(Node { machine })
-}
-
-/// Plays a scenario on a machine of its own; a failure shows what the console said.
-macro_rules! on_sel4 {
-    ($scenario:expr) => {
-        match boot() {
-            Ok(mut node) => {
-                let scenario: fn(&mut Node) -> Result<()> = $scenario;
-                if let Err(error) = scenario(&mut node) {
-                    panic!("{error:#}\n--- the console said ---\n{}", node.machine.console.transcript());
-                }
-            }
-            Err(error) => match error.downcast::<Missing>() {
-                Ok(missing) => qemu::skip!("{missing}"),
-                Err(error) => panic!("{error:#}"),
-            },
-        }
-    };
-}
-
-#[test]
-#[ignore = "needs a boot image: run by `cargo xtask test`"]
-fn every_verb_answers() {
-    on_sel4!(scenarios::every_verb_answers);
-}
-
-#[test]
-#[ignore = "needs a boot image: run by `cargo xtask test`"]
-fn refused_capabilities() {
-    on_sel4!(scenarios::refused_capabilities);
-}
-
-#[test]
-#[ignore = "needs a boot image: run by `cargo xtask test`"]
-fn bad_input_harms_nobody() {
-    on_sel4!(scenarios::bad_input_harms_nobody);
-}
-
-#[test]
-#[ignore = "needs a boot image: run by `cargo xtask test`"]
-fn a_loop_is_stopped_and_others_run_on() {
-    on_sel4!(scenarios::a_loop_is_stopped_and_others_run_on);
-}
-
-#[test]
-#[ignore = "needs a boot image: run by `cargo xtask test`"]
-fn the_guest_restarts_and_no_blink_is_lost() {
-    on_sel4!(|node| scenarios::the_guest_restarts_and_no_blink_is_lost(node, BOOT));
-}
-
-/// QEMU's monitor sees the register that the GPIO domain writes, as a logic analyser at the pin would.
-#[test]
-#[ignore = "needs a boot image: run by `cargo xtask test`"]
-fn a_blink_is_seen_from_outside() {
-    on_sel4!(|node| {
-        Blinker::deploy(node)?;
-        let deadline = Instant::now() + COMMAND;
-        let (mut high, mut low) = (0, 0);
-        while high < 3 || low < 3 {
-            ensure!(Instant::now() < deadline, "the line was seen high {high} times and low {low} times");
-            let data = node.machine.monitor.read_physical_byte(GPIO_DATA)?;
-            *if data & LED == 0 { &mut low } else { &mut high } += 1;
-        }
-        node.emit("stop blinker")?;
-        let data = node.machine.monitor.read_physical_byte(GPIO_DATA)?;
-        ensure!(data & LED == 0, "the blinker leaves its line low, but the register says {data:#x}");
-        Ok(())
-    });
-}
+on_every_board!(BOARD);
 
 /// Domains are built without strict alignment: with it the interpreter reads its own code a byte at a time and an instruction
 /// of a container costs some four times as much: 224 instructions a round were measured with it, 54 without. The bound leaves
@@ -125,7 +39,7 @@ fn the_interpreter_reads_its_code_whole() {
     const CALLS: f64 = 16.0;
     const NANOSECONDS_PER_INSTRUCTION: f64 = 8.0;
     const INSTRUCTIONS_PER_ROUND: f64 = 110.0;
-    on_sel4!(|node| {
+    on!(BOARD, |node| {
         node.emit("deploy probe.wasm --grant gpio:LED:out")?;
         let log = node.emit("logs -f probe")?;
         let nanoseconds = log.split_whitespace().find_map(|word| word.strip_prefix("loop_ns=")?.parse::<f64>().ok());
@@ -139,7 +53,7 @@ fn the_interpreter_reads_its_code_whole() {
 #[test]
 #[ignore = "needs a boot image: run by `cargo xtask test`"]
 fn an_edge_reaches_a_container() {
-    on_sel4!(|node| {
+    on!(BOARD, |node| {
         node.emit("deploy button.wasm --grant gpio:BUTTON:edge")?;
         for press in 1..=3 {
             node.machine.monitor.press_power_button()?;
@@ -147,7 +61,7 @@ fn an_edge_reaches_a_container() {
             node.wait_until(&says, |node| Ok(node.emit("logs button")?.contains(&says)))?;
             // QEMU lets the button go after a tenth of a second.
             node.wait_until("the button is up", |node| {
-                Ok(node.machine.monitor.read_physical_byte(GPIO_DATA)? & BUTTON == 0)
+                Ok(node.machine.monitor.read_physical_word(BOARD.levels)? & BUTTON == 0)
             })?;
         }
         ensure!(number(&node.line("BUTTON")?.0, "edges")? >= 3);
@@ -161,7 +75,7 @@ fn an_edge_reaches_a_container() {
 #[test]
 #[ignore = "needs a boot image: run by `cargo xtask test`"]
 fn a_faulting_cell_starts_again_clean() {
-    on_sel4!(|node| {
+    on!(BOARD, |node| {
         let blinker = Blinker::deploy(node)?;
         node.type_file("/tmp/secret.wasm", &hostile::secret_keeper()?)?;
         node.emit("deploy /tmp/secret.wasm --name secret")?;
@@ -188,7 +102,7 @@ fn a_faulting_cell_starts_again_clean() {
 /// program counter to nowhere. The domains share their addresses, so a cell is known by the instructions around it.
 fn send_the_busy_cell_nowhere(node: &mut Node) -> Result<()> {
     const TRIES: usize = 2000;
-    let image = std::env::var_os("ATOLL_IMAGE").context("the image is named")?;
+    let image = std::env::var_os(BOARD.image).context("the image is named")?;
     let program =
         std::fs::read(Path::new(&image).with_file_name("cell.elf")).context("no cell.elf beside the image")?;
     let mut debugger = node.machine.stop()?;
