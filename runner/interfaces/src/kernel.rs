@@ -6,6 +6,8 @@
 
 use shared_ring::SharedMemory;
 
+use crate::boot_report::{Finding, Text};
+
 /// A channel's number within one domain, as `system.xml` gives it (0 to 61: Microkit's limit).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Channel(u8);
@@ -116,6 +118,12 @@ pub trait Kernel {
 
     /// Now.
     fn now(&self) -> Instant;
+
+    /// The rate of the counter behind [`Kernel::now`], in hertz, as the machine states it. `None` where the substrate's
+    /// clock is no such counter.
+    fn counter_rate_hz(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// A kernel in several hands. A cell gives one to its container's host functions, which outlive the call that brought the
@@ -149,6 +157,10 @@ impl<K: Kernel> Kernel for SharedKernel<K> {
     fn now(&self) -> Instant {
         self.0.borrow().now()
     }
+
+    fn counter_rate_hz(&self) -> Option<u64> {
+        self.0.borrow().counter_rate_hz()
+    }
 }
 
 /// The label of an answer that no peer gave: the substrate could not deliver the call.
@@ -158,6 +170,13 @@ pub const CALL_FAILED: u64 = u64::MAX;
 pub trait Domain<K: Kernel> {
     /// Called once, before anything else.
     fn start(&mut self, kernel: &mut K);
+
+    /// Looks at itself once after [`Domain::start`], in bounded time, and says in a few words what it found, or what is wrong
+    /// with it: the domain's line at the console (see [`crate::boot_report`]).
+    fn self_test(&mut self, kernel: &mut K) -> Finding {
+        let _ = kernel;
+        Ok(Text::default())
+    }
 
     /// Channels were notified. Notifications are a hint: several may have become one, and one may be stale.
     fn notified(&mut self, kernel: &mut K, channels: ChannelSet);

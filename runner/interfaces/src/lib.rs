@@ -11,6 +11,7 @@
 
 extern crate alloc;
 
+pub mod boot_report;
 pub mod cell;
 pub mod gpio;
 pub mod grants;
