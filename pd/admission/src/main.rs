@@ -20,7 +20,7 @@ pd_shell::protection_domain! {
     channels: ["channel_vmm", "channel_warden"],
     cell_channels: [("channel_cell", "")],
     regions: [
-        "region_policy", "region_requests", "region_warden_status", "region_gpio_status", "region_timer_status",
+        "region_status", "region_policy", "region_requests", "region_warden_status", "region_gpio_status", "region_timer_status",
         "region_link_in", "region_link_in_head", "region_link_out", "region_link_out_head", "region_heap"
     ],
     cell_regions: [
@@ -29,11 +29,7 @@ pd_shell::protection_domain! {
     ],
     start: |wiring: &Sel4Wiring| -> Result<EventLoop<Admission<MappedMemory>>, StartError> {
         let options = Options { substrate: "seL4 Microkit".into(), fault_name };
-        let admission = Admission::new(wiring, options)?;
-        if !admission.has_policy() {
-            log::error!("the image holds no board policy: nothing will be admitted");
-        }
-        Ok(EventLoop::start(admission))
+        Ok(EventLoop::start(Admission::new(wiring, options)?))
     },
 }
 

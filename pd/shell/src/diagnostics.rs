@@ -1,5 +1,7 @@
 //! What a domain says on the debug kernel's console. A release kernel prints nothing, and then nothing is formatted.
 
+use core::panic::PanicInfo;
+
 use log::{LevelFilter, Log, Metadata, Record};
 use sel4::sel4_cfg_bool;
 
@@ -7,11 +9,21 @@ struct Console;
 
 static CONSOLE: Console = Console;
 
-/// Logs go to the kernel's console where it has one. A panic prints there by itself and ends in a fault.
+/// Logs go to the kernel's console where it has one.
 pub(crate) fn start() {
     if sel4_cfg_bool!(PRINTING) && log::set_logger(&CONSOLE).is_ok() {
         log::set_max_level(LevelFilter::Info);
     }
+}
+
+/// A panic is told there as well.
+pub(crate) fn panicked(information: &PanicInfo<'_>) {
+    print(format_args!("{}: {information}\n", name()));
+}
+
+/// The domain's name in `system.xml`.
+fn name() -> &'static str {
+    sel4_microkit::pd_name().unwrap_or("?")
 }
 
 impl Log for Console {
@@ -21,8 +33,7 @@ impl Log for Console {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            let name = sel4_microkit::pd_name().unwrap_or("?");
-            print(format_args!("{name}: {}: {}\n", record.level(), record.args()));
+            print(format_args!("{}: {}: {}\n", name(), record.level(), record.args()));
         }
     }
 

@@ -2,11 +2,13 @@
 
 use core::fmt;
 
+use runner_interfaces::boot_report::Finding;
 use runner_interfaces::kernel::{Channel, ChannelSet, Domain, Kernel as _, Message};
 use sel4_microkit::{Handler, Infallible, MessageInfo};
 
 use crate::{
     Sel4Kernel,
+    boot::SelfTest,
     kernel::{label_from_wire, label_to_wire},
     startup::symbols,
 };
@@ -31,6 +33,12 @@ impl<D: Domain<Sel4Kernel>> EventLoop<D> {
     /// The logic and its kernel, for what only one domain has.
     pub fn parts(&mut self) -> (&mut D, &mut Sel4Kernel) {
         (&mut self.domain, &mut self.kernel)
+    }
+}
+
+impl<D: Domain<Sel4Kernel>> SelfTest for EventLoop<D> {
+    fn self_test(&mut self) -> Finding {
+        self.domain.self_test(&mut self.kernel)
     }
 }
 

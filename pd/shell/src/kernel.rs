@@ -53,6 +53,10 @@ impl Kernel for Sel4Kernel {
     fn now(&self) -> Instant {
         Instant::from_nanoseconds(self.counter.nanoseconds())
     }
+
+    fn counter_rate_hz(&self) -> Option<u64> {
+        Some(self.counter.frequency_hz())
+    }
 }
 
 pub(crate) fn label_to_wire(label: u64) -> u64 {

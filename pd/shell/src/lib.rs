@@ -2,7 +2,8 @@
 //!
 //! The logic is written against `runner_interfaces::kernel` and knows no kernel; a domain's `main.rs` names its channels
 //! and regions, says how its logic is made, and leaves the rest to this crate: the kernel's calls ([`Sel4Kernel`]), the
-//! numbers from `system.xml` ([`Sel4Wiring`]), the heap, the event loop ([`EventLoop`]), and for a cell the clean restart.
+//! numbers from `system.xml` ([`Sel4Wiring`]), the heap, the event loop ([`EventLoop`]), the report of how its start went
+//! ([`boot`]), and for a cell the clean restart.
 //!
 //! It trusts the kernel, the Microkit tool, and the image. It believes nothing that another domain says, and a cell's
 //! restart does not even believe the memory of the cell itself (see [`startup::restart`]).
@@ -12,6 +13,7 @@
 
 extern crate alloc;
 
+pub mod boot;
 mod diagnostics;
 mod event_loop;
 mod kernel;
@@ -39,8 +41,10 @@ pub fn start_diagnostics() {
 ///
 /// `heap_bytes` is the size of a static heap; `heap_region` names a region that is the heap instead, for a cell.
 ///
-/// `start` gets the [`Sel4Wiring`] and answers a `Result` of a [`sel4_microkit::Handler`]. An error ends the domain with a
-/// fault: the image is wrong, and the domain's parent, or the monitor, says so.
+/// `start` gets the [`Sel4Wiring`] and answers a `Result` of a [`sel4_microkit::Handler`] that can look at itself
+/// ([`boot::SelfTest`]); what it finds goes into the end of the region `region_status`. An error ends the domain with a fault:
+/// the image is wrong, and so says the report. A domain with other means may add `last_words`, a [`boot::LastWords`] that
+/// gets the reason of any panic.
 #[macro_export]
 macro_rules! protection_domain {
     (
@@ -49,7 +53,8 @@ macro_rules! protection_domain {
         cell_channels: [$(($cell_channel:literal, $cell_channel_end:literal)),* $(,)?],
         regions: [$($region:literal),* $(,)?],
         cell_regions: [$(($cell_region:literal, $cell_region_end:literal)),* $(,)?],
-        start: $start:expr $(,)?
+        start: $start:expr
+        $(, last_words: $last_words:expr)? $(,)?
     ) => {
         static SYMBOLS: $crate::Symbols = $crate::Symbols {
             numbers: &[
@@ -68,13 +73,24 @@ macro_rules! protection_domain {
 
         fn start_domain() -> impl $crate::sel4_microkit::Handler {
             $crate::start_diagnostics();
+            $crate::sel4_microkit::panicking::set_hook(&panicked);
             let wiring = $crate::Sel4Wiring::new(&SYMBOLS);
+            $crate::boot::starting(&wiring);
             fill_heap(&wiring);
             let start = $start;
             match start(&wiring) {
-                Ok(handler) => handler,
+                Ok(mut handler) => {
+                    let finding = $crate::boot::SelfTest::self_test(&mut handler);
+                    $crate::boot::found(&wiring, &finding);
+                    handler
+                }
                 Err(error) => panic!("cannot start: {error}"),
             }
+        }
+
+        fn panicked(information: &core::panic::PanicInfo<'_>) {
+            const LAST_WORDS: &[$crate::boot::LastWords] = &[$($last_words)?];
+            $crate::boot::panicked(&$crate::Sel4Wiring::new(&SYMBOLS), information, LAST_WORDS);
         }
     };
 }

@@ -8,13 +8,15 @@
 //! the kernel can touch: the replenishment of a scheduling context. `seL4_Yield` gives up what is left of the budget, and
 //! the domain runs again when the period begins (docs/decisions/0002-tick-domain.md).
 //!
-//! Must never wait for anything but its period, and never read what anybody else wrote: it maps nothing.
+//! Must never wait for anything but its period, and never read what anybody else wrote: all it maps is its own status, which
+//! holds the report of its start.
 #![no_std]
 #![no_main]
 
 use core::convert::Infallible;
 
-use pd_shell::{Sel4Kernel, Sel4Wiring, sel4, sel4_microkit::Handler};
+use pd_shell::{Sel4Kernel, Sel4Wiring, boot::SelfTest, sel4, sel4_microkit::Handler};
+use runner_interfaces::boot_report::Finding;
 use runner_interfaces::kernel::{Channel, Kernel, MissingWiring, required_channel};
 
 pd_shell::protection_domain! {
@@ -22,7 +24,7 @@ pd_shell::protection_domain! {
     heap_bytes: 4096,
     channels: ["channel_timer"],
     cell_channels: [],
-    regions: [],
+    regions: ["region_status"],
     cell_regions: [],
     start: |wiring: &Sel4Wiring| -> Result<Tick, MissingWiring> {
         Ok(Tick { timer: required_channel(wiring, "channel_timer")? })
@@ -31,6 +33,20 @@ pd_shell::protection_domain! {
 
 struct Tick {
     timer: Channel,
+}
+
+impl SelfTest for Tick {
+    /// Measures one period between two replenishments.
+    fn self_test(&mut self) -> Finding {
+        let kernel = Sel4Kernel::new();
+        sel4::r#yield();
+        let before = kernel.now();
+        sel4::r#yield();
+        match kernel.now().nanoseconds_since(before) / 1000 {
+            0 => Finding::wrong(format_args!("its scheduling context is not replenished by periods: no ticks")),
+            period_us => Finding::well(format_args!("a period took {period_us} us")),
+        }
+    }
 }
 
 impl Handler for Tick {

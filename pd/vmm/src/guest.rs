@@ -10,6 +10,7 @@ use pd_vmm_machine::{
     link::{LinkBridge, link_geometry},
     machine::{Machine, Outcome},
 };
+use runner_interfaces::boot_report::Finding;
 use runner_interfaces::kernel::{Instant, MissingWiring, required_region};
 use shared_ring::{Consumer, GeometryError, MappedMemory, Producer, SharedMemory};
 
@@ -86,6 +87,8 @@ struct Files {
     initramfs: MappedMemory,
     device_tree: MappedMemory,
     plan: BootPlan,
+    /// Of the guest.
+    memory_bytes: usize,
 }
 
 /// The machine's way to the kernel and to the console's line.
@@ -139,6 +142,22 @@ impl Guest {
         self.files.load(self.machine.memory())?;
         self.host.processor.begin(&self.files.plan.entry_registers())?;
         Ok(())
+    }
+
+    /// What there is to say of the guest, whose files were found to be in order.
+    pub(crate) fn describe(&self) -> Finding {
+        let mebibytes = |bytes: usize| bytes.div_ceil(1 << 20);
+        Finding::well(format_args!(
+            "Linux is loaded: kernel {} MiB, initramfs {} MiB, memory {} MiB",
+            mebibytes(self.files.kernel.size_bytes()),
+            mebibytes(self.files.initramfs.size_bytes()),
+            mebibytes(self.files.memory_bytes),
+        ))
+    }
+
+    /// The console's line.
+    pub(crate) const fn line(&mut self) -> &mut impl ConsoleSink {
+        &mut self.host
     }
 
     /// Starts the guest anew: machine, files and processor as after power-on.
@@ -250,7 +269,8 @@ impl Files {
         let device_tree = required_region(wiring, "region_guest_device_tree")?;
         let header = ImageHeader::read(&kernel)?;
         let plan = BootPlan::new(layout.memory, header, kernel.size_bytes() as u64, initramfs.size_bytes() as u64)?;
-        Ok(Self { kernel, initramfs, device_tree, plan })
+        let memory_bytes = required_region(wiring, "region_guest_memory")?.size_bytes();
+        Ok(Self { kernel, initramfs, device_tree, plan, memory_bytes })
     }
 
     /// Copies the files into RAM; the last guest may have written anywhere.

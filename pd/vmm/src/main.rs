@@ -11,6 +11,7 @@
 #![no_std]
 #![no_main]
 
+mod boot_table;
 mod console;
 mod guest;
 mod virtual_cpu;
@@ -18,12 +19,16 @@ mod virtual_cpu;
 use core::convert::Infallible;
 
 use pd_shell::{
-    Sel4Kernel, Sel4Wiring, acknowledge_interrupts, channels_of, sel4,
+    Sel4Kernel, Sel4Wiring, acknowledge_interrupts,
+    boot::SelfTest,
+    channels_of, sel4,
     sel4_microkit::{ChannelSet, Child, Handler, MessageInfo},
 };
 use pd_vmm_machine::machine::Outcome;
+use runner_interfaces::boot_report::{Finding, Standing, Text};
 use runner_interfaces::kernel::{Channel, Kernel, required_channel};
 
+use crate::console::Uart;
 use crate::guest::{Guest, StartError};
 
 pd_shell::protection_domain! {
@@ -33,20 +38,30 @@ pd_shell::protection_domain! {
     cell_channels: [],
     regions: [
         "region_uart", "region_link_out", "region_link_out_head", "region_link_in", "region_link_in_head",
-        "region_guest_memory", "region_guest_kernel", "region_guest_initramfs", "region_guest_device_tree"
+        "region_guest_memory", "region_guest_kernel", "region_guest_initramfs", "region_guest_device_tree",
+        "region_tick_status", "region_timer_status", "region_gpio_status", "region_warden_status", "region_admission_status"
     ],
-    cell_regions: [],
+    cell_regions: [("region_cell", "_status")],
     start: |wiring: &Sel4Wiring| -> Result<Vmm, StartError> {
         let admission = required_channel(wiring, "channel_admission")?;
         let uart = required_channel(wiring, "channel_uart_interrupt")?;
-        let mut vmm = Vmm { kernel: Sel4Kernel::new(), admission, uart, guest: Guest::new(wiring)? };
+        let mut vmm = Vmm { wiring: *wiring, kernel: Sel4Kernel::new(), admission, uart, guest: Guest::new(wiring)? };
         vmm.guest.start()?;
         vmm.run_link();
         Ok(vmm)
     },
+    last_words: last_words,
+}
+
+/// A panic ends Linux, and the console's line with it: nobody else can say why.
+fn last_words(wiring: &Sel4Wiring, reason: &Text) {
+    if let Ok(registers) = wiring.device("region_uart") {
+        boot_table::show(wiring, &Sel4Kernel::new(), &mut Uart::new(registers), Standing::Failed(*reason));
+    }
 }
 
 struct Vmm {
+    wiring: Sel4Wiring,
     kernel: Sel4Kernel,
     admission: Channel,
     uart: Channel,
@@ -59,6 +74,15 @@ impl Vmm {
         if self.guest.run_link(self.kernel.now()) {
             self.kernel.notify(self.admission);
         }
+    }
+}
+
+impl SelfTest for Vmm {
+    /// Shows what every domain found of itself. The guest is ready, and has not run: this domain is above it and does not wait.
+    fn self_test(&mut self) -> Finding {
+        let finding = self.guest.describe();
+        boot_table::show(&self.wiring, &self.kernel, self.guest.line(), Standing::from(finding));
+        finding
     }
 }
 

@@ -3,9 +3,12 @@
 use core::convert::Infallible;
 
 use pd_shell::{
-    EventLoop, sel4,
+    EventLoop,
+    boot::SelfTest,
+    sel4,
     sel4_microkit::{Channel, ChannelSet, Child, Handler, MessageInfo},
 };
+use runner_interfaces::boot_report::Finding;
 use runner_warden::{Fault, Warden};
 use shared_ring::MappedMemory;
 
@@ -19,10 +22,13 @@ pub(crate) struct Parent {
 
 impl Parent {
     pub(crate) fn start(warden: Warden<MappedMemory, CellDomains>, cells: CellDomains) -> Self {
-        if !warden.has_policy() {
-            log::error!("the image holds no board policy: no container will be loaded");
-        }
         Self { events: EventLoop::start(warden), cells }
+    }
+}
+
+impl SelfTest for Parent {
+    fn self_test(&mut self) -> Finding {
+        self.events.self_test()
     }
 }
 

@@ -5,6 +5,7 @@ use core::fmt;
 
 use runner_interfaces::{
     MAX_CELLS,
+    boot_report::Finding,
     gpio::GpioStatus,
     kernel::{Channel, ChannelSet, Domain, Kernel, MissingWiring, Wiring, required_channel, required_region},
     link::{LINK_PAYLOAD_BYTES, LINK_SLOT_BYTES, LinkKind, LinkSlot, MAX_SESSIONS},
@@ -451,6 +452,20 @@ impl<M: SharedMemory + Clone> Admission<M> {
 }
 
 impl<K: Kernel, M: SharedMemory + Clone> Domain<K> for Admission<M> {
+    /// The rings were laid out when this was made; their peers are not believed to have been there yet.
+    fn self_test(&mut self, _: &mut K) -> Finding {
+        match &self.policy {
+            Err(error) => Finding::wrong(format_args!("{error}")),
+            Ok(Policy { board, .. }) => {
+                let (cells, lines) = (self.cells.iter().flatten().count(), board.lines.len());
+                Finding::well(format_args!(
+                    "policy of {}: {lines} lines; rings of {cells} cells and Linux",
+                    board.board
+                ))
+            }
+        }
+    }
+
     fn start(&mut self, kernel: &mut K) {
         self.work(kernel);
     }

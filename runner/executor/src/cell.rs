@@ -9,6 +9,7 @@ use alloc::{boxed::Box, rc::Rc, vec::Vec};
 use core::cell::RefCell;
 
 use runner_interfaces::{
+    boot_report::Finding,
     cell::{CellConfiguration, CellControl, Command, ContainerState, FailureReason, MODULE_OFFSET_BYTES},
     kernel::{ChannelSet, Domain, Instant, Kernel, MissingWiring, Wiring, required_channel, required_region},
     output::Stream,
@@ -17,7 +18,7 @@ use shared_ring::{SequencedCell, SharedMemory};
 
 use crate::{
     container::{Container, Ending, Turn},
-    engine::Program,
+    engine::{self, Program},
     estimate,
     failure::Failure,
     host::{Channels, Host},
@@ -352,6 +353,23 @@ impl<M: SharedMemory + Clone + 'static, K: Kernel + Clone + 'static> Domain<K> f
     fn start(&mut self, kernel: &mut K) {
         self.status.continue_from(kernel.now());
         self.publish(kernel);
+    }
+
+    /// Interprets a few instructions, which takes compiler, heap and interpreter. Only before the first load: a cell that
+    /// was started anew for a container does not spend that one's time.
+    fn self_test(&mut self, kernel: &mut K) -> Finding {
+        if let Some(control) = self.control.try_read().filter(|control| control.generation != 0) {
+            return Finding::well(format_args!("started anew after load {}", control.generation));
+        }
+        let before = kernel.now();
+        match engine::run_product() {
+            Ok(engine::PRODUCT_ANSWER) => {
+                let took_us = kernel.now().nanoseconds_since(before) / 1000;
+                Finding::well(format_args!("empty; compiled and interpreted 3 instructions in {took_us} us"))
+            }
+            Ok(other) => Finding::wrong(format_args!("the interpreter says that 6 times 7 is {other}")),
+            Err(error) => Finding::wrong(format_args!("the interpreter fails: {error}")),
+        }
     }
 
     fn notified(&mut self, kernel: &mut K, channels: ChannelSet) {

@@ -220,6 +220,26 @@ fn configuration() -> Config {
     configuration
 }
 
+/// `(module (func (export "f") (result i32) (i32.mul (i32.const 6) (i32.const 7))))`
+const PRODUCT: &[u8] = b"\0asm\x01\0\0\0\x01\x05\x01\x60\0\x01\x7f\x03\x02\x01\0\x07\x05\x01\x01f\0\0\
+    \x0a\x09\x01\x07\0\x41\x06\x41\x07\x6c\x0b";
+
+/// What [`PRODUCT`] must answer.
+pub(crate) const PRODUCT_ANSWER: i32 = 42;
+
+/// More fuel than [`PRODUCT`] burns.
+const PRODUCT_FUEL: u64 = 1000;
+
+/// Compiles and runs [`PRODUCT`] with the containers' own settings, and answers what it answered.
+pub(crate) fn run_product() -> Result<i32, Error> {
+    let engine = Engine::new(&configuration());
+    let module = Module::new(&engine, PRODUCT)?;
+    let mut store = Store::new(&engine, ());
+    store.set_fuel(PRODUCT_FUEL)?;
+    let instance = Linker::new(&engine).instantiate_and_start(&mut store, &module)?;
+    instance.get_typed_func::<(), i32>(&store, "f")?.call(&mut store, ())
+}
+
 fn check_header(wasm: &[u8]) -> Result<(), Failure> {
     if sections::is_core_module(wasm) {
         return Ok(());

@@ -65,8 +65,26 @@ const _: () = {
     assert!(SEQUENCE_BYTES + size_of::<crate::warden::WardenTable>() <= BOOT_REPORT_OFFSET_BYTES);
 };
 
-/// What a domain found when it looked at itself: that it is well, and what there is to say of it; or what is wrong.
-pub type Finding = Result<Text, Text>;
+/// What a domain found when it looked at itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// It is well, and this is what there is to say of it.
+    Well(Text),
+    /// This is wrong.
+    Wrong(Text),
+}
+
+impl Finding {
+    /// Well, in the words that `format_args!` makes.
+    pub fn well(words: fmt::Arguments<'_>) -> Self {
+        Self::Well(text(words))
+    }
+
+    /// Wrong, likewise.
+    pub fn wrong(words: fmt::Arguments<'_>) -> Self {
+        Self::Wrong(text(words))
+    }
+}
 
 /// The writer of a domain's report.
 #[derive(Debug)]
@@ -89,8 +107,8 @@ impl<M: SharedMemory> Reporter<M> {
     /// The domain's logic is there and has looked at itself.
     pub fn found(&mut self, finding: &Finding) {
         match finding {
-            Ok(text) => self.write(State::Running, text),
-            Err(reason) => self.write(State::Failed, reason),
+            Finding::Well(text) => self.write(State::Running, text),
+            Finding::Wrong(reason) => self.write(State::Failed, reason),
         }
     }
 

@@ -4,6 +4,7 @@ use core::fmt;
 
 use runner_interfaces::{
     MAX_CELLS,
+    boot_report::Finding,
     cell::{CellControl, Command, MODULE_OFFSET_BYTES},
     gpio,
     grants::{CellGrants, grant_offset_bytes},
@@ -459,6 +460,13 @@ impl<K: Kernel, M: SharedMemory + Clone, C: Cells> Domain<K> for Warden<M, C> {
             cell.learn_entry();
         }
         self.settle(kernel);
+    }
+
+    fn self_test(&mut self, _: &mut K) -> Finding {
+        if !self.has_policy() {
+            return Finding::wrong(format_args!("the image holds no board policy: no container will be loaded"));
+        }
+        Finding::well(format_args!("board policy read, {} cells", self.cells.iter().flatten().count()))
     }
 
     fn notified(&mut self, kernel: &mut K, channels: ChannelSet) {

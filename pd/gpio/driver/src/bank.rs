@@ -1,5 +1,6 @@
 //! The seam between the driver's behaviour and a bank of lines.
 
+use runner_interfaces::boot_report::Finding;
 use runner_interfaces::gpio::Edges;
 
 /// A bank of up to 64 lines. Callers name lines below [`Bank::lines`]; an implementation ignores any other.
@@ -29,6 +30,11 @@ pub trait Bank {
 
     /// Takes the edges of `line`: how many there were. Hardware that only latches says 1 for any number.
     fn take_edges(&mut self, line: u8) -> u32;
+
+    /// Whether the device that this bank is made for answers, in words for the console. Changes nothing that a pin shows.
+    fn identify(&mut self) -> Finding {
+        Finding::well(format_args!("{} lines", self.lines()))
+    }
 }
 
 /// A bank of no lines: for a board whose GPIO has no driver yet, so that every call gets a clear answer.

@@ -4,6 +4,7 @@
 //! Model", table 3-1. The mapping itself (an address, `unsafe`) belongs to the shell that implements [`Registers`]; this
 //! file only names registers, and trusts the device no further than masking what it reads.
 
+use runner_interfaces::boot_report::Finding;
 use runner_interfaces::gpio::Edges;
 
 use crate::bank::Bank;
@@ -30,6 +31,15 @@ const MASKED_INTERRUPT_STATUS: usize = 0x418;
 const INTERRUPT_CLEAR: usize = 0x41c;
 /// GPIOAFSEL (3.3.10): 1 hands the line to other hardware.
 const ALTERNATE_FUNCTION: usize = 0x420;
+
+/// GPIOPeriphID0 to 3 (3.3.11) and GPIOPCellID0 to 3 (3.3.12), a byte each in words that follow one another.
+const IDENTIFICATION: usize = 0xfe0;
+/// The part number 0x061 and the designer ARM (0x41), which the first 20 bits of the peripheral's identification are. Above
+/// them is the revision, which may differ.
+const PERIPHERAL: u32 = 0x4_1061;
+const PERIPHERAL_MASK: u32 = 0xf_ffff;
+/// What each PrimeCell says.
+const PRIME_CELL: u32 = 0xb105_f00d;
 
 /// Bytes of a PL061's register block, identification registers included.
 pub const REGISTER_BLOCK_BYTES: usize = 0x1000;
@@ -58,6 +68,11 @@ impl<R: Registers> Pl061<R> {
         registers.write(ALTERNATE_FUNCTION, 0);
         registers.write(DIRECTION, 0);
         Self { registers }
+    }
+
+    /// Four bytes of identification, from as many words.
+    fn identification(&self, offset: usize) -> u32 {
+        (0..4).rev().fold(0, |word, byte| word << 8 | self.registers.read(offset + byte * 4) & 0xff)
     }
 
     fn set_bit(&mut self, offset: usize, line: u8, on: bool) {
@@ -136,6 +151,14 @@ impl<R: Registers> Bank for Pl061<R> {
         self.registers.write(INTERRUPT_CLEAR, 1 << line);
         1
     }
+
+    fn identify(&mut self) -> Finding {
+        let (peripheral, cell) = (self.identification(IDENTIFICATION), self.identification(IDENTIFICATION + 16));
+        if peripheral & PERIPHERAL_MASK == PERIPHERAL && cell == PRIME_CELL {
+            return Finding::well(format_args!("PL061 revision {}, {LINES} lines", peripheral >> 20 & 0xf));
+        }
+        Finding::wrong(format_args!("no PL061 answers: it identifies itself as {peripheral:08x} {cell:08x}"))
+    }
 }
 
 #[cfg(test)]
@@ -153,6 +176,8 @@ mod tests {
         event: u32,
         enable: u32,
         raw: u32,
+        /// What the identification registers say in place of a PL061's.
+        stranger: Option<u8>,
     }
 
     impl ModelPl061 {
@@ -184,6 +209,11 @@ mod tests {
                 0x410 => self.enable,
                 0x414 => self.raw,
                 0x418 => self.raw & self.enable,
+                0xfe0..=0xffc => {
+                    // The bytes that QEMU's model has (hw/gpio/pl061.c).
+                    let own = [0x61, 0x10, 0x04, 0x00, 0x0d, 0xf0, 0x05, 0xb1];
+                    u32::from(self.stranger.unwrap_or(own[(offset - 0xfe0) / 4]))
+                }
                 _ => panic!("read of {offset:#x}"),
             };
             // The upper bits of the bus are not defined; a driver that believes them would be wrong.
@@ -214,6 +244,16 @@ mod tests {
         let before = ModelPl061 { direction: 0xff, sense: 0xff, enable: 0xff, raw: 0xff, ..ModelPl061::default() };
         let device = Pl061::new(before).registers;
         assert_eq!((device.direction, device.sense, device.enable, device.raw), (0, 0, 0, 0));
+    }
+
+    #[test]
+    fn the_device_is_asked_what_it_is() {
+        let Finding::Well(words) = Pl061::new(ModelPl061::default()).identify() else { panic!("it is a PL061") };
+        assert_eq!(words.as_bytes(), b"PL061 revision 0, 8 lines");
+        for stranger in [0x00, 0xff] {
+            let other = ModelPl061 { stranger: Some(stranger), ..ModelPl061::default() };
+            assert!(matches!(Pl061::new(other).identify(), Finding::Wrong(_)), "{stranger:#x} is no PL061");
+        }
     }
 
     #[test]

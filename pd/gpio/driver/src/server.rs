@@ -3,6 +3,7 @@
 use core::fmt;
 
 use runner_interfaces::MAX_CELLS;
+use runner_interfaces::boot_report::Finding;
 use runner_interfaces::gpio::{Edges, GpioStatus, Procedure, Status};
 use runner_interfaces::grants::{CellGrants, MAX_LINES, grant_offset_bytes};
 use runner_interfaces::kernel::{
@@ -360,6 +361,10 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
 }
 
 impl<W: Wiring, B: Bank, K: Kernel> Domain<K> for Gpio<W, B> {
+    fn self_test(&mut self, _: &mut K) -> Finding {
+        self.bank.identify()
+    }
+
     fn start(&mut self, _: &mut K) {
         self.publish();
     }

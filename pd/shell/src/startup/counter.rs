@@ -21,6 +21,11 @@ impl Counter {
         Self { frequency_hz: frequency_hz.max(1) }
     }
 
+    /// Its rate as the firmware stated it in CNTFRQ_EL0; 1 where it stated none.
+    pub(crate) const fn frequency_hz(self) -> u64 {
+        self.frequency_hz
+    }
+
     /// Nanoseconds since it started. Whole seconds and the rest are scaled apart: the rest is below the frequency, some
     /// 2^26, and times 10^9 stays below 2^64; the seconds overflow after 584 years.
     pub(crate) fn nanoseconds(self) -> u64 {

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use runner_interfaces::MAX_CELLS;
+use runner_interfaces::boot_report::Finding;
 use runner_interfaces::grants::{CellGrants, grant_offset_bytes};
 use runner_interfaces::kernel::{
     Channel, ChannelSet, Domain, Instant, Kernel, Message, MissingWiring, Wiring, required_channel, required_region,
@@ -200,7 +201,32 @@ impl<W: Wiring> Timer<W> {
     }
 }
 
+/// The longest wait for the counter to move, in reads of it: some milliseconds on any machine, and the slowest counter
+/// (1 MHz) moves every microsecond.
+const COUNTER_READS: u32 = 100_000;
+
+/// Rates of the generic timer's counter that a machine may have: the Arm Architecture Reference Manual (DDI 0487, D12.1)
+/// expects 1 to 50 MHz and has 1 GHz from version 8.6 on. Anything else was not set by the firmware.
+const COUNTER_RATES_HZ: core::ops::RangeInclusive<u64> = 1_000_000..=1_000_000_000;
+
+/// Looks whether time passes, and at a rate that was stated.
+fn look_at_counter<K: Kernel>(kernel: &K) -> Finding {
+    let before = kernel.now();
+    if !(0..COUNTER_READS).any(|_| kernel.now() != before) {
+        return Finding::wrong(format_args!("the counter stands still"));
+    }
+    match kernel.counter_rate_hz() {
+        None => Finding::well(format_args!("the clock runs")),
+        Some(rate) if COUNTER_RATES_HZ.contains(&rate) => Finding::well(format_args!("the counter runs, {rate} Hz")),
+        Some(rate) => Finding::wrong(format_args!("the firmware states {rate} Hz as the counter's rate (CNTFRQ_EL0)")),
+    }
+}
+
 impl<W: Wiring, K: Kernel> Domain<K> for Timer<W> {
+    fn self_test(&mut self, kernel: &mut K) -> Finding {
+        look_at_counter(kernel)
+    }
+
     fn start(&mut self, _: &mut K) {
         self.shown.write(&self.status);
     }

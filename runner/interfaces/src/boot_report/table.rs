@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::Text;
+use super::{Finding, Text};
 
 /// How a domain stands, as far as anybody can tell from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,15 @@ impl Standing {
             Self::Running(_) => "ok",
             Self::Failed(_) => "FAILED",
             Self::Unreadable => "garbled",
+        }
+    }
+}
+
+impl From<Finding> for Standing {
+    fn from(finding: Finding) -> Self {
+        match finding {
+            Finding::Well(text) => Self::Running(text),
+            Finding::Wrong(reason) => Self::Failed(reason),
         }
     }
 }

@@ -28,7 +28,7 @@ fn a_start_is_told_from_beginning_to_end() {
     let mut reporter = Reporter::new(status.clone()).expect("fits");
     reporter.starting();
     assert_eq!(standing(&status), Standing::Starting);
-    reporter.found(&Ok("all is there".into()));
+    reporter.found(&Finding::Well("all is there".into()));
     assert_eq!(standing(&status), Standing::Running("all is there".into()));
     reporter.failed(&"and then".into());
     assert_eq!(standing(&status), Standing::Failed("and then".into()));
@@ -38,7 +38,7 @@ fn a_start_is_told_from_beginning_to_end() {
 fn the_first_failure_is_the_one_that_is_told() {
     let status = region();
     let mut reporter = Reporter::new(status.clone()).expect("fits");
-    reporter.found(&Err("the cause".into()));
+    reporter.found(&Finding::Wrong("the cause".into()));
     reporter.failed(&"a consequence".into());
     assert_eq!(standing(&status), Standing::Failed("the cause".into()));
     // A new life begins anew.
@@ -50,7 +50,7 @@ fn the_first_failure_is_the_one_that_is_told() {
 #[test]
 fn a_cell_that_is_being_scrubbed_is_silent() {
     let status = region();
-    Reporter::new(status.clone()).expect("fits").found(&Ok("".into()));
+    Reporter::new(status.clone()).expect("fits").found(&Finding::Well("".into()));
     shared_ring::scrub(&status);
     assert_eq!(standing(&status), Standing::Silent);
 }

@@ -1,0 +1,85 @@
+//! The self-test's table: how every domain's start went, told at the console before the guest owns it.
+//!
+//! A release kernel prints nothing, and a board without a screen has nothing but this line. What the domains report is their own
+//! word (`runner_interfaces::boot_report`); it is shown and believed in nothing. Everything here ends: a domain that says
+//! nothing is waited for up to [`PATIENCE_NS`], and a line that takes nothing is given up.
+
+use core::{fmt, iter};
+
+use pd_shell::Sel4Wiring;
+use pd_vmm_machine::ConsoleSink;
+use runner_interfaces::boot_report::{Standing, standing, write_table};
+use runner_interfaces::kernel::{Instant, Kernel, Wiring};
+
+/// Every domain that there may be but this one, in the order of their priorities, and the symbol of its status here.
+const DOMAINS: [(&str, &str); 13] = [
+    ("tick", "region_tick_status"),
+    ("timer", "region_timer_status"),
+    ("gpio", "region_gpio_status"),
+    ("warden", "region_warden_status"),
+    ("cell0", "region_cell0_status"),
+    ("cell1", "region_cell1_status"),
+    ("cell2", "region_cell2_status"),
+    ("cell3", "region_cell3_status"),
+    ("cell4", "region_cell4_status"),
+    ("cell5", "region_cell5_status"),
+    ("cell6", "region_cell6_status"),
+    ("cell7", "region_cell7_status"),
+    ("admission", "region_admission_status"),
+];
+
+/// How long a domain's start may take. All of them are above this domain, so they are through already, but for one that has used
+/// up its budget and waits for the next period: some periods of 10 ms, each of which gets it further.
+const PATIENCE_NS: u64 = 2_000_000_000;
+
+/// How long the line may take no byte: at 9600 baud one takes a millisecond, and a FIFO of 16 is empty in 17.
+const LINE_PATIENCE_NS: u64 = 50_000_000;
+
+/// Shows the table on `line` as soon as every domain has come to the end of its start, or its time is over.
+pub(crate) fn show(wiring: &Sel4Wiring, kernel: &impl Kernel, line: &mut impl ConsoleSink, own: Standing) {
+    let begin = kernel.now();
+    while kernel.now().nanoseconds_since(begin) < PATIENCE_NS && standings(wiring).any(|(_, found)| found.is_open()) {}
+    let mut line = Line { line, kernel, last: kernel.now(), is_dead: false };
+    // The only error is a line that is dead, and then there is nobody to tell.
+    let _ = write_table(&mut line, standings(wiring).chain(iter::once(("vmm", own))));
+}
+
+/// How those domains stand now that `system.xml` has.
+fn standings(wiring: &Sel4Wiring) -> impl Iterator<Item = (&'static str, Standing)> {
+    DOMAINS.iter().filter_map(|(name, symbol)| Some((*name, standing(&wiring.region(symbol)?))))
+}
+
+/// The console's line, polled.
+struct Line<'a, L, K> {
+    line: &'a mut L,
+    kernel: &'a K,
+    /// When it took a byte.
+    last: Instant,
+    /// It took nothing for too long.
+    is_dead: bool,
+}
+
+impl<L: ConsoleSink, K: Kernel> Line<'_, L, K> {
+    fn put(&mut self, byte: u8) -> fmt::Result {
+        while !self.is_dead {
+            if self.line.put(byte) {
+                self.last = self.kernel.now();
+                return Ok(());
+            }
+            self.is_dead = self.kernel.now().nanoseconds_since(self.last) > LINE_PATIENCE_NS;
+        }
+        Err(fmt::Error)
+    }
+}
+
+impl<L: ConsoleSink, K: Kernel> fmt::Write for Line<'_, L, K> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            if byte == b'\n' {
+                self.put(b'\r')?;
+            }
+            self.put(byte)?;
+        }
+        Ok(())
+    }
+}
