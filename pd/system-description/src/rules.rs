@@ -24,6 +24,8 @@ pub enum Rule {
     RegionWriters,
     /// What is directed from one domain to another is seen by these two only, and a heap by its owner.
     RegionReaders,
+    /// Every domain has a status region that its shell finds, and the VMM sees it: how the start went is told at the console.
+    BootReports,
     /// No cell, and nobody but drivers and the VMM, maps a device.
     Devices,
     /// No protection domain can execute what it can write.
@@ -57,6 +59,7 @@ impl Rule {
         Self::RegionsExist,
         Self::RegionWriters,
         Self::RegionReaders,
+        Self::BootReports,
         Self::Devices,
         Self::WriteExecute,
         Self::BudgetStated,
@@ -78,6 +81,7 @@ impl Rule {
             Self::RegionsExist => "regions-exist",
             Self::RegionWriters => "region-writers",
             Self::RegionReaders => "region-readers",
+            Self::BootReports => "boot-reports",
             Self::Devices => "devices",
             Self::WriteExecute => "write-execute",
             Self::BudgetStated => "budget-stated",
@@ -117,6 +121,7 @@ pub fn check(system: &System) -> Vec<Violation> {
     checker.names();
     checker.regions();
     checker.maps();
+    checker.boot_reports();
     checker.domains();
     checker.utilisation();
     checker.channels();
@@ -279,6 +284,32 @@ impl<'a> Checker<'a> {
         if domain.kind == DomainKind::Protection && map.access.write && map.access.execute {
             let problem = format!("`{}` could execute what it writes to `{}`", domain.name, region.name);
             self.report(Rule::WriteExecute, map.line, problem);
+        }
+    }
+
+    fn boot_reports(&mut self) {
+        let system = self.system;
+        let Some(console) = system.domains.iter().find(|domain| Role::of(&domain.name) == Some(Role::Vmm)) else {
+            return;
+        };
+        let others = system.domains.iter().filter(|domain| domain.kind == DomainKind::Protection);
+        for domain in others.filter(|domain| domain.name != console.name) {
+            let region = format!("{}_status", domain.name);
+            let reads = |reader: &Domain, symbol: &str| {
+                let symbol = Some(symbol);
+                let mut maps = reader.maps.iter().filter(|map| map.region == region && map.access.read);
+                maps.any(|map| map.address_symbol.as_deref() == symbol)
+            };
+            if !reads(domain, "region_status") {
+                let problem =
+                    format!("`{}` cannot say how its start went: `{region}` is not its `region_status`", domain.name);
+                self.report(Rule::BootReports, domain.line, problem);
+            }
+            let symbol = format!("region_{region}");
+            if !reads(console, &symbol) {
+                let problem = format!("`{}` does not see as `{symbol}` how `{}` started", console.name, domain.name);
+                self.report(Rule::BootReports, console.line, problem);
+            }
         }
     }
 

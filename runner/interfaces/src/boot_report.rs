@@ -22,9 +22,11 @@ use crate::wire_enum;
 pub use table::{Standing, write_table};
 pub use text::{TEXT_BYTES, Text};
 
-/// Where the report begins in a status region: its sequence number, then a [`BootReport`]. The last 256 bytes of the page that
-/// each status region is.
-pub const BOOT_REPORT_OFFSET_BYTES: usize = 0x1000 - 256;
+/// The least size of a status region: a page, which is the least that can be mapped.
+pub const STATUS_REGION_BYTES: usize = 0x1000;
+
+/// Where the report begins in a status region: its sequence number, then a [`BootReport`], 256 bytes that end with the page.
+pub const BOOT_REPORT_OFFSET_BYTES: usize = STATUS_REGION_BYTES - 256;
 
 /// Marks a report and its layout's version: "ATB1" read as little-endian.
 pub const BOOT_REPORT_MAGIC: u32 = u32::from_le_bytes(*b"ATB1");
@@ -58,7 +60,7 @@ const SEQUENCE_BYTES: usize = 8;
 
 /// The report ends with the region's page, and whatever else a domain shows of itself ends before the report begins.
 const _: () = {
-    assert!(BOOT_REPORT_OFFSET_BYTES + SEQUENCE_BYTES + size_of::<BootReport>() == 0x1000);
+    assert!(BOOT_REPORT_OFFSET_BYTES + SEQUENCE_BYTES + size_of::<BootReport>() == STATUS_REGION_BYTES);
     assert!(SEQUENCE_BYTES + size_of::<crate::cell::CellStatus>() <= BOOT_REPORT_OFFSET_BYTES);
     assert!(SEQUENCE_BYTES + size_of::<crate::gpio::GpioStatus>() <= BOOT_REPORT_OFFSET_BYTES);
     assert!(SEQUENCE_BYTES + size_of::<crate::timer::TimerStatus>() <= BOOT_REPORT_OFFSET_BYTES);

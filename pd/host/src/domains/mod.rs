@@ -20,7 +20,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use pd_system_description::Role;
-use runner_interfaces::kernel::Domain;
+use runner_interfaces::boot_report::{Finding, Reporter};
+use runner_interfaces::kernel::{Domain, required_region};
 use rustix::process::{
     DumpableBehavior, Pid, Signal, getppid, set_dumpable_behavior, set_parent_process_death_signal, setsid,
 };
@@ -158,9 +159,17 @@ impl Shell {
             && matches!(role, Some(Role::Tick | Role::Timer | Role::Warden | Role::Cell(_) | Role::Admission))
     }
 
+    /// Says of the domain what it found of itself, where the launcher reads it.
+    fn report(&self, finding: &Finding) -> Result<()> {
+        Reporter::new(required_region(&self.wiring, "region_status")?)?.found(finding);
+        Ok(())
+    }
+
     /// Starts `domain` and serves it until the process ends.
     fn serve<D: Domain<HostKernel>>(mut self, mut domain: D) -> Result<()> {
         domain.start(&mut self.kernel);
+        let finding = domain.self_test(&mut self.kernel);
+        self.report(&finding)?;
         self.started()?;
         loop {
             let events = wait(&self.kernel, &[], None)?;

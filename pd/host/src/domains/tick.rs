@@ -3,6 +3,7 @@
 //! Notifies `timer` and does nothing else. On seL4 the replenishment of its scheduling context does the waiting.
 
 use anyhow::{Context, Result};
+use runner_interfaces::boot_report::Finding;
 use runner_interfaces::kernel::{Kernel, required_channel};
 use rustix::thread::clock_nanosleep_absolute;
 use rustix::time::{ClockId, Timespec};
@@ -16,6 +17,7 @@ pub(super) fn run(shell: &Shell) -> Result<()> {
     let channel = required_channel(&shell.wiring, "channel_timer")?;
     let period_ns = shell.handover.period_us.saturating_mul(1000);
     let mut kernel = shell.kernel.clone();
+    shell.report(&Finding::well(format_args!("the host's clock, every {} us", shell.handover.period_us)))?;
     shell.started()?;
     loop {
         sleep_until(next_after(monotonic_ns(), period_ns).context("`tick` has no period")?)?;

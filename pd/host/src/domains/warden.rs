@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use anyhow::{Result, bail};
 use pd_system_description::Role;
+use runner_interfaces::kernel::Domain;
 use runner_warden::{Cells, Fault, Warden};
 use rustix::event::PollFlags;
 
@@ -100,7 +101,9 @@ pub(super) fn run(mut shell: Shell) -> Result<()> {
     if !warden.has_policy() {
         bail!("the region `policy` holds none that the warden can read");
     }
-    runner_interfaces::kernel::Domain::start(&mut warden, &mut shell.kernel);
+    warden.start(&mut shell.kernel);
+    let finding = warden.self_test(&mut shell.kernel);
+    shell.report(&finding)?;
     shell.started()?;
     loop {
         let events = wait(&shell.kernel, &[(shell.control.as_fd(), PollFlags::IN)], None)?;

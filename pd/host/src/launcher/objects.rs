@@ -7,12 +7,13 @@ use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result, anyhow};
 use pd_system_description::{DomainKind, DomainWiring, Peer, Region, Role, System};
+use runner_interfaces::boot_report::{Standing, standing};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create, open};
 use rustix::io::Errno;
 
 use crate::substrate::event_loop::{bell, clear};
 use crate::substrate::handover::{ChannelPart, ChannelUse, RegionPart};
-use crate::substrate::mapping::PAGE_BYTES;
+use crate::substrate::mapping::{PAGE_BYTES, map_region};
 
 /// One region.
 struct RegionObject {
@@ -73,6 +74,14 @@ impl Objects {
             }
         }
         Ok(objects)
+    }
+
+    /// How `domain` stands by the report in its status region.
+    pub(super) fn standing(&self, domain: &str) -> Result<Standing> {
+        let region = self.regions.get(&format!("{domain}_status"));
+        let region = region.with_context(|| format!("`{domain}` has no status region"))?;
+        let memory = map_region(region.readable.try_clone()?, usize::try_from(region.size_bytes)?, false)?;
+        Ok(standing(&memory))
     }
 
     /// What `wiring`'s domain gets: descriptions, and the descriptors in their order.

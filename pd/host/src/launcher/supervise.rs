@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use pd_system_description::{DomainKind, Role, System};
+use runner_interfaces::boot_report::{Standing, write_table};
 use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -92,6 +93,22 @@ impl Supervisor<'_> {
             self.process(name)?.send(&ToDomain::Go)?;
             self.expect(name, &ToLauncher::Started)?;
         }
+        self.show_standings(names.iter().map(|(_, name)| name.as_str()))
+    }
+
+    /// Tells what every domain found of itself, as `vmm` does on seL4.
+    fn show_standings<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<()> {
+        let mut rows = Vec::new();
+        for name in names {
+            let standing = match self.process(name)?.role {
+                Role::Vmm => Standing::Running("in place of Linux: moves bytes between a socket and admission".into()),
+                _ => self.objects.standing(name)?,
+            };
+            rows.push((name, standing));
+        }
+        let mut table = String::new();
+        write_table(&mut table, rows)?;
+        say!("{}", table.trim_end());
         Ok(())
     }
 

@@ -32,6 +32,21 @@ fn a_stopped_node_leaves_no_process_and_no_socket() {
 }
 
 #[test]
+fn every_domain_says_how_its_start_went() {
+    let node = TestNode::start();
+    let log = node.log("launcher");
+    let lines: Vec<&str> = log.lines().filter(|line| line.starts_with("atoll: ")).collect();
+    let (summary, rows) = lines.split_last().expect("the table");
+    assert_eq!(*summary, "atoll: 10 domains, all well", "{log}");
+    let told: Vec<Option<&str>> = rows.iter().map(|line| line.split_whitespace().nth(1)).collect();
+    assert_eq!(told, DOMAINS.map(Some), "{log}");
+    let row = |domain: &str| rows.iter().find(|line| line.split_whitespace().nth(1) == Some(domain)).expect("told");
+    for (domain, words) in [("timer", "the clock runs"), ("warden", "4 cells"), ("cell3", "interpreted")] {
+        assert!(row(domain).contains(" ok ") && row(domain).contains(words), "{}", row(domain));
+    }
+}
+
+#[test]
 fn a_launcher_that_is_killed_takes_its_domains_along() {
     let node = TestNode::start();
     let processes = DOMAINS.map(|domain| node.domain_pid(domain).expect("runs"));

@@ -50,6 +50,15 @@ fn every_reader_too_many_is_found() {
     assert_eq!(violations.len(), 2, "what the warden tells a cell, and the cell's heap: {violations:#?}");
 }
 
+#[test]
+fn each_way_to_a_silent_domain_is_found() {
+    let problems: Vec<String> = check(&fixture("boot-reports")).iter().map(ToString::to_string).collect();
+    assert_eq!(problems.len(), 2, "{problems:#?}");
+    for silent in ["`admission`", "`warden`"] {
+        assert!(problems.iter().any(|problem| problem.contains(silent)), "{silent}: {problems:#?}");
+    }
+}
+
 /// The sound fixture with one thing replaced, for the variants of a rule that its fixture does not show.
 fn broken_by(old: &str, new: &str) -> Vec<Rule> {
     let text = std::fs::read_to_string(fixture("sound").file).expect("the fixture is there");
