@@ -31,20 +31,27 @@ pd_shell::protection_domain! {
     },
 }
 
+/// Enough that one of them is undisturbed; some milliseconds of the start.
+const MEASURED_PERIODS: u32 = 5;
+
 struct Tick {
     timer: Channel,
 }
 
 impl SelfTest for Tick {
-    /// Measures one period between two replenishments.
+    /// Measures some periods between replenishments. The shortest counts: the other drivers start at the same time.
     fn self_test(&mut self) -> Finding {
         let kernel = Sel4Kernel::new();
         sel4::r#yield();
-        let before = kernel.now();
-        sel4::r#yield();
-        match kernel.now().nanoseconds_since(before) / 1000 {
-            0 => Finding::wrong(format_args!("its scheduling context is not replenished by periods: no ticks")),
-            period_us => Finding::well(format_args!("a period took {period_us} us")),
+        let mut before = kernel.now();
+        let periods = (0..MEASURED_PERIODS).map(|_| {
+            sel4::r#yield();
+            let now = kernel.now();
+            now.nanoseconds_since(core::mem::replace(&mut before, now)) / 1000
+        });
+        match periods.min() {
+            None | Some(0) => Finding::wrong(format_args!("its scheduling context is not replenished by periods")),
+            Some(period_us) => Finding::well(format_args!("a tick every {period_us} us")),
         }
     }
 }

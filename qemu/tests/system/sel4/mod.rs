@@ -3,9 +3,11 @@
 //! One boot a test, so that none sees what another left. The machine is the deterministic one: its time is that of executed
 //! instructions, so a host that is busy with something else looks neither like a missed deadline nor like a lost blink.
 
+mod boot_report;
 mod raspberry_pi;
 mod virt;
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -30,30 +32,29 @@ struct TestBoard {
 }
 
 impl TestBoard {
-    /// Boots the board's image, or says what is missing to do so.
-    fn boot(&self) -> Result<Node> {
+    /// The board's image, or what is missing to boot it.
+    fn image(&self) -> Result<PathBuf> {
         Qemu::find()?.require_board(self.board)?;
         let image = std::env::var_os(self.image).filter(|image| !image.is_empty());
         let without = || Missing::new(format!("{} names no boot image", self.image), "run `cargo xtask test`");
-        let mut machine = Launch::atoll(self.board, image.ok_or_else(without)?).deterministic().start()?;
+        Ok(image.map(PathBuf::from).ok_or_else(without)?)
+    }
+
+    /// Boots the board's image, or says what is missing to do so.
+    fn boot(&self) -> Result<Node> {
+        self.boot_from(&self.image()?)
+    }
+
+    /// Boots `image` up to the guest's shell.
+    fn boot_from(&self, image: &Path) -> Result<Node> {
+        let mut machine = Launch::atoll(self.board, image).deterministic().start()?;
         machine.console.expect_guest_shell(BOOT)?;
         Ok(Node { machine })
     }
 
     /// Plays a scenario on a machine of its own; a failure shows what the console said.
     fn play(&self, scenario: impl FnOnce(&mut Node) -> Result<()>) -> Result<(), Missing> {
-        match self.boot() {
-            Ok(mut node) => {
-                if let Err(error) = scenario(&mut node) {
-                    panic!("{error:#}\n--- the console said ---\n{}", node.machine.console.transcript());
-                }
-                Ok(())
-            }
-            Err(error) => match error.downcast::<Missing>() {
-                Ok(missing) => Err(missing),
-                Err(error) => panic!("{error:#}"),
-            },
-        }
+        play_on(self.boot(), scenario)
     }
 
     /// Whether the line LED is high, as QEMU's monitor sees it: where a logic analyser at the pin would look.
@@ -72,6 +73,22 @@ impl TestBoard {
         node.emit("stop blinker")?;
         ensure!(!self.led_is_high(node)?, "the blinker leaves its line low");
         Ok(())
+    }
+}
+
+/// Plays a scenario on the node that was booted, or says what was missing to boot it.
+fn play_on(booted: Result<Node>, scenario: impl FnOnce(&mut Node) -> Result<()>) -> Result<(), Missing> {
+    match booted {
+        Ok(mut node) => {
+            if let Err(error) = scenario(&mut node) {
+                panic!("{error:#}\n--- the console said ---\n{}", node.machine.console.transcript());
+            }
+            Ok(())
+        }
+        Err(error) => match error.downcast::<Missing>() {
+            Ok(missing) => Err(missing),
+            Err(error) => panic!("{error:#}"),
+        },
     }
 }
 
@@ -119,6 +136,12 @@ macro_rules! on_every_board {
         #[ignore = "needs a boot image: run by `cargo xtask test`"]
         fn the_guest_restarts_and_no_blink_is_lost() {
             on!($board, |node| scenarios::the_guest_restarts_and_no_blink_is_lost(node, BOOT));
+        }
+
+        #[test]
+        #[ignore = "needs a boot image: run by `cargo xtask test`"]
+        fn the_boot_reports_every_domain() {
+            on!($board, |node| crate::sel4::boot_report::every_domain_is_well(node, $board.board));
         }
 
         /// QEMU's monitor sees the register that the GPIO domain writes.

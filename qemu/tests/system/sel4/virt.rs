@@ -10,7 +10,7 @@ use elf::{ElfBytes, endian::LittleEndian};
 use qemu::board::Board;
 use qemu::debugger::Debugger;
 
-use super::{TestBoard, on, on_every_board};
+use super::{TestBoard, boot_report, on, on_every_board, play_on};
 use crate::hostile;
 use crate::node::{Node, number};
 use crate::scenarios::Blinker;
@@ -29,6 +29,16 @@ const MEMORY: (u64, u64) = (0x4000_0000, 2 << 30);
 const NOWHERE: u64 = 0x10;
 
 on_every_board!(BOARD);
+
+#[test]
+#[ignore = "needs a boot image: run by `cargo xtask test`"]
+fn a_damaged_policy_is_told() {
+    let damaged = BOARD.image().and_then(|image| boot_report::with_damaged_policy(&image));
+    let booted = damaged.and_then(|image| BOARD.boot_from(image.path()));
+    if let Err(missing) = play_on(booted, |node| boot_report::a_damaged_policy_is_told(node, BOARD.board)) {
+        qemu::skip!("{missing}");
+    }
+}
 
 /// Domains are built without strict alignment: with it the interpreter reads its own code a byte at a time and an instruction
 /// of a container costs some four times as much: 224 instructions a round were measured with it, 54 without. The bound leaves
