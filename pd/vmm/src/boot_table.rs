@@ -4,12 +4,16 @@
 //! word (`runner_interfaces::boot_report`); it is shown and believed in nothing. Everything here ends: a domain that says
 //! nothing is waited for up to [`PATIENCE_NS`], and a line that takes nothing is given up.
 
-use core::{fmt, iter};
+use core::fmt::{self, Write};
+use core::iter;
 
 use pd_shell::Sel4Wiring;
 use pd_vmm_machine::ConsoleSink;
-use runner_interfaces::boot_report::{Standing, standing, write_table};
+use runner_interfaces::boot_report::{Standing, standing, text, write_row, write_table};
 use runner_interfaces::kernel::{Instant, Kernel, Wiring};
+
+/// This domain's.
+const NAME: &str = "vmm";
 
 /// Every domain that there may be but this one, in the order of their priorities, and the symbol of its status here.
 const DOMAINS: [(&str, &str); 13] = [
@@ -39,9 +43,14 @@ const LINE_PATIENCE_NS: u64 = 50_000_000;
 pub(crate) fn show(wiring: &Sel4Wiring, kernel: &impl Kernel, line: &mut impl ConsoleSink, own: Standing) {
     let begin = kernel.now();
     while kernel.now().nanoseconds_since(begin) < PATIENCE_NS && standings(wiring).any(|(_, found)| found.is_open()) {}
-    let mut line = Line { line, kernel, last: kernel.now(), is_dead: false };
     // The only error is a line that is dead, and then there is nobody to tell.
-    let _ = write_table(&mut line, standings(wiring).chain(iter::once(("vmm", own))));
+    let _ = write_table(&mut Line::new(line, kernel), standings(wiring).chain(iter::once((NAME, own))));
+}
+
+/// Tells on `line`, in the middle of whatever the guest says, why this domain does no more for it.
+pub(crate) fn tell(kernel: &impl Kernel, line: &mut impl ConsoleSink, reason: fmt::Arguments<'_>) {
+    let mut line = Line::new(line, kernel);
+    let _ = writeln!(line).and_then(|()| write_row(&mut line, NAME, &Standing::Failed(text(reason))));
 }
 
 /// How those domains stand now that `system.xml` has.
@@ -59,7 +68,11 @@ struct Line<'a, L, K> {
     is_dead: bool,
 }
 
-impl<L: ConsoleSink, K: Kernel> Line<'_, L, K> {
+impl<'a, L: ConsoleSink, K: Kernel> Line<'a, L, K> {
+    fn new(line: &'a mut L, kernel: &'a K) -> Self {
+        Self { line, kernel, last: kernel.now(), is_dead: false }
+    }
+
     fn put(&mut self, byte: u8) -> fmt::Result {
         while !self.is_dead {
             if self.line.put(byte) {
@@ -72,7 +85,7 @@ impl<L: ConsoleSink, K: Kernel> Line<'_, L, K> {
     }
 }
 
-impl<L: ConsoleSink, K: Kernel> fmt::Write for Line<'_, L, K> {
+impl<L: ConsoleSink, K: Kernel> Write for Line<'_, L, K> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes() {
             if byte == b'\n' {

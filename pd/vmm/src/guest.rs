@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use pd_shell::{Sel4Wiring, sel4};
+use pd_shell::{Sel4Kernel, Sel4Wiring, sel4};
 use pd_vmm_machine::{
     ConsoleSink, GuestRam, GuestRegisters, Injection, ListRegisterInUse, VirtualCpu,
     boot::{BootError, BootPlan, ImageHeader},
@@ -15,7 +15,7 @@ use runner_interfaces::kernel::{Instant, MissingWiring, required_region};
 use shared_ring::{Consumer, GeometryError, MappedMemory, Producer, SharedMemory};
 
 use crate::{
-    GuestFault,
+    GuestFault, boot_table,
     console::Uart,
     virtual_cpu::{self, Sel4VirtualCpu},
 };
@@ -155,6 +155,11 @@ impl Guest {
         ))
     }
 
+    /// Says at the console what ends the guest: nothing else of a release image would.
+    pub(crate) fn tell(&mut self, reason: fmt::Arguments<'_>) {
+        boot_table::tell(&Sel4Kernel::new(), &mut self.host, reason);
+    }
+
     /// The console's line.
     pub(crate) const fn line(&mut self) -> &mut impl ConsoleSink {
         &mut self.host
@@ -228,7 +233,7 @@ impl Guest {
             }
             GuestFault::VPpiEvent(fault) => machine.handle_virtual_timer(fault.irq(), host),
             other => {
-                log::error!("the guest was stopped: {other:?}");
+                self.tell(format_args!("the guest was stopped: {other:?}"));
                 self.halt();
                 Outcome::PowerOff
             }
@@ -242,24 +247,24 @@ impl Guest {
     ) -> Outcome {
         let mut context = match self.host.processor.context() {
             Ok(context) => context,
-            Err(error) => return unreadable(error),
+            Err(error) => return self.unreadable(error),
         };
         let mut registers = virtual_cpu::load(&context);
         let outcome = handler(&mut self.machine, &mut registers, &mut self.host);
         if matches!(outcome, Outcome::Resume | Outcome::Idle) {
             virtual_cpu::store(&registers, &mut context);
             if let Err(error) = self.host.processor.set_context(&mut context) {
-                return unreadable(error);
+                return self.unreadable(error);
             }
         }
         outcome
     }
-}
 
-/// The kernel does not give the guest's registers: without them nothing can go on.
-fn unreadable(error: sel4::Error) -> Outcome {
-    log::error!("the guest's registers cannot be reached: {error}");
-    Outcome::PowerOff
+    /// The kernel does not give the guest's registers: without them nothing can go on.
+    fn unreadable(&mut self, error: sel4::Error) -> Outcome {
+        self.tell(format_args!("the guest's registers cannot be reached: {error}"));
+        Outcome::PowerOff
+    }
 }
 
 impl Files {

@@ -114,7 +114,7 @@ impl Handler for Vmm {
             Outcome::Reset => {
                 log::info!("the guest restarts");
                 if let Err(error) = self.guest.restart() {
-                    log::error!("the guest cannot be started again: {error}");
+                    self.guest.tell(format_args!("the guest cannot be started again: {error}"));
                 }
                 self.run_link();
                 Ok(None)
@@ -125,7 +125,7 @@ impl Handler for Vmm {
                 Ok(None)
             }
             Outcome::Stop(reason) => {
-                log::error!("{reason}");
+                self.guest.tell(format_args!("{reason}"));
                 self.guest.halt();
                 Ok(None)
             }

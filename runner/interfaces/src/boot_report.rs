@@ -19,7 +19,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::wire_enum;
 
-pub use table::{Standing, write_table};
+pub use table::{Standing, write_row, write_table};
 pub use text::{TEXT_BYTES, Text};
 
 /// The least size of a status region: a page, which is the least that can be mapped.

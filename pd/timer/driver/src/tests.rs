@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use proptest::prelude::*;
+use runner_interfaces::boot_report::Finding;
 use runner_interfaces::grants::{CellGrants, grant_offset_bytes};
 use runner_interfaces::kernel::{Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring};
 use runner_interfaces::timer::{EXECUTOR_TIMER, Procedure, Status, TimerStatus, arm, call};
@@ -107,6 +108,43 @@ impl Bench {
 
     fn status(&self) -> TimerStatus {
         SequencedCell::new(self.wiring.status.clone(), 0).expect("fits").try_read().expect("shown since the start")
+    }
+}
+
+/// A counter that moves by `step` at every look, at a rate that somebody stated.
+struct Counter {
+    now: core::cell::Cell<u64>,
+    step: u64,
+    rate_hz: Option<u64>,
+}
+
+impl Kernel for Counter {
+    fn notify(&mut self, _: Channel) {}
+    fn call(&mut self, _: Channel, _: Message) -> Message {
+        unreachable!("the timer calls nobody")
+    }
+    fn now(&self) -> Instant {
+        self.now.set(self.now.get() + self.step);
+        Instant::from_nanoseconds(self.now.get())
+    }
+    fn counter_rate_hz(&self) -> Option<u64> {
+        self.rate_hz
+    }
+}
+
+#[test]
+fn a_counter_that_stands_still_or_has_no_rate_is_told() {
+    let wiring = PaperWiring { grants: HeapMemory::new(4096), status: HeapMemory::new(4096) };
+    let found = |step, rate_hz| {
+        let mut counter = Counter { now: core::cell::Cell::new(0), step, rate_hz };
+        Timer::new(&wiring).expect("wired").self_test(&mut counter)
+    };
+    assert!(matches!(found(16, Some(62_500_000)), Finding::Well(_)));
+    assert!(matches!(found(16, None), Finding::Well(_)));
+    assert_eq!(found(0, Some(62_500_000)), Finding::wrong(format_args!("the counter stands still")));
+    // What the counter's reader makes of a rate that was never set.
+    for rate_hz in [0, 1, u64::from(u32::MAX)] {
+        assert!(matches!(found(16, Some(rate_hz)), Finding::Wrong(_)), "{rate_hz}");
     }
 }
 

@@ -491,6 +491,11 @@ impl Node {
         Self::with_policy(&policy(), true)
     }
 
+    /// What admission finds of itself.
+    pub(crate) fn self_test(&mut self) -> runner_interfaces::boot_report::Finding {
+        self.admission.self_test(&mut self.world)
+    }
+
     pub(crate) fn with_policy(policy: &BoardPolicy, whole: bool) -> Self {
         let regions = regions();
         let names = postcard::to_allocvec(policy).expect("fits");

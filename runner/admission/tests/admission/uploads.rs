@@ -1,6 +1,6 @@
 //! Uploads: the one that works, each that does not, and what is left of those.
 
-use runner_interfaces::{cell::FailureReason, grants::CellGrants, policy::BoardPolicy};
+use runner_interfaces::{boot_report::Finding, cell::FailureReason, grants::CellGrants, policy::BoardPolicy};
 use shared_ring_messages::{Answer, CHUNK_BYTES, DeployRequest, ErrorCode, Grant, MAX_ARGUMENTS, Request};
 
 use crate::node::*;
@@ -144,6 +144,8 @@ fn a_board_that_wants_signatures_takes_no_unsigned_container() {
 fn without_a_policy_the_node_answers_and_deploys_nothing() {
     let mut node = Node::with_policy(&policy(), false);
     assert!(!node.admission.has_policy());
+    assert!(matches!(node.self_test(), Finding::Wrong(_)), "and the console says so");
+    assert!(matches!(Node::new().self_test(), Finding::Well(_)));
     node.greet(0);
     let (code, detail) = refused_announcement(&mut node, request("a", &reactor()));
     assert_eq!(code, ErrorCode::Internal);

@@ -69,6 +69,23 @@ fn a_new_cell_is_empty_and_shows_where_it_begins() {
 }
 
 #[test]
+fn a_new_cell_tries_its_interpreter_and_a_later_life_does_not() {
+    use runner_executor::Cell;
+    use runner_interfaces::{boot_report::Finding, kernel::Domain};
+    let mut node = node();
+    let words = |finding| match finding {
+        Finding::Well(words) => words.to_string(),
+        Finding::Wrong(reason) => panic!("{reason}"),
+    };
+    let first = words(node.cell.self_test(&mut node.kernel));
+    assert!(first.contains("interpreted 3 instructions"), "{first}");
+    load_and_step(&mut node, &reactor(TIMER, SAY_STARTED, "(i32.const 1)", SAY_STOPPED), Command::Load);
+    let mut later = Cell::new(&node.wiring, Options::default()).expect("wired");
+    let second = words(later.self_test(&mut node.kernel));
+    assert_eq!(second, format!("started anew after load {}", node.control.generation));
+}
+
+#[test]
 fn load_installs_and_run_runs() {
     let mut node = node();
     let wasm = reactor(TIMER, SAY_STARTED, "(i32.const 1)", SAY_STOPPED);

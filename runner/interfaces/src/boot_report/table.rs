@@ -74,6 +74,14 @@ const WORD_COLUMNS: usize = 8;
 /// Names that the last line has room for: more domains than `system.xml` can have with [`crate::MAX_CELLS`] cells.
 const NAMES_LIMIT: usize = 16;
 
+/// Writes one domain's line, of which [`write_table`] makes its table.
+///
+/// # Errors
+/// Those of `output`.
+pub fn write_row<O: fmt::Write>(output: &mut O, name: &str, standing: &Standing) -> fmt::Result {
+    writeln!(output, "atoll: {name:NAME_COLUMNS$} {standing}")
+}
+
 /// Writes the table of `domains`, each line beginning with `atoll:` and ending with a newline, plain ASCII.
 ///
 /// # Errors
@@ -86,7 +94,7 @@ pub fn write_table<'a, O: fmt::Write>(
     let mut ill = [""; NAMES_LIMIT];
     let mut ill_count = 0_usize;
     for (name, standing) in domains {
-        writeln!(output, "atoll: {name:NAME_COLUMNS$} {standing}")?;
+        write_row(output, name, &standing)?;
         total += 1;
         if !standing.is_well() {
             if let Some(place) = ill.get_mut(ill_count) {

@@ -1,8 +1,10 @@
 //! What `admission` may ask, and what it is refused.
 
 use runner_interfaces::{
+    boot_report::Finding,
     cell::{Command, ContainerState as State, MODULE_OFFSET_BYTES},
     grants::CellGrants,
+    kernel::Domain,
     policy::BoardLimits,
     warden::{Procedure, WardenStatus},
 };
@@ -195,6 +197,7 @@ fn release_forgets_everything() {
 fn without_a_policy_nothing_is_loaded() {
     let mut node = Node::with_limits(BoardLimits { magic: 0, ..board_limits() });
     assert!(!node.warden.has_policy());
+    assert!(matches!(node.warden.self_test(&mut node.kernel), Finding::Wrong(_)), "and the console says so");
     node.request(0, ceiling());
     assert_eq!(node.load(0, true), Err(WardenStatus::Invalid));
     assert_eq!(node.grants(0), CellGrants::default());
