@@ -194,6 +194,7 @@ impl FakeLine {
             gpio::Procedure::Set if self.is_output => Ok(self.drive(argument != 0)),
             gpio::Procedure::Toggle if self.is_output => Ok(self.drive(!self.high)),
             gpio::Procedure::Get if self.is_output || self.is_input => Ok(u64::from(self.high)),
+            gpio::Procedure::Pull if self.is_input => Ok(0),
             gpio::Procedure::Watch if self.is_input => {
                 self.watched = u32::try_from(argument).ok().and_then(Edges::from_wire);
                 self.watched.map(|_| 0).ok_or(Status::Invalid)

@@ -29,6 +29,20 @@ wire_enum! {
         Close = 8 => "close",
         /// Words: cell. The warden only: closes all that the cell has open.
         Release = 9 => "release a cell",
+        /// Words: line, pull (see [`Pull`]). Until the input is closed or opened again; `Invalid` where the bank has none.
+        Pull = 10 => "set the pull",
+    }
+}
+
+wire_enum! {
+    /// What an input is drawn to while nobody drives it.
+    Pull {
+        /// Nothing.
+        Float = 1 => "float",
+        /// High.
+        Up = 2 => "up",
+        /// Low.
+        Down = 3 => "down",
     }
 }
 

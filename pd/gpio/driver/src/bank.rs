@@ -1,7 +1,7 @@
 //! The seam between the driver's behaviour and a bank of lines.
 
 use runner_interfaces::boot_report::Finding;
-use runner_interfaces::gpio::Edges;
+use runner_interfaces::gpio::{Edges, Pull};
 
 /// A bank of up to 64 lines. Callers name lines below [`Bank::lines`]; an implementation ignores any other.
 ///
@@ -10,11 +10,21 @@ pub trait Bank {
     /// How many lines there are; their numbers start at 0.
     fn lines(&self) -> u8;
 
+    /// Whether `line` is one that a cell may have at all: the system itself may need some.
+    fn offers(&self, line: u8) -> bool {
+        line < self.lines()
+    }
+
     /// Makes `line` an output that drives `high`. A line that was an input drives no other level in between.
     fn drive(&mut self, line: u8, high: bool);
 
-    /// Makes `line` an input.
+    /// Makes `line` an input with the pull that the board gives it.
     fn listen(&mut self, line: u8);
+
+    /// Gives `line` another pull, until it is made an input again. False where the bank has none to give.
+    fn pull(&mut self, _line: u8, _pull: Pull) -> bool {
+        false
+    }
 
     /// The level of `line` now.
     fn level(&self, line: u8) -> bool;

@@ -5,8 +5,8 @@
 //! served in time that does not depend on what any caller did before. The driver trusts the kernel and the warden; cells are
 //! hostile, and so is whoever wiggles the pins.
 //!
-//! [`Gpio`] is the behaviour, [`Bank`] the seam to hardware, [`device`] the registers of ARM's PL061. The one thing left to a
-//! substrate's shell is to acknowledge the interrupt after [`Gpio`] was notified of it.
+//! [`Gpio`] is the behaviour, [`Bank`] the seam to hardware, [`device`] the registers of the boards' devices. The one thing
+//! left to a substrate's shell is to acknowledge the interrupt after [`Gpio`] was notified of it.
 #![no_std]
 #![forbid(unsafe_code)]
 

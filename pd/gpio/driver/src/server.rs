@@ -4,7 +4,7 @@ use core::fmt;
 
 use runner_interfaces::MAX_CELLS;
 use runner_interfaces::boot_report::Finding;
-use runner_interfaces::gpio::{Edges, GpioStatus, Procedure, Status};
+use runner_interfaces::gpio::{Edges, GpioStatus, Procedure, Pull, Status};
 use runner_interfaces::grants::{CellGrants, MAX_LINES, grant_offset_bytes};
 use runner_interfaces::kernel::{
     Channel, ChannelSet, Domain, Kernel, Message, MissingWiring, Wiring, required_channel, required_region,
@@ -147,6 +147,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
             Procedure::Watch => self.watch(cell, line, grants, edges_of(argument)?),
             Procedure::TakeEdges => self.take_edges(cell, line, grants),
             Procedure::Close => self.close(cell, line),
+            Procedure::Pull => self.pull(cell, line, grants, pull_of(argument)?),
             Procedure::Release => Err(Status::Invalid),
         }
     }
@@ -163,8 +164,8 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
     }
 
     fn line_of(&self, message: Message) -> Result<u8, Status> {
-        let present = self.bank.lines().min(MAX_LINES);
-        u8::try_from(message.words[0]).ok().filter(|&line| line < present).ok_or(Status::NotFound)
+        let line = u8::try_from(message.words[0]).ok().filter(|&line| line < MAX_LINES && self.bank.offers(line));
+        line.ok_or(Status::NotFound)
     }
 
     fn line(&mut self, line: u8) -> &mut Line {
@@ -265,6 +266,14 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         }
     }
 
+    fn pull(&mut self, cell: usize, line: u8, grants: CellGrants, pull: Pull) -> Outcome {
+        granted(readable_lines(grants), line)?;
+        match self.held(cell, line)? {
+            Use::Input { .. } if self.bank.pull(line, pull) => Ok(0),
+            _ => Err(Status::Invalid),
+        }
+    }
+
     /// Giving something back needs no grant.
     fn close(&mut self, cell: usize, line: u8) -> Outcome {
         self.held(cell, line)?;
@@ -280,10 +289,13 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         }
     }
 
-    /// Nobody holds the line any more. An output stays one, and low: the safe level until somebody opens it.
+    /// Nobody holds the line any more. An output stays one, and low: the safe level until somebody opens it. An input has
+    /// the board's pull again.
     fn free(&mut self, line: u8) {
-        if let Some((_, Use::Output { .. })) = self.line(line).holder {
-            self.drive(line, false);
+        match self.line(line).holder {
+            Some((_, Use::Output { .. })) => self.drive(line, false),
+            Some((_, Use::Input { .. })) => self.bank.listen(line),
+            None => {}
         }
         self.stop_watching(line);
         self.line(line).holder = None;
@@ -417,6 +429,10 @@ fn level_of(word: u64) -> Result<bool, Status> {
 
 fn edges_of(word: u64) -> Result<Edges, Status> {
     u32::try_from(word).ok().and_then(Edges::from_wire).ok_or(Status::Invalid)
+}
+
+fn pull_of(word: u64) -> Result<Pull, Status> {
+    u32::try_from(word).ok().and_then(Pull::from_wire).ok_or(Status::Invalid)
 }
 
 /// Who may watch a line's edges learns its level from them, so may read it too.

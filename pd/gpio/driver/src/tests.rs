@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use proptest::prelude::*;
-use runner_interfaces::gpio::{Edges, GpioStatus, Procedure, Status, call, call_with};
+use runner_interfaces::gpio::{Edges, GpioStatus, Procedure, Pull, Status, call, call_with};
 use runner_interfaces::grants::{CellGrants, grant_offset_bytes};
 use runner_interfaces::kernel::{Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring};
 use shared_ring::{HeapMemory, SequencedCell, SharedMemory};
@@ -16,6 +16,7 @@ use crate::{Bank, Gpio, SilentBank, StartError};
 #[derive(Default)]
 struct PaperPins {
     outputs: u64,
+    pulled_up: u64,
     driven: u64,
     pins: u64,
     watched: [Option<Edges>; 8],
@@ -62,7 +63,18 @@ impl Bank for PaperBank {
         pins.driven = if high { pins.driven | 1 << line } else { pins.driven & !(1 << line) };
     }
     fn listen(&mut self, line: u8) {
-        self.0.borrow_mut().outputs &= !(1 << line);
+        let mut pins = self.0.borrow_mut();
+        pins.outputs &= !(1 << line);
+        pins.pulled_up &= !(1 << line);
+    }
+    fn pull(&mut self, line: u8, pull: Pull) -> bool {
+        let mut pins = self.0.borrow_mut();
+        pins.pulled_up = if pull == Pull::Up { pins.pulled_up | 1 << line } else { pins.pulled_up & !(1 << line) };
+        true
+    }
+    // The last line is the system's own.
+    fn offers(&self, line: u8) -> bool {
+        line < 7
     }
     fn level(&self, line: u8) -> bool {
         self.levels() & (1 << line) != 0
@@ -211,6 +223,35 @@ fn a_line_that_was_not_granted_is_refused_and_counted() {
     }
     assert_eq!(bench.status().refused, 3);
     assert!(!bench.pins.is_output(1) && !bench.pins.is_output(6));
+}
+
+#[test]
+fn a_line_that_the_system_uses_is_not_there_whatever_was_granted() {
+    let mut bench = Bench::new();
+    bench.grant(0, u64::MAX, u64::MAX, u64::MAX);
+    for procedure in [Procedure::OpenOutput, Procedure::OpenInput, Procedure::Set, Procedure::Watch] {
+        assert_eq!(bench.cell(0, procedure, 7).0, Status::NotFound);
+    }
+    assert!(!bench.pins.is_output(7));
+    assert_eq!(bench.status().invalid, 4);
+}
+
+#[test]
+fn an_input_is_pulled_as_asked_until_it_is_given_back() {
+    let mut bench = Bench::new();
+    bench.grant(0, 0b10, 0b1, 0);
+    let pull = |pull: u64, line| call_with(Procedure::Pull, line, pull);
+    let up = u64::from(Pull::Up.to_wire());
+    assert_eq!(bench.send(CELL[0], pull(up, 0)).0, Status::Invalid, "not opened");
+    assert_eq!(bench.cell(0, Procedure::OpenInput, 0).0, Status::Ok);
+    assert_eq!(bench.send(CELL[0], pull(up, 0)).0, Status::Ok);
+    assert_eq!(bench.pins.0.borrow().pulled_up, 0b1);
+    assert_eq!(bench.send(CELL[0], pull(4, 0)).0, Status::Invalid);
+    assert_eq!(bench.send(CELL[1], pull(up, 0)).0, Status::NotGranted);
+    assert_eq!(bench.cell(0, Procedure::OpenOutput, 1).0, Status::Ok);
+    assert_eq!(bench.send(CELL[0], pull(up, 1)).0, Status::NotGranted, "an output has no pull");
+    assert_eq!(bench.cell(0, Procedure::Close, 0).0, Status::Ok);
+    assert_eq!(bench.pins.0.borrow().pulled_up, 0);
 }
 
 #[test]

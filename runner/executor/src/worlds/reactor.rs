@@ -6,7 +6,7 @@
 //! or a timer may be used is not decided here: the domain that owns it answers, and its answer is passed on.
 
 use runner_interfaces::{
-    gpio::{self, Edges, Procedure, Status},
+    gpio::{self, Edges, Procedure, Pull, Status},
     kernel::Message,
     output::Stream,
     timer,
@@ -64,6 +64,7 @@ pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Res
         ("gpio", "[method]output.get") => linker.func_wrap(module, name, output_get),
         ("gpio", "[resource-drop]output") => linker.func_wrap(module, name, output_drop),
         ("gpio", "[method]input.get") => linker.func_wrap(module, name, input_get),
+        ("gpio", "[method]input.set-pull") => linker.func_wrap(module, name, input_set_pull),
         ("gpio", "[method]input.watch") => linker.func_wrap(module, name, input_watch),
         ("gpio", "[method]input.take-edges") => linker.func_wrap(module, name, input_take_edges),
         ("gpio", "[resource-drop]input") => linker.func_wrap(module, name, input_drop),
@@ -260,6 +261,18 @@ fn get(mut caller: Caller<'_, Host>, handle: u32, direction: Direction) -> Resul
     let message = |line| gpio::call(Procedure::Get, line);
     let (status, level) = call_line(&mut caller, handle, direction, message)?;
     Ok(u32::from(status == Status::Ok && level != 0))
+}
+
+fn input_set_pull(mut caller: Caller<'_, Host>, handle: u32, pull: u32) -> Result<u32, Error> {
+    let pull = match pull {
+        0 => Pull::Float,
+        1 => Pull::Up,
+        2 => Pull::Down,
+        value => return Err(Fault::NoSuchValue { enumeration: "pull", value }.into()),
+    };
+    let message = |line| gpio::call_with(Procedure::Pull, line, u64::from(pull.to_wire()));
+    let (status, _) = call_line(&mut caller, handle, Direction::Input, message)?;
+    Ok(status.to_wire())
 }
 
 fn input_watch(mut caller: Caller<'_, Host>, handle: u32, edges: u32) -> Result<u32, Error> {

@@ -465,6 +465,24 @@ fn a_refusal_of_the_owner_is_passed_on() {
 }
 
 #[test]
+fn an_inputs_pull_is_the_owners_to_set() {
+    let declarations = r#"
+        (import "atoll:node/gpio@0.1.0" "open-input" (func $open (param i32 i32 i32)))
+        (import "atoll:node/gpio@0.1.0" "[method]input.set-pull" (func $pull (param i32 i32) (result i32)))
+        (memory (export "memory") 1) (data (i32.const 0) "BUTTON")
+        (func $set (param i32) (result i32)
+            (call $open (i32.const 0) (i32.const 6) (i32.const 64))
+            (call $pull (i32.load (i32.const 68)) (local.get 0)))"#;
+    let mut node = node();
+    let up = reactor(declarations, "(call $set (i32.const 1))", "(i32.const 1)", "");
+    assert_finalised(&node.run(&up, &configuration(&[])), 0);
+    let message = gpio::call_with(gpio::Procedure::Pull, BUTTON.1, u64::from(gpio::Pull::Up.to_wire()));
+    assert!(node.state().calls.iter().any(|(_, seen)| *seen == message), "the owner was asked for the line's pull");
+    let unknown = reactor(declarations, "(call $set (i32.const 3))", "(i32.const 1)", "");
+    assert_failed(&node.run(&unknown, &configuration(&[])), FailureReason::Trap, "pull");
+}
+
+#[test]
 fn output_waits_for_room_and_loses_nothing() {
     let mut node = node();
     let wasm = wat(r#"(module

@@ -1,4 +1,4 @@
-//! `gpio`: owns the bank; see `pd-gpio-driver` for what it does.
+//! `gpio` on a board with a PL061: owns the bank; see `pd-gpio-driver` for what it does.
 //!
 //! | channel | with | what |
 //! |---|---|---|
@@ -10,11 +10,12 @@
 #![no_std]
 #![no_main]
 
-use pd_gpio_driver::{
-    Gpio, StartError,
-    device::{Pl061, Registers},
-};
-use pd_shell::{EventLoop, Sel4Wiring, startup::device::DeviceRegisters};
+mod mapped;
+
+use pd_gpio_driver::{Gpio, StartError, device::Pl061};
+use pd_shell::{EventLoop, Sel4Wiring};
+
+use crate::mapped::Mapped;
 
 pd_shell::protection_domain! {
     // Symbol names while it starts.
@@ -23,21 +24,8 @@ pd_shell::protection_domain! {
     cell_channels: [("channel_cell", "")],
     regions: ["region_registers", "region_grants", "region_status"],
     cell_regions: [],
-    start: |wiring: &Sel4Wiring| -> Result<EventLoop<Gpio<Sel4Wiring, Pl061<Bank>>>, StartError> {
-        let bank = Pl061::new(Bank(wiring.device("region_registers")?));
+    start: |wiring: &Sel4Wiring| -> Result<EventLoop<Gpio<Sel4Wiring, Pl061<Mapped>>>, StartError> {
+        let bank = Pl061::new(Mapped(wiring.device("region_registers")?));
         Ok(EventLoop::start(Gpio::new(wiring, bank)?))
     },
-}
-
-/// The PL061 that `system.xml` maps.
-struct Bank(DeviceRegisters);
-
-impl Registers for Bank {
-    fn read(&self, offset: usize) -> u32 {
-        self.0.read(offset)
-    }
-
-    fn write(&mut self, offset: usize, value: u32) {
-        self.0.write(offset, value);
-    }
 }
