@@ -205,8 +205,8 @@ impl<W: Wiring> Timer<W> {
 /// (1 MHz) moves every microsecond.
 const COUNTER_READS: u32 = 100_000;
 
-/// Rates of the generic timer's counter that a machine may have: the Arm Architecture Reference Manual (DDI 0487, "The system counter")
-/// expects 1 to 50 MHz and has 1 GHz from version 8.6 on. Anything else was not set by the firmware.
+/// Rates of the generic timer's counter that a machine may have: the Arm Architecture Reference Manual (DDI 0487, "The system
+/// counter") expects 1 to 50 MHz and has 1 GHz from version 8.6 on. Anything else was not set by the firmware.
 const COUNTER_RATES_HZ: core::ops::RangeInclusive<u64> = 1_000_000..=1_000_000_000;
 
 /// Looks whether time passes, and at a rate that was stated.
