@@ -6,7 +6,7 @@
 
 pub mod agent;
 mod contents;
-mod debian_package;
+pub mod debian_package;
 mod initramfs;
 mod kernel;
 pub mod lock;
@@ -132,7 +132,7 @@ fn unpack_busybox_once(options: &GuestOptions, lock: &Lock, progress: &Progress<
     if unpacked.exists() {
         return Ok(unpacked);
     }
-    let package = options.cache.obtain(lock, &lock.busybox, progress)?;
+    let package = options.cache.obtain(&lock.release, &lock.busybox, progress)?;
     let program = debian_package::read_file(&package, "bin/busybox")?;
     replace(&unpacked, &program)?;
     Ok(unpacked)

@@ -24,7 +24,8 @@ const LAYERS: &[(&str, u32)] = &[
     ("pd-system-description", 3),
     ("pd-host", 4),
     ("qemu", 4),
-    ("xtask", 5),
+    ("sd-card", 5),
+    ("xtask", 6),
 ];
 
 /// What the layers that run in protection domains may depend on besides ours: each is code that a domain trusts.

@@ -15,16 +15,22 @@ use lzma_rust2::XzReader;
 const LARGEST_FILE_BYTES: u64 = 256 << 20;
 
 /// Is shown a file's path and content, and says whether to go on.
-pub(super) type Visit<'a> = dyn FnMut(&str, &mut dyn Read) -> Result<ControlFlow<()>> + 'a;
+pub type Visit<'a> = dyn FnMut(&str, &mut dyn Read) -> Result<ControlFlow<()>> + 'a;
 
 /// Shows every regular file to `visit`, path without the leading `./`, until it breaks off.
-pub(super) fn visit_files(package: &Path, visit: &mut Visit<'_>) -> Result<()> {
+///
+/// # Errors
+/// It is no package, or is cut off; whatever `visit` says.
+pub fn visit_files(package: &Path, visit: &mut Visit<'_>) -> Result<()> {
     let file = File::open(package).with_context(|| format!("cannot open the package {}", package.display()))?;
     visit_archive(BufReader::new(file), visit).with_context(|| format!("in the package {}", package.display()))
 }
 
 /// One file's content.
-pub(super) fn read_file(package: &Path, wanted: &str) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// It is no package, or holds no such file.
+pub fn read_file(package: &Path, wanted: &str) -> Result<Vec<u8>> {
     let mut content = None;
     visit_files(package, &mut |path, reader| {
         if path != wanted {

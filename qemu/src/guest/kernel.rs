@@ -51,7 +51,7 @@ pub(super) fn unpack_once(options: &GuestOptions, lock: &Lock, progress: &Progre
     let name = format!("kernel-{}", &lock.kernel.sha256[..16]);
     let folder = options.output.join(&name);
     if !folder.exists() {
-        let package = options.cache.obtain(lock, &lock.kernel, progress)?;
+        let package = options.cache.obtain(&lock.release, &lock.kernel, progress)?;
         progress(&format!("unpacking {}", lock.kernel.name));
         let unpacked = Unpacked::from_package(&package)?;
         store(&unpacked, &options.output, &folder)?;

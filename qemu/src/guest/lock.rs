@@ -16,6 +16,9 @@ const HEADER: &str = "\
 # is replaced only by a point release, so the lock lives long.
 ";
 
+/// What Debian calls the processors of all boards.
+const BOARD_ARCHITECTURE: &str = "arm64";
+
 /// The lock file's content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -82,10 +85,20 @@ impl Package {
     /// How apt is asked for exactly this package.
     #[must_use]
     pub fn apt_argument(&self) -> String {
-        format!("{}:{}={}", self.name, self.architecture, self.version)
+        format!("{}:{}={}", self.name, self.apt_architecture(), self.version)
     }
 
-    fn check(&self) -> Result<()> {
+    /// The machine whose apt has it: a package for all machines is asked for as the board's.
+    #[must_use]
+    pub fn apt_architecture(&self) -> &str {
+        if self.architecture == "all" { BOARD_ARCHITECTURE } else { &self.architecture }
+    }
+
+    /// Whether every field can be what it says.
+    ///
+    /// # Errors
+    /// The first one that cannot, in words.
+    pub fn check(&self) -> Result<()> {
         let Self { name, version, architecture, sha256, pool_path, .. } = self;
         ensure!(is_plain(name), "{name:?} is not a package name");
         ensure!(is_plain(architecture), "{architecture:?} is not an architecture");
@@ -142,6 +155,13 @@ pub(super) mod tests {
         let name = committed_lock().busybox.file_name();
         assert!(name.starts_with("busybox-static_1%3a1."), "{name}");
         assert!(name.ends_with("_arm64.deb"), "{name}");
+    }
+
+    #[test]
+    fn a_package_for_all_machines_is_asked_for_as_the_boards() {
+        let package = Package { architecture: "all".to_owned(), ..committed_lock().busybox };
+        assert!(package.apt_argument().starts_with("busybox-static:arm64="), "{}", package.apt_argument());
+        assert!(package.file_name().ends_with("_all.deb"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Downloads the guest's packages once, and checks them every time.
+//! Downloads pinned packages once, and checks them every time.
 //!
 //! The way is this machine's own apt, from its own sources, but with folders of its own: an ordinary user can do it, and no
 //! foreign architecture is added to the system. Where those sources are not of the release that the lock names, Debian's
@@ -13,12 +13,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::lock::{Lock, Package};
+use super::lock::Package;
 use super::{Progress, read, sha256_hex};
 use crate::Missing;
 use apt::{Apt, Source};
 
-pub use update::LockUpdate;
+pub use update::{LockUpdate, Wanted, newest_of};
 pub(super) use update::update_lock;
 
 /// The folder that keeps downloaded packages between builds.
@@ -59,12 +59,12 @@ impl PackageCache {
         matches!(check(&self.path(package), package), Ok(Found::Right))
     }
 
-    /// The package's file, downloaded if it is not in the cache.
+    /// The package's file, downloaded from `release` if it is not in the cache.
     ///
     /// # Errors
     /// [`Missing`] where it cannot be downloaded on this machine; another error if what was downloaded is not what the lock
     /// says.
-    pub fn obtain(&self, lock: &Lock, package: &Package, progress: &Progress<'_>) -> Result<PathBuf> {
+    pub fn obtain(&self, release: &str, package: &Package, progress: &Progress<'_>) -> Result<PathBuf> {
         let path = self.path(package);
         // Two builds at once would otherwise download twice and disturb each other's apt.
         let _alone = self.exclusive()?;
@@ -73,7 +73,7 @@ impl PackageCache {
             fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
         if !path.exists() {
-            self.download(lock, package, progress)?;
+            self.download(release, package, progress)?;
         }
         match check(&path, package)? {
             Found::Right => Ok(path),
@@ -86,15 +86,15 @@ impl PackageCache {
         }
     }
 
-    fn download(&self, lock: &Lock, package: &Package, progress: &Progress<'_>) -> Result<()> {
+    fn download(&self, release: &str, package: &Package, progress: &Progress<'_>) -> Result<()> {
         if !Apt::is_installed() {
             let what = format!("{} {} cannot be downloaded: there is no apt-get here", package.name, package.version);
             return Err(Missing::new(what, self.by_hand(package)).into());
         }
         let debs = self.folder.join("debs");
         let mut refusals = Vec::new();
-        for source in Source::candidates(&lock.release) {
-            let apt = Apt::prepare(&self.folder, &package.architecture, source)?;
+        for source in Source::candidates(release) {
+            let apt = Apt::prepare(&self.folder, package.apt_architecture(), source)?;
             progress(&format!(
                 "downloading {} {} ({} KiB) from {}",
                 package.name,
@@ -180,7 +180,7 @@ mod tests {
     fn a_cached_package_with_the_right_hash_is_used() {
         let (_folder, cache, package) = cache_with(b"right");
         assert!(cache.holds(&package));
-        let path = cache.obtain(&committed_lock(), &package, &|line| panic!("nothing to do: {line}"));
+        let path = cache.obtain("bookworm", &package, &|line| panic!("nothing to do: {line}"));
         assert_eq!(path.expect("found"), cache.path(&package));
     }
 

@@ -20,6 +20,9 @@ const DEBIAN_KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// Debian's public mirror.
 const DEBIAN_MIRROR: &str = "http://deb.debian.org/debian";
 
+/// Free software, and what a Raspberry Pi's first processor runs before ours.
+const COMPONENTS: &str = "main non-free-firmware";
+
 /// Where packages come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Source {
@@ -152,7 +155,7 @@ fn base_options(folder: &Path, architecture: &str) -> Vec<String> {
 /// Options that replace the machine's sources by Debian's public mirror.
 fn source_list_options(folder: &Path, release: &str) -> Result<[String; 2]> {
     let path: PathBuf = folder.join("sources.list");
-    let line = format!("deb [signed-by={DEBIAN_KEYS}] {DEBIAN_MIRROR} {release} main\n");
+    let line = format!("deb [signed-by={DEBIAN_KEYS}] {DEBIAN_MIRROR} {release} {COMPONENTS}\n");
     fs::write(&path, line).with_context(|| format!("cannot write {}", path.display()))?;
     Ok([format!("Dir::Etc::sourcelist={}", path.display()), "Dir::Etc::sourceparts=-".to_owned()])
 }

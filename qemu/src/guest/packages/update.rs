@@ -58,25 +58,74 @@ fn newest(before: &Lock, cache: &PackageCache, progress: &Progress<'_>) -> Resul
     bail!("no source has the packages of {}: {}", before.release, refusals.join("; "))
 }
 
+/// A package to pin, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The part of the archive that has it, e.g. `main`.
+    pub component: &'a str,
+    /// The machine whose apt is asked.
+    pub architecture: &'a str,
+}
+
+/// What the release's archive, not its security one, has now of these packages, in their order.
+///
+/// # Errors
+/// [`Missing`] where there is no apt; else no source has all of them.
+pub fn newest_of(
+    release: &str,
+    wanted: &[Wanted<'_>],
+    cache: &PackageCache,
+    progress: &Progress<'_>,
+) -> Result<Vec<Package>> {
+    if !Apt::is_installed() {
+        let remedy = "run this on a Debian-like machine";
+        return Err(Missing::new("there is no apt-get here to ask a mirror with", remedy).into());
+    }
+    let _alone = cache.exclusive()?;
+    wanted.iter().map(|wanted| newest_of_one(release, *wanted, cache, progress)).collect()
+}
+
+fn newest_of_one(
+    release: &str,
+    wanted: Wanted<'_>,
+    cache: &PackageCache,
+    progress: &Progress<'_>,
+) -> Result<Package> {
+    let mut refusals = Vec::new();
+    for source in Source::candidates(release) {
+        let apt = Apt::prepare(&cache.folder, wanted.architecture, source)?;
+        progress(&format!("asking {} for {}", apt.source(), wanted.name));
+        apt.update()?;
+        match newest_fields(&apt, wanted.name, &format!("{release}/{}", wanted.component)) {
+            Ok(fields) => return package(&fields),
+            Err(refusal) => refusals.push(format!("{}: {refusal:#}", apt.source())),
+        }
+    }
+    bail!("no source has {} of {release}/{}: {}", wanted.name, wanted.component, refusals.join("; "))
+}
+
 fn newest_from(apt: &Apt, before: &Lock) -> Result<Lock> {
-    let metapackage = newest_fields(apt, KERNEL_METAPACKAGE, &before.release)?;
+    let part = format!("{}/main", before.release);
+    let metapackage = newest_fields(apt, KERNEL_METAPACKAGE, &part)?;
     let kernel = kernel_package(field(&metapackage, "Depends")?)?.to_owned();
     Ok(Lock {
         release: before.release.clone(),
-        kernel: package(&newest_fields(apt, &kernel, &before.release)?)?,
-        busybox: package(&newest_fields(apt, &before.busybox.name, &before.release)?)?,
+        kernel: package(&newest_fields(apt, &kernel, &part)?)?,
+        busybox: package(&newest_fields(apt, &before.busybox.name, &part)?)?,
     })
 }
 
-fn newest_fields(apt: &Apt, name: &str, release: &str) -> Result<String> {
+fn newest_fields(apt: &Apt, name: &str, part: &str) -> Result<String> {
     let listing = apt.versions(name)?;
-    let version = version_in_main(&listing, release).with_context(|| format!("{release}/main has no {name}"))?;
+    let version = version_in(&listing, part).with_context(|| format!("{part} has no {name}"))?;
     apt.fields(name, version)
 }
 
-/// The newest version in the release's main archive; apt lists newest first.
-fn version_in_main<'a>(listing: &'a str, release: &str) -> Option<&'a str> {
-    let suite = format!(" {release}/main ");
+/// The newest version in a part of the archive, e.g. `bookworm/main`; apt lists newest first.
+fn version_in<'a>(listing: &'a str, part: &str) -> Option<&'a str> {
+    let suite = format!(" {part} ");
     listing.lines().find_map(|line| {
         let mut columns = line.split('|');
         let (_name, version, origin) = (columns.next()?, columns.next()?, columns.next()?);
@@ -118,8 +167,8 @@ linux-image-arm64 |  6.1.170-1 | http://mirror.example/debian bookworm/main arm6
 
     #[test]
     fn the_main_archive_counts_not_security_or_backports() {
-        assert_eq!(version_in_main(LISTING, "bookworm"), Some("6.1.176-1"));
-        assert_eq!(version_in_main(LISTING, "trixie"), None);
+        assert_eq!(version_in(LISTING, "bookworm/main"), Some("6.1.176-1"));
+        assert_eq!(version_in(LISTING, "trixie/main"), None);
     }
 
     #[test]

@@ -1,0 +1,162 @@
+//! Firmware, U-Boot and device tree from Debian's packages.
+//!
+//! The packages are pinned like the guest's, in a lock file of the same form, and kept in the same cache. The device tree
+//! comes from the guest's kernel package: Debian's firmware package has none.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use qemu::guest::{
+    Progress,
+    debian_package::read_file,
+    lock::{self, Package},
+    packages::{PackageCache, Wanted, newest_of},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::card::BootFile;
+
+/// The device tree's name, for U-Boot and `config.txt`.
+pub const DEVICE_TREE: &str = "bcm2711-rpi-4-b.dtb";
+
+/// U-Boot's name.
+pub const U_BOOT: &str = "u-boot.bin";
+
+/// Debian builds U-Boot for several boards; this one is for all 64-bit Raspberry Pis and takes its device tree from the
+/// firmware, so one file fits all memory sizes.
+const U_BOOT_VARIANT: &str = "rpi_arm64";
+
+/// The firmware's files: what the boot ROM's second stage loads on a Raspberry Pi 4, and its memory sizes.
+const FIRMWARE: [&str; 2] = ["start4.elf", "fixup4.dat"];
+
+/// Opens every lock file that is written.
+const HEADER: &str = "\
+# What runs on a Raspberry Pi before Atoll: Debian's packages, by name, version and SHA-256.
+# Written by `cargo xtask guest --update-lock`. The device tree is the guest's kernel package's (../guest/packages.lock.toml).
+";
+
+/// The lock file's content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lock {
+    /// Debian release by code name.
+    pub release: String,
+    /// The Raspberry Pi's firmware, from `non-free-firmware`.
+    pub firmware: Package,
+    /// The boot loader.
+    pub u_boot: Package,
+}
+
+impl Lock {
+    /// Reads and checks a lock file.
+    ///
+    /// # Errors
+    /// The file cannot be read, is not such a file, or names something that cannot be a package.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read the lock file {}", path.display()))?;
+        Self::parse(&text).with_context(|| format!("in the lock file {}", path.display()))
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let lock: Self = toml::from_str(text)?;
+        lock.firmware.check()?;
+        lock.u_boot.check()?;
+        Ok(lock)
+    }
+
+    fn to_text(&self) -> Result<String> {
+        Ok(format!("{HEADER}{}", toml::to_string(self).context("a lock can be written as TOML")?))
+    }
+}
+
+/// Pins what the release's archive has now, and writes the lock file if that differs. A person reviews the change.
+///
+/// # Errors
+/// [`Missing`](qemu::Missing) where there is no apt; else the mirrors cannot be reached or do not have the packages.
+pub fn update_lock(path: &Path, cache: &PackageCache, progress: &Progress<'_>) -> Result<()> {
+    let before = Lock::read(path)?;
+    let wanted = [
+        Wanted { name: &before.firmware.name, component: "non-free-firmware", architecture: "arm64" },
+        Wanted { name: &before.u_boot.name, component: "main", architecture: "arm64" },
+    ];
+    let found = newest_of(&before.release, &wanted, cache, progress)?;
+    let [firmware, u_boot] = <[Package; 2]>::try_from(found).ok().context("two packages were asked for")?;
+    let after = Lock { release: before.release.clone(), firmware, u_boot };
+    if after == before {
+        return Ok(());
+    }
+    fs::write(path, after.to_text()?).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// A package that is part of the card, with what its maintainers say about its licence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The package.
+    pub package: Package,
+    /// Its `debian/copyright`.
+    pub copyright: String,
+}
+
+/// What boots the board before Atoll.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Firmware {
+    /// The files, with their licences beside them.
+    pub files: Vec<BootFile>,
+    /// Where they come from: firmware, U-Boot, kernel (the device tree).
+    pub origins: [Origin; 3],
+}
+
+/// Takes the files out of the packages, which are downloaded if they are not in the cache.
+///
+/// # Errors
+/// [`Missing`](qemu::Missing) where a package cannot be fetched here; else it is not what the lock says.
+pub fn firmware(lock: &Lock, guest: &lock::Lock, cache: &PackageCache, progress: &Progress<'_>) -> Result<Firmware> {
+    let firmware = cache.obtain(&lock.release, &lock.firmware, progress)?;
+    let u_boot = cache.obtain(&lock.release, &lock.u_boot, progress)?;
+    let kernel = cache.obtain(&guest.release, &guest.kernel, progress)?;
+    let mut files = Vec::new();
+    for name in FIRMWARE {
+        files.push(BootFile::new(name, read_file(&firmware, &format!("usr/lib/raspi-firmware/{name}"))?));
+    }
+    files.push(BootFile::new(U_BOOT, read_file(&u_boot, &format!("usr/lib/u-boot/{U_BOOT_VARIANT}/{U_BOOT}"))?));
+    let tree = format!("usr/lib/{}/broadcom/{DEVICE_TREE}", guest.kernel.name);
+    files.push(BootFile::new(DEVICE_TREE, read_file(&kernel, &tree)?));
+    let mut origin = |path: &Path, package: &Package, licence: &str| -> Result<Origin> {
+        let copyright = read_file(path, &format!("usr/share/doc/{}/copyright", package.name))?;
+        files.push(BootFile::new(licence, copyright.clone()));
+        let copyright = String::from_utf8(copyright).with_context(|| format!("{}'s copyright file", package.name))?;
+        Ok(Origin { package: package.clone(), copyright })
+    };
+    let origins = [
+        origin(&firmware, &lock.firmware, "LICENCE.firmware.txt")?,
+        origin(&u_boot, &lock.u_boot, "LICENCE.u-boot.txt")?,
+        origin(&kernel, &guest.kernel, "LICENCE.device-tree.txt")?,
+    ];
+    Ok(Firmware { files, origins })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMITTED: &str = include_str!("../packages.lock.toml");
+
+    #[test]
+    fn the_committed_lock_is_what_would_be_written() {
+        assert_eq!(Lock::parse(COMMITTED).expect("the committed lock file").to_text().expect("text"), COMMITTED);
+    }
+
+    #[test]
+    fn a_lock_with_a_short_hash_is_refused() {
+        let hash = Lock::parse(COMMITTED).expect("the committed lock file").u_boot.sha256;
+        let error = Lock::parse(&COMMITTED.replace(&hash, &hash[1..])).expect_err("refused");
+        assert!(error.to_string().contains("is not the SHA-256 of u-boot-rpi"), "{error}");
+    }
+
+    #[test]
+    fn the_lock_keeps_to_the_cards_packages() {
+        let error = Lock::parse(&format!("{COMMITTED}[wifi]\n")).expect_err("refused");
+        assert!(error.to_string().contains("wifi"), "{error}");
+    }
+}
