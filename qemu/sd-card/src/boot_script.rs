@@ -39,9 +39,9 @@ const NAME: &[u8] = b"Atoll";
 pub fn text(loader: &[u8]) -> String {
     let size = loader.len();
     let checksum = CHECKSUM.checksum(loader);
-    // U-Boot stores a checksum with the most significant byte first (`lib/crc32.c`, `crc32_wd_buf`) and compares memory as
-    // the processor reads it.
-    let stored = checksum.swap_bytes();
+    // `crc32` stores what it found as a number, or, in a U-Boot with further hashes, most significant byte first
+    // (`common/hash.c`, `hash_command`); memory is compared as the processor reads it.
+    let swapped = checksum.swap_bytes();
     format!(
         "\
 # Written by Atoll for one {LOADER}; {size} bytes, CRC-32 {checksum:08x}.
@@ -49,7 +49,7 @@ echo \"Atoll: loading {LOADER} ({size} bytes) from ${{devtype}} ${{devnum}}:${{d
 if load ${{devtype}} ${{devnum}}:${{distro_bootpart}} {LOAD_ADDRESS:#x} {LOADER}; then
   if itest 0x${{filesize}} == {size:#x}; then
     crc32 {LOAD_ADDRESS:#x} {size:#x} {CHECKSUM_ADDRESS:#x}
-    if itest.l *{CHECKSUM_ADDRESS:#x} == {stored:#x}; then
+    if itest.l *{CHECKSUM_ADDRESS:#x} == {checksum:#x} || itest.l *{CHECKSUM_ADDRESS:#x} == {swapped:#x}; then
       echo \"Atoll: size and CRC-32 are right; starting at {LOAD_ADDRESS:#x}\"
       go {LOAD_ADDRESS:#x}
       echo \"Atoll: FAILED: {LOADER} gave control back, which a Microkit image never does\"
@@ -132,6 +132,7 @@ mod tests {
         let text = text(b"123456789");
         assert!(text.contains("== 0x9; then"), "{text}");
         assert!(text.contains("CRC-32 cbf43926"), "{text}");
+        assert!(text.contains("== 0xcbf43926 || "), "{text}");
         assert!(text.contains("== 0x2639f4cb; then"), "{text}");
     }
 

@@ -24,15 +24,18 @@ pub const PARTITION_OFFSET: u64 = 4 << 20;
 /// FAT32 with sectors addressed by number (LBA), in the list of partition types that all partitioning tools share.
 pub const PARTITION_TYPE: u8 = 0x0c;
 
-/// The smallest image. Below some 33 MiB there is no FAT32 (Microsoft's specification wants 65525 clusters); this leaves the
-/// image room to grow without a new partition.
+/// The smallest image. No smaller power of two is a FAT32 with such clusters and has room for a system.
 const SMALLEST_BYTES: u64 = 128 << 20;
 
 /// No image comes near this, and every card that is sold is larger.
 const LARGEST_BYTES: u64 = 1 << 30;
 
-/// Clusters of four sectors: with 124 MiB still a FAT32, with 1 GiB a table of 2 MiB.
-const CLUSTER_BYTES: u32 = 2048;
+/// Clusters of two sectors: with 124 MiB still more than [`FAT32_CLUSTERS`], with 1 GiB a table of 4 MiB.
+const CLUSTER_BYTES: u32 = 1024;
+
+/// Readers take a file system with fewer clusters for FAT16, whatever it says (Microsoft's "FAT32 File System
+/// Specification" 1.03, "FAT Type Determination").
+const FAT32_CLUSTERS: u32 = 65525;
 
 /// "atol": tells operating systems the disk from others.
 const DISK_SIGNATURE: [u8; 4] = *b"atol";
@@ -100,7 +103,8 @@ fn is_plain(name: &str) -> bool {
 
 /// The smallest power of two that holds the files with a quarter to spare for tables and half-filled clusters.
 fn image_bytes(files: &[&BootFile]) -> Result<u64> {
-    let content: u64 = files.iter().map(|file| (file.content.len() as u64).next_multiple_of(CLUSTER_BYTES.into())).sum();
+    let content: u64 =
+        files.iter().map(|file| (file.content.len() as u64).next_multiple_of(CLUSTER_BYTES.into())).sum();
     let size = (PARTITION_OFFSET + content + content / 4).next_power_of_two().max(SMALLEST_BYTES);
     ensure!(size <= LARGEST_BYTES, "{content} bytes of files need an image of more than {LARGEST_BYTES} bytes");
     Ok(size)
@@ -131,6 +135,8 @@ fn write_file_system(file: &mut File, size: u64, files: &[&BootFile]) -> Result<
     fatfs::format_volume(&mut partition, options)?;
     partition.seek(SeekFrom::Start(0))?;
     let file_system = FileSystem::new(partition, FsOptions::new().time_provider(&FIXED_TIME))?;
+    let clusters = file_system.stats()?.total_clusters();
+    ensure!(clusters >= FAT32_CLUSTERS, "{clusters} clusters are too few for FAT32");
     for wanted in files {
         let mut written = file_system.root_dir().create_file(&wanted.name)?;
         written.write_all(&wanted.content)?;
