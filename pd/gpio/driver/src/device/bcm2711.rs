@@ -278,7 +278,7 @@ mod tests {
         /// As the firmware leaves it: ALT5 on the console's lines, ALT0 on the HAT's, the SD card's in use, pulls as reset.
         fn new() -> Self {
             let mut model = Self {
-                functions: [0o4444_4444_44; 6],
+                functions: [0o4_444_444_444; 6],
                 pins: 0,
                 data: 0,
                 detected: 0,
