@@ -59,4 +59,8 @@ pub struct TimerStatus {
     pub refused: u64,
     /// Calls that made no sense.
     pub invalid: u64,
+    /// Interrupts of the board's timer, where it has one.
+    pub interrupts: u64,
+    /// Interrupts that were asked for and did not come; a tick served what was due.
+    pub missed_interrupts: u64,
 }

@@ -24,6 +24,11 @@ impl Alarm {
         self.armed = Some(Armed { due: first.max(earliest), period_ns });
     }
 
+    /// When it is due.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.armed.map(|armed| armed.due)
+    }
+
     /// Not due any more.
     pub(crate) fn disarm(&mut self) {
         self.armed = None;

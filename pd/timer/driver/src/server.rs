@@ -14,6 +14,7 @@ use runner_interfaces::timer::{
 use shared_ring::{OutOfRange, SequencedCell, SharedMemory};
 
 use crate::alarm::Alarm;
+use crate::tick_source::TickSource;
 
 /// The cells and the warden.
 const CLIENTS: usize = MAX_CELLS + 1;
@@ -70,6 +71,11 @@ struct Client {
 }
 
 impl Client {
+    /// When the first of its timers is due.
+    fn next_due(&self) -> Option<Instant> {
+        self.alarms.iter().filter_map(Alarm::due).min()
+    }
+
     /// Expires what is due; answers how many expiries there were.
     fn expire(&mut self, now: Instant) -> u64 {
         let mut total = 0_u64;
@@ -103,21 +109,24 @@ type Outcome = Result<[u64; 4], Status>;
 /// The answer of a call that has nothing to say.
 const DONE: [u64; 4] = [0; 4];
 
-/// The `timer` domain. `W` is the substrate's wiring.
-pub struct Timer<W: Wiring> {
+/// The `timer` domain. `W` is the substrate's wiring, `S` what the board has beside the ticks.
+pub struct Timer<W: Wiring, S> {
     clients: [Client; CLIENTS],
     tick: Channel,
+    source: S,
+    /// The source's interrupt.
+    interrupt: Option<Channel>,
     grants: [SequencedCell<W::Memory, CellGrants>; MAX_CELLS],
     shown: SequencedCell<W::Memory, TimerStatus>,
     status: TimerStatus,
 }
 
-impl<W: Wiring> Timer<W> {
+impl<W: Wiring, S: TickSource> Timer<W, S> {
     /// The domain, with no timer armed.
     ///
     /// # Errors
     /// `system.xml` gives the domain too little; see [`StartError`].
-    pub fn new(wiring: &W) -> Result<Self, StartError> {
+    pub fn new(wiring: &W, source: S) -> Result<Self, StartError> {
         let grants = required_region(wiring, "region_grants")?;
         let status = required_region(wiring, "region_status")?;
         let mut clients = [Client::default(); CLIENTS];
@@ -128,6 +137,8 @@ impl<W: Wiring> Timer<W> {
         Ok(Self {
             clients,
             tick: required_channel(wiring, "channel_tick")?,
+            source,
+            interrupt: wiring.channel("channel_system_timer"),
             grants: grant_cells(&grants)?,
             shown: SequencedCell::new(status, 0)?,
             status: TimerStatus::default(),
@@ -175,10 +186,33 @@ impl<W: Wiring> Timer<W> {
         Ok(DONE)
     }
 
+    /// Takes the source's interrupt into account, or its absence at a tick.
+    fn note_wake(&mut self, ticked: bool, interrupted: bool) {
+        if interrupted {
+            self.status.interrupts = self.status.interrupts.wrapping_add(1);
+            self.source.acknowledge();
+        }
+        if ticked {
+            self.status.ticks = self.status.ticks.wrapping_add(1);
+            if self.source.is_overdue() {
+                self.status.missed_interrupts = self.status.missed_interrupts.wrapping_add(1);
+                self.source.acknowledge();
+            }
+        }
+    }
+
+    /// Asks the source for an interrupt when something is due next. A look at each timer there can be, whatever is armed.
+    fn arm_source(&mut self, now: Instant) {
+        if self.source.can_be_armed()
+            && let Some(due) = self.clients.iter().filter_map(Client::next_due).min()
+        {
+            self.source.arm(due, now);
+        }
+    }
+
     /// Expires what is due for every client and notifies those that have something to take.
-    fn serve_tick<K: Kernel>(&mut self, kernel: &mut K) {
+    fn expire<K: Kernel>(&mut self, kernel: &mut K) {
         let now = kernel.now();
-        self.status.ticks = self.status.ticks.wrapping_add(1);
         for client in &mut self.clients {
             let expiries = client.expire(now);
             if expiries == 0 {
@@ -222,9 +256,12 @@ fn look_at_counter<K: Kernel>(kernel: &K) -> Finding {
     }
 }
 
-impl<W: Wiring, K: Kernel> Domain<K> for Timer<W> {
+impl<W: Wiring, S: TickSource, K: Kernel> Domain<K> for Timer<W, S> {
     fn self_test(&mut self, kernel: &mut K) -> Finding {
-        look_at_counter(kernel)
+        match look_at_counter(kernel) {
+            Finding::Well(counter) => self.source.check(kernel).unwrap_or(Finding::Well(counter)),
+            wrong => wrong,
+        }
     }
 
     fn start(&mut self, _: &mut K) {
@@ -232,16 +269,25 @@ impl<W: Wiring, K: Kernel> Domain<K> for Timer<W> {
     }
 
     fn notified(&mut self, kernel: &mut K, channels: ChannelSet) {
-        if channels.contains(self.tick) {
-            self.serve_tick(kernel);
-            // Five words: cheaper than deciding whether it is worth it.
+        let ticked = channels.contains(self.tick);
+        let interrupted = self.interrupt.is_some_and(|interrupt| channels.contains(interrupt));
+        if ticked || interrupted {
+            self.note_wake(ticked, interrupted);
+            self.expire(kernel);
+            self.arm_source(kernel.now());
+            // Seven words: cheaper than deciding whether it is worth it.
             self.shown.write(&self.status);
         }
     }
 
     fn called(&mut self, kernel: &mut K, channel: Channel, message: Message) -> Message {
         let outcome = match self.client_of(channel) {
-            Some(client) => self.serve(client, message, kernel.now()),
+            Some(client) => {
+                let now = kernel.now();
+                let outcome = self.serve(client, message, now);
+                self.arm_source(now);
+                outcome
+            }
             // A channel that no caller should have: the description's fault, and still nobody else's harm.
             None => Err(Status::Invalid),
         };

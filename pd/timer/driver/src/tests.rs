@@ -9,11 +9,12 @@ use runner_interfaces::kernel::{Channel, ChannelSet, Domain, Instant, Kernel, Me
 use runner_interfaces::timer::{EXECUTOR_TIMER, Procedure, Status, TimerStatus, arm, call};
 use shared_ring::{HeapMemory, SequencedCell};
 
-use crate::{StartError, Timer};
+use crate::{PeriodicTicks, StartError, TickSource, Timer};
 
 const MILLISECOND: u64 = 1_000_000;
 const WARDEN: u8 = 20;
 const TICK: u8 = 61;
+const INTERRUPT: u8 = 60;
 /// The channels of cells 0 and 1.
 const CELL: [u8; 2] = [0, 7];
 
@@ -29,6 +30,7 @@ impl Wiring for PaperWiring {
         match symbol {
             "channel_warden" => Channel::new(WARDEN),
             "channel_tick" => Channel::new(TICK),
+            "channel_system_timer" => Channel::new(INTERRUPT),
             "channel_cell0" => Channel::new(CELL[0]),
             "channel_cell1" => Channel::new(CELL[1]),
             _ => None,
@@ -64,14 +66,14 @@ impl Kernel for PaperKernel {
 
 struct Bench {
     wiring: PaperWiring,
-    timer: Timer<PaperWiring>,
+    timer: Timer<PaperWiring, PeriodicTicks>,
     kernel: PaperKernel,
 }
 
 impl Bench {
     fn new() -> Self {
         let wiring = PaperWiring { grants: HeapMemory::new(4096), status: HeapMemory::new(4096) };
-        let timer = Timer::new(&wiring).expect("wired");
+        let timer = Timer::new(&wiring, PeriodicTicks).expect("wired");
         let mut bench = Self { wiring, timer, kernel: PaperKernel::default() };
         bench.timer.start(&mut bench.kernel);
         bench
@@ -137,7 +139,7 @@ fn a_counter_that_stands_still_or_has_no_rate_is_told() {
     let wiring = PaperWiring { grants: HeapMemory::new(4096), status: HeapMemory::new(4096) };
     let found = |step, rate_hz| {
         let mut counter = Counter { now: core::cell::Cell::new(0), step, rate_hz };
-        Timer::new(&wiring).expect("wired").self_test(&mut counter)
+        Timer::new(&wiring, PeriodicTicks).expect("wired").self_test(&mut counter)
     };
     assert!(matches!(found(16, Some(62_500_000)), Finding::Well(_)));
     assert!(matches!(found(16, None), Finding::Well(_)));
@@ -285,7 +287,69 @@ fn words_that_make_no_sense_are_refused() {
 #[test]
 fn a_region_that_is_too_small_is_found_at_the_start() {
     let wiring = PaperWiring { grants: HeapMemory::new(4096), status: HeapMemory::new(16) };
-    assert_eq!(Timer::new(&wiring).err(), Some(StartError::RegionTooSmall));
+    assert_eq!(Timer::new(&wiring, PeriodicTicks).err(), Some(StartError::RegionTooSmall));
+}
+
+/// A source that remembers what it was asked for.
+#[derive(Default)]
+struct PaperSource {
+    armed: Option<u64>,
+    acknowledged: u32,
+    overdue: bool,
+}
+
+impl TickSource for alloc::rc::Rc<core::cell::RefCell<PaperSource>> {
+    fn can_be_armed(&self) -> bool {
+        true
+    }
+    fn arm(&mut self, due: Instant, _: Instant) {
+        self.borrow_mut().armed = Some(due.nanoseconds());
+    }
+    fn acknowledge(&mut self) {
+        self.borrow_mut().acknowledged += 1;
+    }
+    fn is_overdue(&self) -> bool {
+        self.borrow().overdue
+    }
+    fn check<K: Kernel>(&mut self, _: &K) -> Option<Finding> {
+        Some(Finding::wrong(format_args!("made of paper")))
+    }
+}
+
+#[test]
+fn the_source_is_armed_for_what_is_due_first_and_ticks_catch_what_it_misses() {
+    let wiring = PaperWiring { grants: HeapMemory::new(4096), status: HeapMemory::new(4096) };
+    let source = alloc::rc::Rc::new(core::cell::RefCell::new(PaperSource::default()));
+    let mut timer = Timer::new(&wiring, source.clone()).expect("wired");
+    let mut kernel = PaperKernel::default();
+    let status =
+        || SequencedCell::<_, TimerStatus>::new(wiring.status.clone(), 0).expect("fits").try_read().expect("shown");
+    let channel = |number| Channel::new(number).expect("a channel");
+    timer.start(&mut kernel);
+    assert_eq!(source.borrow().armed, None, "nothing is due");
+
+    timer.called(&mut kernel, channel(CELL[0]), arm(EXECUTOR_TIMER, 9 * MILLISECOND, 0));
+    timer.called(&mut kernel, channel(CELL[1]), arm(EXECUTOR_TIMER, 4_200_000, 5 * MILLISECOND));
+    assert_eq!(source.borrow().armed, Some(4_200_000));
+
+    kernel.now = 4_201_000;
+    timer.notified(&mut kernel, ChannelSet::default().with(channel(INTERRUPT)));
+    assert_eq!(core::mem::take(&mut kernel.notified), [CELL[1]]);
+    assert_eq!((source.borrow().armed, source.borrow().acknowledged), (Some(9 * MILLISECOND), 1));
+
+    // The next interrupt does not come; the tick behind it brings what is due, once.
+    kernel.now = 10 * MILLISECOND;
+    source.borrow_mut().overdue = true;
+    timer.notified(&mut kernel, ChannelSet::default().with(channel(TICK)));
+    assert_eq!(core::mem::take(&mut kernel.notified), [CELL[0], CELL[1]]);
+    assert_eq!(source.borrow().armed, Some(14_200_000), "on its grid");
+    let shown = status();
+    assert_eq!((shown.ticks, shown.interrupts, shown.missed_interrupts, shown.expiries), (1, 1, 1, 3));
+
+    timer.called(&mut kernel, channel(CELL[1]), call(Procedure::Disarm, u64::from(EXECUTOR_TIMER)));
+    timer.called(&mut kernel, channel(CELL[0]), arm(EXECUTOR_TIMER, 20 * MILLISECOND, 0));
+    assert_eq!(source.borrow().armed, Some(20 * MILLISECOND), "what was disarmed is not waited for");
+    assert_eq!(timer.self_test(&mut kernel), Finding::wrong(format_args!("the counter stands still")));
 }
 
 proptest! {

@@ -1,4 +1,4 @@
-//! `timer`: owns time; see `pd-timer-driver` for what it does.
+//! `timer` on a board without a timer that is its own: owns time; see `pd-timer-driver` for what it does.
 //!
 //! | channel | with | what |
 //! |---|---|---|
@@ -11,7 +11,7 @@
 #![no_main]
 
 use pd_shell::{EventLoop, Sel4Wiring};
-use pd_timer_driver::{StartError, Timer};
+use pd_timer_driver::{PeriodicTicks, StartError, Timer};
 
 pd_shell::protection_domain! {
     // Symbol names while it starts.
@@ -20,7 +20,7 @@ pd_shell::protection_domain! {
     cell_channels: [("channel_cell", "")],
     regions: ["region_grants", "region_status"],
     cell_regions: [],
-    start: |wiring: &Sel4Wiring| -> Result<EventLoop<Timer<Sel4Wiring>>, StartError> {
-        Ok(EventLoop::start(Timer::new(wiring)?))
+    start: |wiring: &Sel4Wiring| -> Result<EventLoop<Timer<Sel4Wiring, PeriodicTicks>>, StartError> {
+        Ok(EventLoop::start(Timer::new(wiring, PeriodicTicks)?))
     },
 }
