@@ -7,7 +7,7 @@ use core::ptr::NonNull;
 use runner_interfaces::kernel::{Channel, MissingWiring, Wiring};
 use shared_ring::MappedMemory;
 
-use crate::startup::{device::DeviceRegisters, heap::Heap, mapping, symbols};
+use crate::startup::{device::DeviceRegisters, heap::Heap, mapping, processor, symbols};
 
 /// No channel and no child has this number: the value before patching.
 pub const ABSENT_NUMBER: u64 = u64::MAX;
@@ -79,6 +79,14 @@ impl Sel4Wiring {
         found
             .and_then(|(address, size)| DeviceRegisters::new(address, size))
             .ok_or_else(|| MissingWiring { symbol: symbol.into() })
+    }
+
+    /// Brings `size_bytes` bytes from `offset` of the region of `symbol` out of the data caches, as far as the region goes.
+    pub fn clean_data_cache(&self, symbol: &str, offset: usize, size_bytes: usize) {
+        if let Some((address, size)) = self.address_and_size(symbol) {
+            let offset = offset.min(size);
+            processor::clean_data_cache(address + offset, size_bytes.min(size - offset));
+        }
     }
 
     /// Makes the region of `symbol` the heap. Without one the heap stays empty, and the first allocation says so.

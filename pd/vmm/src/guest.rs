@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use pd_shell::{Sel4Kernel, Sel4Wiring, sel4};
+use pd_shell::{Sel4Kernel, Sel4Wiring, sel4, startup::processor::wait_for_interrupt};
 use pd_vmm_machine::{
     ConsoleSink, GuestRam, GuestRegisters, Injection, ListRegisterInUse, VirtualCpu,
     boot::{BootError, BootPlan, ImageHeader},
@@ -15,12 +15,13 @@ use runner_interfaces::kernel::{Instant, MissingWiring, required_region};
 use shared_ring::{Consumer, GeometryError, MappedMemory, Producer, SharedMemory};
 
 use crate::{
-    GuestFault, boot_table,
+    boot_table,
     console::Uart,
     virtual_cpu::{self, Sel4VirtualCpu},
+    vmm::GuestFault,
 };
 
-/// Typed bytes taken from the UART at a time: its FIFO's size (ARM DDI 0183G, 2.4).
+/// Typed bytes taken from the UART at a time: the larger of the FIFOs, a PL011's (ARM DDI 0183G, 2.4). A mini-UART's is 8.
 const TYPED_BYTES: usize = 32;
 
 /// Microkit 2.3.0 looks for a virtual processor's `setvar_id` at the element around it (tool/microkit/src/sdf.rs,
@@ -92,12 +93,12 @@ struct Files {
 }
 
 /// The machine's way to the kernel and to the console's line.
-struct Host {
+struct Host<U> {
     processor: Sel4VirtualCpu,
-    uart: Uart,
+    uart: U,
 }
 
-impl VirtualCpu for Host {
+impl<U> VirtualCpu for Host<U> {
     fn inject(&mut self, injection: Injection) -> Result<(), ListRegisterInUse> {
         self.processor.inject(injection)
     }
@@ -107,21 +108,21 @@ impl VirtualCpu for Host {
     }
 }
 
-impl ConsoleSink for Host {
+impl<U: Uart> ConsoleSink for Host<U> {
     fn put(&mut self, byte: u8) -> bool {
         self.uart.put(byte)
     }
 }
 
 /// The guest with everything around it.
-pub(crate) struct Guest {
+pub(crate) struct Guest<U> {
     machine: Machine<GuestRam<MappedMemory>>,
     link: LinkBridge<MappedMemory>,
-    host: Host,
+    host: Host<U>,
     files: Files,
 }
 
-impl Guest {
+impl<U: Uart> Guest<U> {
     /// The guest that `system.xml` describes, not started.
     pub(crate) fn new(wiring: &Sel4Wiring) -> Result<Self, StartError> {
         let memory = required_region(wiring, "region_guest_memory")?;
@@ -132,14 +133,17 @@ impl Guest {
         Ok(Self {
             machine: Machine::new(layout, ram),
             link: link(wiring)?,
-            host: Host { processor, uart: Uart::new(wiring.device("region_uart")?) },
+            host: Host { processor, uart: U::new(wiring.device("region_uart")?) },
             files: Files::new(wiring, &layout)?,
         })
     }
 
-    /// Loads the files and lets the guest begin.
-    pub(crate) fn start(&mut self) -> Result<(), StartError> {
+    /// Loads the files and lets the guest begin. It begins with its caches off.
+    pub(crate) fn start(&mut self, wiring: &Sel4Wiring) -> Result<(), StartError> {
         self.files.load(self.machine.memory())?;
+        // All of its memory and not just the files: a guest before this one may have left lines in the caches that would
+        // otherwise be written over what this one writes past them.
+        wiring.clean_data_cache("region_guest_memory", 0, self.files.memory_bytes);
         self.host.processor.begin(&self.files.plan.entry_registers())?;
         Ok(())
     }
@@ -166,10 +170,17 @@ impl Guest {
     }
 
     /// Starts the guest anew: machine, files and processor as after power-on.
-    pub(crate) fn restart(&mut self) -> Result<(), StartError> {
+    pub(crate) fn restart(&mut self, wiring: &Sel4Wiring) -> Result<(), StartError> {
         self.host.processor.suspend()?;
         self.machine.reset(&mut self.host);
-        self.start()
+        self.start(wiring)
+    }
+
+    /// The guest waits for an interrupt: sleeps with it, for one of anybody's, unless one waits for it.
+    pub(crate) fn idle(&self) {
+        if !self.machine.has_interrupt_for_guest() {
+            wait_for_interrupt();
+        }
     }
 
     /// Stops the guest for good.
@@ -243,7 +254,7 @@ impl Guest {
     /// Runs `handler` on the thread's registers and writes back what it made of them.
     fn with_registers(
         &mut self,
-        handler: impl FnOnce(&mut Machine<GuestRam<MappedMemory>>, &mut GuestRegisters, &mut Host) -> Outcome,
+        handler: impl FnOnce(&mut Machine<GuestRam<MappedMemory>>, &mut GuestRegisters, &mut Host<U>) -> Outcome,
     ) -> Outcome {
         let mut context = match self.host.processor.context() {
             Ok(context) => context,

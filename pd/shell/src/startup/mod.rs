@@ -5,5 +5,6 @@ pub(crate) mod counter;
 pub mod device;
 pub mod heap;
 pub(crate) mod mapping;
+pub mod processor;
 pub mod restart;
 pub(crate) mod symbols;

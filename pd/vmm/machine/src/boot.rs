@@ -148,8 +148,7 @@ impl BootPlan {
 
     /// Copies the three files into RAM; at a restart too, because the last guest has written everywhere.
     ///
-    /// The guest starts with its caches off: on hardware, the shell has to clean the ranges of this plan out of its own
-    /// data cache after (`seL4_ARM_VSpace_CleanInvalidate_Data`).
+    /// The guest starts with its caches off: the shell cleans what was written out of its own data cache after.
     pub fn load(
         &self,
         memory: &impl GuestMemory,

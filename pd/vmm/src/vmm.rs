@@ -1,4 +1,4 @@
-//! `vmm`: runs the Linux guest; see `pd-vmm-machine` for the machine that it shows.
+//! The domain's handler, and the program around it that differs from board to board by its UART alone.
 //!
 //! | channel | with | what |
 //! |---|---|---|
@@ -6,16 +6,7 @@
 //! | `channel_uart_interrupt` | the UART | somebody typed, or there is room |
 //! | `vcpu_linux` | the guest | its faults |
 //!
-//! Nobody trusts it, and it trusts the guest in nothing. Must never panic on what the guest does, and never touch what is
-//! not Linux'.
-#![no_std]
-#![no_main]
-
-mod boot_table;
-mod console;
-mod guest;
-mod virtual_cpu;
-
+//! Must never panic on what the guest does, and never touch what is not Linux'.
 use core::convert::Infallible;
 
 use pd_shell::{
@@ -28,47 +19,60 @@ use pd_vmm_machine::machine::Outcome;
 use runner_interfaces::boot_report::{Finding, Standing, Text};
 use runner_interfaces::kernel::{Channel, Kernel, required_channel};
 
+use crate::boot_table;
 use crate::console::Uart;
 use crate::guest::{Guest, StartError};
 
-pd_shell::protection_domain! {
-    // The machine's tables and a buffer of 64 KiB for each of four sessions.
-    heap_bytes: 1024 * 1024,
-    channels: ["channel_admission", "channel_uart_interrupt", "vcpu_linux"],
-    cell_channels: [],
-    regions: [
-        "region_uart", "region_link_out", "region_link_out_head", "region_link_in", "region_link_in_head",
-        "region_guest_memory", "region_guest_kernel", "region_guest_initramfs", "region_guest_device_tree",
-        "region_tick_status", "region_timer_status", "region_gpio_status", "region_warden_status", "region_admission_status"
-    ],
-    cell_regions: [("region_cell", "_status")],
-    start: |wiring: &Sel4Wiring| -> Result<Vmm, StartError> {
-        let admission = required_channel(wiring, "channel_admission")?;
-        let uart = required_channel(wiring, "channel_uart_interrupt")?;
-        let mut vmm = Vmm { wiring: *wiring, kernel: Sel4Kernel::new(), admission, uart, guest: Guest::new(wiring)? };
-        vmm.guest.start()?;
-        vmm.run_link();
-        Ok(vmm)
-    },
-    last_words: last_words,
+/// The program of a board whose console's line is `$uart`.
+macro_rules! program {
+    ($uart:ty) => {
+        pd_shell::protection_domain! {
+            // The machine's tables and a buffer of 64 KiB for each of four sessions.
+            heap_bytes: 1024 * 1024,
+            channels: ["channel_admission", "channel_uart_interrupt", "vcpu_linux"],
+            cell_channels: [],
+            regions: [
+                "region_uart", "region_link_out", "region_link_out_head", "region_link_in", "region_link_in_head",
+                "region_guest_memory", "region_guest_kernel", "region_guest_initramfs", "region_guest_device_tree",
+                "region_tick_status", "region_timer_status", "region_gpio_status", "region_warden_status", "region_admission_status"
+            ],
+            cell_regions: [("region_cell", "_status")],
+            start: |wiring: &pd_shell::Sel4Wiring| -> Result<$crate::vmm::Vmm<$uart>, $crate::guest::StartError> {
+                $crate::vmm::Vmm::start(wiring)
+            },
+            last_words: $crate::vmm::last_words::<$uart>,
+        }
+    };
 }
+pub(crate) use program;
 
 /// A panic ends Linux, and the console's line with it: nobody else can say why.
-fn last_words(wiring: &Sel4Wiring, reason: &Text) {
+pub(crate) fn last_words<U: Uart>(wiring: &Sel4Wiring, reason: &Text) {
     if let Ok(registers) = wiring.device("region_uart") {
-        boot_table::show(wiring, &Sel4Kernel::new(), &mut Uart::new(registers), Standing::Failed(*reason));
+        boot_table::show(wiring, &Sel4Kernel::new(), &mut U::new(registers), Standing::Failed(*reason));
     }
 }
 
-struct Vmm {
+/// See the module's documentation.
+pub(crate) struct Vmm<U> {
     wiring: Sel4Wiring,
     kernel: Sel4Kernel,
     admission: Channel,
     uart: Channel,
-    guest: Guest,
+    guest: Guest<U>,
 }
 
-impl Vmm {
+impl<U: Uart> Vmm<U> {
+    /// With the guest loaded, and about to begin.
+    pub(crate) fn start(wiring: &Sel4Wiring) -> Result<Self, StartError> {
+        let admission = required_channel(wiring, "channel_admission")?;
+        let uart = required_channel(wiring, "channel_uart_interrupt")?;
+        let mut vmm = Self { wiring: *wiring, kernel: Sel4Kernel::new(), admission, uart, guest: Guest::new(wiring)? };
+        vmm.guest.start(wiring)?;
+        vmm.run_link();
+        Ok(vmm)
+    }
+
     /// Moves what waits between the guest's ports and `admission`.
     fn run_link(&mut self) {
         if self.guest.run_link(self.kernel.now()) {
@@ -77,7 +81,7 @@ impl Vmm {
     }
 }
 
-impl SelfTest for Vmm {
+impl<U: Uart> SelfTest for Vmm<U> {
     /// Shows what every domain found of itself. The guest is ready, and has not run: this domain is above it and does not wait.
     fn self_test(&mut self) -> Finding {
         let finding = self.guest.describe();
@@ -86,7 +90,7 @@ impl SelfTest for Vmm {
     }
 }
 
-impl Handler for Vmm {
+impl<U: Uart> Handler for Vmm<U> {
     type Error = Infallible;
 
     fn notified(&mut self, channels: ChannelSet) -> Result<(), Infallible> {
@@ -108,12 +112,16 @@ impl Handler for Vmm {
             self.run_link();
         }
         match outcome {
-            // The virtual timer only ticks for a guest that runs, so an idle one goes on as well; it has the lowest priority
-            // of all and wakes the machine from its sleep for nobody.
-            Outcome::Resume | Outcome::Idle => Ok(Some(MessageInfo::new(0, 0))),
+            Outcome::Resume => Ok(Some(MessageInfo::new(0, 0))),
+            // The virtual timer only ticks for a guest that runs, so an idle one goes on after each interrupt, which comes once
+            // a millisecond.
+            Outcome::Idle => {
+                self.guest.idle();
+                Ok(Some(MessageInfo::new(0, 0)))
+            }
             Outcome::Reset => {
                 log::info!("the guest restarts");
-                if let Err(error) = self.guest.restart() {
+                if let Err(error) = self.guest.restart(&self.wiring) {
                     self.guest.tell(format_args!("the guest cannot be started again: {error}"));
                 }
                 self.run_link();
@@ -134,4 +142,4 @@ impl Handler for Vmm {
 }
 
 /// The kernel's name for what the guest did.
-type GuestFault = sel4::Fault;
+pub(crate) type GuestFault = sel4::Fault;

@@ -1,0 +1,14 @@
+//! `vmm` on a board with a PL011: runs the Linux guest; see `pd-vmm-machine` for the machine that it shows.
+//!
+//! Nobody trusts it, and it trusts the guest in nothing.
+#![no_std]
+#![no_main]
+
+mod boot_table;
+mod console;
+mod guest;
+mod pl011_line;
+mod virtual_cpu;
+mod vmm;
+
+vmm::program!(pl011_line::Pl011);
