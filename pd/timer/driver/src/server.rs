@@ -285,7 +285,8 @@ impl<W: Wiring, S: TickSource, K: Kernel> Domain<K> for Timer<W, S> {
             Some(client) => {
                 let now = kernel.now();
                 let outcome = self.serve(client, message, now);
-                self.arm_source(now);
+                // The time that serving took must not make the source late.
+                self.arm_source(kernel.now());
                 outcome
             }
             // A channel that no caller should have: the description's fault, and still nobody else's harm.

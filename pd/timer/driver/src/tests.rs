@@ -9,7 +9,7 @@ use runner_interfaces::kernel::{Channel, ChannelSet, Domain, Instant, Kernel, Me
 use runner_interfaces::timer::{EXECUTOR_TIMER, Procedure, Status, TimerStatus, arm, call};
 use shared_ring::{HeapMemory, SequencedCell};
 
-use crate::{PeriodicTicks, StartError, TickSource, Timer};
+use crate::{PeriodicTicks, Registers, StartError, SystemTimer, TickSource, Timer};
 
 const MILLISECOND: u64 = 1_000_000;
 const WARDEN: u8 = 20;
@@ -350,6 +350,129 @@ fn the_source_is_armed_for_what_is_due_first_and_ticks_catch_what_it_misses() {
     timer.called(&mut kernel, channel(CELL[0]), arm(EXECUTOR_TIMER, 20 * MILLISECOND, 0));
     assert_eq!(source.borrow().armed, Some(20 * MILLISECOND), "what was disarmed is not waited for");
     assert_eq!(timer.self_test(&mut kernel), Finding::wrong(format_args!("the counter stands still")));
+}
+
+/// The board: one crystal behind the clock and the system timer's counter, which the driver's own looks do not move.
+struct Board {
+    /// Nanoseconds since the start; the counter was at `counter_at_start` then.
+    now: core::cell::Cell<u64>,
+    counter_at_start: u32,
+    compare: core::cell::Cell<u32>,
+    matched: core::cell::Cell<bool>,
+}
+
+impl Board {
+    fn counter(&self) -> u32 {
+        let passed = u32::try_from(self.now.get() / 1000 % (1 << 32)).expect("32 bits");
+        self.counter_at_start.wrapping_add(passed)
+    }
+
+    /// Lets time pass, and answers whether the compare was met on the way.
+    fn pass(&self, nanoseconds: u64) -> bool {
+        let to_compare = u64::from(self.compare.get().wrapping_sub(self.counter()));
+        let before = self.now.get() / 1000;
+        self.now.set(self.now.get() + nanoseconds);
+        let passed = self.now.get() / 1000 - before;
+        self.matched.set(self.matched.get() || (1..=passed).contains(&to_compare));
+        self.matched.get()
+    }
+}
+
+impl Registers for alloc::rc::Rc<Board> {
+    fn read(&self, offset: usize) -> u32 {
+        match offset {
+            0x00 => u32::from(self.matched.get()) << 1,
+            0x04 => self.counter(),
+            _ => panic!("read of {offset:#x}"),
+        }
+    }
+    fn write(&mut self, offset: usize, value: u32) {
+        match offset {
+            0x00 => self.matched.set(self.matched.get() && value & 2 == 0),
+            0x10 => self.compare.set(value),
+            _ => panic!("write of {offset:#x}"),
+        }
+    }
+}
+
+/// Counts who is notified, with the board's clock.
+struct BoardKernel {
+    board: alloc::rc::Rc<Board>,
+    notified: u64,
+}
+
+impl Kernel for BoardKernel {
+    fn notify(&mut self, _: Channel) {
+        self.notified += 1;
+    }
+    fn call(&mut self, _: Channel, _: Message) -> Message {
+        panic!("a driver calls nobody")
+    }
+    fn now(&self) -> Instant {
+        Instant::from_nanoseconds(self.board.now.get())
+    }
+}
+
+/// A domain on the board, with the executor's timer of cell 0 due every `period_ns`.
+fn on_board(period_ns: u64) -> (Timer<PaperWiring, SystemTimer<alloc::rc::Rc<Board>>>, BoardKernel) {
+    let board = alloc::rc::Rc::new(Board {
+        now: core::cell::Cell::new(0),
+        counter_at_start: u32::MAX - 1_000_000,
+        compare: core::cell::Cell::new(0),
+        matched: core::cell::Cell::new(false),
+    });
+    let wiring = PaperWiring { grants: HeapMemory::new(4096), status: HeapMemory::new(4096) };
+    let mut timer = Timer::new(&wiring, SystemTimer::new(alloc::rc::Rc::clone(&board))).expect("wired");
+    let mut kernel = BoardKernel { board, notified: 0 };
+    let armed =
+        timer.called(&mut kernel, Channel::new(CELL[0]).expect("a channel"), arm(EXECUTOR_TIMER, period_ns, period_ns));
+    assert_eq!(Status::of(&armed), Status::Ok);
+    (timer, kernel)
+}
+
+fn set_of(channel: u8) -> ChannelSet {
+    ChannelSet::default().with(Channel::new(channel).expect("a channel"))
+}
+
+#[test]
+fn a_million_periods_by_interrupt_do_not_drift_over_the_counters_wrap() {
+    const PERIOD_NS: u64 = 5_000_700;
+    let (mut timer, mut kernel) = on_board(PERIOD_NS);
+    let board = alloc::rc::Rc::clone(&kernel.board);
+    for period in 1..=1_000_000_u64 {
+        // To the microsecond before it is due nothing comes, and at the latest two microseconds behind it does.
+        let due = period * PERIOD_NS;
+        assert!(!board.pass(due - board.now.get() - 1), "early in period {period}");
+        assert!(board.pass(2001), "late in period {period}");
+        timer.notified(&mut kernel, set_of(INTERRUPT));
+        assert_eq!(kernel.notified, period);
+    }
+}
+
+#[test]
+fn without_interrupts_ticks_bring_every_expiry_once() {
+    const PERIOD_MS: u64 = 5;
+    let (mut timer, mut kernel) = on_board(PERIOD_MS * MILLISECOND);
+    let board = alloc::rc::Rc::clone(&kernel.board);
+    for tick in 1..=20_000_u64 {
+        board.pass(MILLISECOND);
+        timer.notified(&mut kernel, set_of(TICK));
+        assert_eq!(kernel.notified, tick / PERIOD_MS, "at tick {tick}");
+    }
+}
+
+#[test]
+fn a_storm_of_interrupts_expires_nothing_early() {
+    let (mut timer, mut kernel) = on_board(50 * MILLISECOND);
+    let board = alloc::rc::Rc::clone(&kernel.board);
+    for _ in 0..9_999 {
+        board.pass(5_000);
+        timer.notified(&mut kernel, set_of(INTERRUPT));
+        assert_eq!(kernel.notified, 0);
+    }
+    board.pass(5_000);
+    timer.notified(&mut kernel, set_of(INTERRUPT));
+    assert_eq!(kernel.notified, 1);
 }
 
 proptest! {
