@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use qemu::guest::{Progress, lock, packages::PackageCache};
+use anyhow::{Context, Result, ensure};
+use qemu::boot_image::BootImageOptions;
+use qemu::guest::{Progress, lock};
 
 use crate::{
-    boot_script,
+    bill_of_materials, boot_script,
     card::{self, BootFile},
     packages::{self, Lock},
     sha256_hex,
@@ -16,10 +17,22 @@ use crate::{
 /// The image's name.
 pub const IMAGE: &str = "atoll-rpi4.img";
 
+/// Its hash, in the form that `sha256sum --check` reads.
+pub const HASH: &str = "atoll-rpi4.img.sha256";
+
+/// What is in it.
+pub const BILL_OF_MATERIALS: &str = "atoll-rpi4.bom.json";
+
 /// What the firmware reads first.
 const CONFIGURATION: &str = include_str!("../config.txt");
 
-/// Everything that is on a card for this boot image.
+/// The lock file that pins firmware and U-Boot.
+#[must_use]
+pub fn lock_file(workspace: &Path) -> PathBuf {
+    workspace.join("qemu/sd-card/packages.lock.toml")
+}
+
+/// Everything that is on a card: what boots the board, and Atoll.
 #[must_use]
 pub fn boot_files(loader: Vec<u8>, firmware: Vec<BootFile>) -> Vec<BootFile> {
     let mut files = firmware;
@@ -29,19 +42,33 @@ pub fn boot_files(loader: Vec<u8>, firmware: Vec<BootFile>) -> Vec<BootFile> {
     files
 }
 
-/// Writes the image for `loader` beside it.
+/// Writes [`IMAGE`], [`HASH`] and [`BILL_OF_MATERIALS`] beside the boot image `loader`, which was built with `options`.
 ///
 /// # Errors
-/// [`Missing`](qemu::Missing) where a package cannot be fetched here.
-pub fn build(workspace: &Path, loader: &Path, cache: &PackageCache, progress: &Progress<'_>) -> Result<PathBuf> {
-    let lock = Lock::read(&workspace.join("qemu/sd-card/packages.lock.toml"))?;
-    let guest = lock::Lock::read(&workspace.join("qemu/guest/packages.lock.toml"))?;
-    let firmware = packages::firmware(&lock, &guest, cache, progress)?;
-    let content = fs::read(loader).with_context(|| format!("cannot read {}", loader.display()))?;
-    let files = boot_files(content, firmware.files);
+/// [`Missing`](qemu::Missing) where a package cannot be fetched here; else the board has no such card, or a file cannot be
+/// read or written.
+pub fn build(options: &BootImageOptions, loader: &Path, progress: &Progress<'_>) -> Result<PathBuf> {
+    ensure!(options.board.is_raspberry_pi(), "{} has no SD card", options.board);
+    let lock = Lock::read(&lock_file(&options.workspace))?;
+    let guest = lock::Lock::read(&options.guest.lock_file())?;
+    let firmware = packages::firmware(&lock, &guest, &options.guest.cache, progress)?;
+    let busybox = packages::origin(&guest.release, &guest.busybox, &options.guest.cache, progress)?;
+    let mut parts: Vec<_> = firmware.origins.iter().chain([&busybox]).map(bill_of_materials::debian).collect();
+    parts.extend(bill_of_materials::sdk(&options.sdk, options.board, &options.configuration)?);
+    parts.extend(bill_of_materials::crates(&options.workspace)?);
+    let files = boot_files(read(loader)?, firmware.files);
     let path = loader.with_file_name(IMAGE);
+    progress(&format!("writing {}", path.display()));
     card::write(&path, &files)?;
-    let hash = sha256_hex(&fs::read(&path)?);
-    fs::write(path.with_extension("img.sha256"), format!("{hash}  {IMAGE}\n"))?;
+    write(&loader.with_file_name(HASH), &format!("{}  {IMAGE}\n", sha256_hex(&read(&path)?)))?;
+    write(&loader.with_file_name(BILL_OF_MATERIALS), &bill_of_materials::bill(options.board, parts, &files))?;
     Ok(path)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -16,8 +16,11 @@
 //! | [`flash`] | writes an image to a device and reads it back |
 #![forbid(unsafe_code)]
 
+pub mod bill_of_materials;
 pub mod boot_script;
 pub mod card;
+pub mod device;
+pub mod flash;
 pub mod image;
 pub mod packages;
 

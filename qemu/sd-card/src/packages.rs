@@ -122,18 +122,26 @@ pub fn firmware(lock: &Lock, guest: &lock::Lock, cache: &PackageCache, progress:
     files.push(BootFile::new(U_BOOT, read_file(&u_boot, &format!("usr/lib/u-boot/{U_BOOT_VARIANT}/{U_BOOT}"))?));
     let tree = format!("usr/lib/{}/broadcom/{DEVICE_TREE}", guest.kernel.name);
     files.push(BootFile::new(DEVICE_TREE, read_file(&kernel, &tree)?));
-    let mut origin = |path: &Path, package: &Package, licence: &str| -> Result<Origin> {
-        let copyright = read_file(path, &format!("usr/share/doc/{}/copyright", package.name))?;
-        files.push(BootFile::new(licence, copyright.clone()));
-        let copyright = String::from_utf8(copyright).with_context(|| format!("{}'s copyright file", package.name))?;
-        Ok(Origin { package: package.clone(), copyright })
-    };
-    let origins = [
-        origin(&firmware, &lock.firmware, "LICENCE.firmware.txt")?,
-        origin(&u_boot, &lock.u_boot, "LICENCE.u-boot.txt")?,
-        origin(&kernel, &guest.kernel, "LICENCE.device-tree.txt")?,
-    ];
+    let origins =
+        [origin_of(&firmware, &lock.firmware)?, origin_of(&u_boot, &lock.u_boot)?, origin_of(&kernel, &guest.kernel)?];
+    for (origin, name) in origins.iter().zip(["firmware", "u-boot", "device-tree"]) {
+        files.push(BootFile::new(format!("LICENCE.{name}.txt"), origin.copyright.as_bytes()));
+    }
     Ok(Firmware { files, origins })
+}
+
+/// What a package says about itself.
+///
+/// # Errors
+/// As [`firmware`].
+pub fn origin(release: &str, package: &Package, cache: &PackageCache, progress: &Progress<'_>) -> Result<Origin> {
+    origin_of(&cache.obtain(release, package, progress)?, package)
+}
+
+fn origin_of(path: &Path, package: &Package) -> Result<Origin> {
+    let copyright = read_file(path, &format!("usr/share/doc/{}/copyright", package.name))?;
+    let copyright = String::from_utf8(copyright).with_context(|| format!("{}'s copyright file", package.name))?;
+    Ok(Origin { package: package.clone(), copyright })
 }
 
 #[cfg(test)]
