@@ -13,6 +13,7 @@ extern crate alloc;
 
 pub mod boot_report;
 pub mod cell;
+pub mod driver;
 pub mod gpio;
 pub mod grants;
 pub mod kernel;

@@ -19,4 +19,5 @@ mod server;
 mod tests;
 
 pub use bank::{Bank, SilentBank};
-pub use server::{Gpio, StartError};
+pub use runner_interfaces::driver::StartError;
+pub use server::Gpio;

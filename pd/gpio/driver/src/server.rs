@@ -1,49 +1,16 @@
 //! Who holds which line, and what a caller may do with it.
 
-use core::fmt;
-
 use runner_interfaces::MAX_CELLS;
 use runner_interfaces::boot_report::Finding;
+use runner_interfaces::driver::StartError;
 use runner_interfaces::gpio::{Edges, GpioStatus, Procedure, Pull, Status};
 use runner_interfaces::grants::{CellGrants, MAX_LINES, grant_offset_bytes};
 use runner_interfaces::kernel::{
-    Channel, ChannelSet, Domain, Kernel, Message, MissingWiring, Wiring, required_channel, required_region,
+    Channel, ChannelSet, Domain, Kernel, Message, Wiring, required_channel, required_region,
 };
 use shared_ring::{OutOfRange, SequencedCell};
 
 use crate::bank::Bank;
-
-/// Why the domain cannot run. A fault of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StartError {
-    /// `system.xml` gives it too little.
-    Missing(MissingWiring),
-    /// A region is too small for what lies in it.
-    RegionTooSmall,
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing(missing) => missing.fmt(formatter),
-            Self::RegionTooSmall => formatter.write_str("the region of the grants or of the status is too small"),
-        }
-    }
-}
-
-impl core::error::Error for StartError {}
-
-impl From<MissingWiring> for StartError {
-    fn from(missing: MissingWiring) -> Self {
-        Self::Missing(missing)
-    }
-}
-
-impl From<OutOfRange> for StartError {
-    fn from(_: OutOfRange) -> Self {
-        Self::RegionTooSmall
-    }
-}
 
 /// What a cell has a line open for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,6 +17,7 @@ mod system_timer;
 mod tests;
 mod tick_source;
 
-pub use server::{StartError, Timer};
+pub use runner_interfaces::driver::StartError;
+pub use server::Timer;
 pub use system_timer::{REGISTER_BLOCK_BYTES, Registers, SystemTimer};
 pub use tick_source::{PeriodicTicks, TickSource};

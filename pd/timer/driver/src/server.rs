@@ -1,12 +1,11 @@
 //! Whose timers there are, and what a caller may do with them.
 
-use core::fmt;
-
 use runner_interfaces::MAX_CELLS;
 use runner_interfaces::boot_report::Finding;
+use runner_interfaces::driver::StartError;
 use runner_interfaces::grants::{CellGrants, grant_offset_bytes};
 use runner_interfaces::kernel::{
-    Channel, ChannelSet, Domain, Instant, Kernel, Message, MissingWiring, Wiring, required_channel, required_region,
+    Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring, required_channel, required_region,
 };
 use runner_interfaces::timer::{
     EXECUTOR_MINIMUM_NS, EXECUTOR_TIMER, Procedure, Status, TIMERS_PER_CLIENT, TimerStatus,
@@ -25,38 +24,6 @@ const WARDEN: usize = MAX_CELLS;
 /// A one-shot is asked for some time after the container computed it. So much less than the granted distance is still
 /// taken as that distance: one tick, below which expiries cannot be told apart anyway.
 const CALL_ALLOWANCE_NS: u64 = EXECUTOR_MINIMUM_NS;
-
-/// Why the domain cannot run. A fault of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StartError {
-    /// `system.xml` gives it too little.
-    Missing(MissingWiring),
-    /// A region is too small for what lies in it.
-    RegionTooSmall,
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing(missing) => missing.fmt(formatter),
-            Self::RegionTooSmall => formatter.write_str("the region of the grants or of the status is too small"),
-        }
-    }
-}
-
-impl core::error::Error for StartError {}
-
-impl From<MissingWiring> for StartError {
-    fn from(missing: MissingWiring) -> Self {
-        Self::Missing(missing)
-    }
-}
-
-impl From<OutOfRange> for StartError {
-    fn from(_: OutOfRange) -> Self {
-        Self::RegionTooSmall
-    }
-}
 
 /// One client's timers.
 #[derive(Clone, Copy, Debug, Default)]
