@@ -36,6 +36,22 @@ pub(crate) struct ImageOptions {
     configuration: Configuration,
 }
 
+/// Which card's image to build.
+#[derive(Debug, Args)]
+pub(crate) struct CardOptions {
+    /// The board
+    #[arg(long, value_parser = boards_with_card())]
+    board: Board,
+    /// The kernel's configuration
+    #[arg(long, value_enum, default_value_t = Configuration::Debug)]
+    configuration: Configuration,
+}
+
+fn boards_with_card() -> impl TypedValueParser<Value = Board> {
+    let with_card = Board::ALL.into_iter().filter(|board| board.is_raspberry_pi());
+    PossibleValuesParser::new(with_card.map(Board::name)).try_map(|name| name.parse())
+}
+
 fn boards() -> impl TypedValueParser<Value = Board> {
     PossibleValuesParser::new(Board::ALL.map(Board::name)).try_map(|name| name.parse())
 }
@@ -49,14 +65,29 @@ enum Configuration {
     Release,
 }
 
+impl Configuration {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Release => "release",
+        }
+    }
+}
+
 impl ImageOptions {
     fn build(&self) -> Result<PathBuf> {
-        let configuration = match self.configuration {
-            Configuration::Debug => "debug",
-            Configuration::Release => "release",
-        };
-        let options = BootImageOptions::from_environment(self.board, configuration)?;
+        let options = BootImageOptions::from_environment(self.board, self.configuration.name())?;
         Ok(boot_image::build_image(&options, &say)?.path)
+    }
+}
+
+impl CardOptions {
+    /// Builds the boot image and the card's image around it.
+    pub(crate) fn build(&self) -> Result<PathBuf> {
+        let options = BootImageOptions::from_environment(self.board, self.configuration.name())?;
+        let loader = boot_image::build_image(&options, &say)?.path;
+        step("building the SD card's image");
+        sd_card::image::build(&options, &loader, &say)
     }
 }
 
@@ -75,6 +106,8 @@ pub(crate) fn guest(update_lock: bool) -> Result<()> {
     if update_lock {
         step("pinning the packages that the mirrors have now");
         guest::update_lock(&options, &say)?;
+        let firmware = sd_card::image::lock_file(&options.workspace);
+        sd_card::packages::update_lock(&firmware, &options.cache, &say)?;
     }
     step("building the guest");
     let image = guest::build_guest(&options, &say)?;
@@ -85,7 +118,12 @@ pub(crate) fn guest(update_lock: bool) -> Result<()> {
 /// `cargo xtask image`.
 pub(crate) fn image(options: &ImageOptions) -> Result<()> {
     step("building the boot image");
-    println!("{}", options.build()?.display());
+    let path = if options.board.is_raspberry_pi() {
+        CardOptions { board: options.board, configuration: options.configuration }.build()?
+    } else {
+        options.build()?
+    };
+    println!("{}", path.display());
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod check;
 mod demo;
 mod doctor;
 mod examples;
+mod flash;
 mod host;
 mod layers;
 mod process;
@@ -64,8 +65,10 @@ enum Command {
         #[arg(long)]
         update_lock: bool,
     },
-    /// Write the boot image; needs a Microkit SDK
+    /// Write the boot image, and for a Raspberry Pi the SD card's; needs a Microkit SDK
     Image(boards::ImageOptions),
+    /// Write the image to an SD card and check it; asks before it overwrites anything
+    Flash(flash::FlashOptions),
     /// Boot the image in QEMU and hand over the guest's shell; needs a Microkit SDK
     Qemu(boards::ImageOptions),
     /// Measure, and write the table to docs/measurements.md
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
         Command::Examples(options) => samples::run(&options),
         Command::Guest { update_lock } => boards::guest(update_lock),
         Command::Image(options) => boards::image(&options),
+        Command::Flash(options) => flash::run(&options),
         Command::Qemu(options) => boards::boot(&options),
         Command::Bench => bench::run(),
     };

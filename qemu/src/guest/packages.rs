@@ -18,8 +18,8 @@ use super::{Progress, read, sha256_hex};
 use crate::Missing;
 use apt::{Apt, Source};
 
-pub use update::{LockUpdate, Wanted, newest_of};
 pub(super) use update::update_lock;
+pub use update::{LockUpdate, Wanted, newest_of};
 
 /// The folder that keeps downloaded packages between builds.
 #[derive(Debug, Clone, PartialEq, Eq)]

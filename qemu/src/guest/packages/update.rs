@@ -87,12 +87,7 @@ pub fn newest_of(
     wanted.iter().map(|wanted| newest_of_one(release, *wanted, cache, progress)).collect()
 }
 
-fn newest_of_one(
-    release: &str,
-    wanted: Wanted<'_>,
-    cache: &PackageCache,
-    progress: &Progress<'_>,
-) -> Result<Package> {
+fn newest_of_one(release: &str, wanted: Wanted<'_>, cache: &PackageCache, progress: &Progress<'_>) -> Result<Package> {
     let mut refusals = Vec::new();
     for source in Source::candidates(release) {
         let apt = Apt::prepare(&cache.folder, wanted.architecture, source)?;
