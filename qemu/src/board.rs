@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use pd_gpio_driver::device::header_pin;
+
 /// A board, by the Microkit SDK's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Board {
@@ -51,6 +53,27 @@ impl Board {
     #[must_use]
     pub fn demo_policy(self) -> PathBuf {
         PathBuf::from(if self.is_raspberry_pi() { "qemu/demo-policy-rpi4b.toml" } else { "qemu/demo-policy.toml" })
+    }
+}
+
+/// In front of a line's number in the labels of a Raspberry Pi's header.
+const HEADER_LABEL: &str = "GPIO";
+
+impl Board {
+    /// Whether a policy for this board may name `line` and call it `label`.
+    ///
+    /// # Errors
+    /// The system itself uses the line, or the label is another line's; in words.
+    pub fn check_line(self, label: &str, line: u8) -> Result<(), String> {
+        if !self.is_raspberry_pi() {
+            return Ok(());
+        }
+        header_pin(line).map_err(|refused| refused.to_string())?;
+        let labelled = label.strip_prefix(HEADER_LABEL).and_then(|number| number.parse::<u8>().ok());
+        match labelled.filter(|&labelled| labelled != line) {
+            Some(other) => Err(format!("{label} is line {other}'s label on the header")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -105,6 +128,18 @@ mod tests {
             let system = description.system().expect("parses");
             let policy = Policy::load(&root.join(board.demo_policy())).expect("sound");
             policy.region_bytes(&system).expect("fits");
+            for line in &policy.board.lines {
+                assert_eq!(board.check_line(&line.label, line.line), Ok(()));
+            }
         }
+    }
+
+    #[test]
+    fn a_policy_cannot_name_what_the_system_uses() {
+        let refused = |label, line| Board::Rpi4b4Gb.check_line(label, line).expect_err("refused");
+        assert!(refused("CONSOLE", 14).contains("the serial console's transmit line"));
+        assert!(refused("WIFI", 34).contains("the board's own"));
+        assert!(refused("GPIO18", 17).contains("GPIO18 is line 18's label"));
+        assert_eq!(Board::QemuVirtAarch64.check_line("GPIO18", 14), Ok(()));
     }
 }

@@ -126,6 +126,10 @@ fn put_together(
 
 fn place_policy(options: &BootImageOptions, system: &System, folder: &Path) -> Result<()> {
     let policy = Policy::load(&options.policy)?;
+    for line in &policy.board.lines {
+        let refused = |why| anyhow!("{}: gpio `{}`, line {}: {why}", options.policy.display(), line.label, line.line);
+        options.board.check_line(&line.label, line.line).map_err(refused)?;
+    }
     let bytes = policy.region_bytes(system).map_err(|problem| anyhow!("{}: {problem}", options.policy.display()))?;
     write(&prefill(system, "policy", folder)?, &bytes)
 }

@@ -4,6 +4,7 @@
 //! ended by SIGKILL, which it cannot overhear, and also when this process dies without saying goodbye.
 
 mod arguments;
+mod firmware;
 mod machine;
 mod program;
 
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, Result};
+use tempfile::TempDir;
 
 use crate::board::Board;
 use crate::guest::GuestImage;
@@ -129,6 +131,15 @@ impl Launch {
         Machine::start(&self.qemu()?, self)
     }
 
+    /// A folder for this run, with the files that QEMU is given.
+    fn run_folder(&self) -> Result<TempDir> {
+        let folder = arguments::run_folder()?;
+        if self.system.is_raspberry_pi() {
+            firmware::write(folder.path())?;
+        }
+        Ok(folder)
+    }
+
     fn qemu(&self) -> Result<Qemu> {
         let qemu = Qemu::find()?;
         if let System::Atoll { board, .. } = &self.system {
@@ -144,7 +155,7 @@ impl Launch {
     /// As [`Launch::start`].
     pub fn attach(&self) -> Result<ExitStatus> {
         let qemu = self.qemu()?;
-        let folder = arguments::run_folder()?;
+        let folder = self.run_folder()?;
         Command::new(&qemu.path)
             .args(self.machine_arguments(folder.path()))
             .args(["-serial", "mon:stdio"])

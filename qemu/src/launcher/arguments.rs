@@ -7,20 +7,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use super::{Clock, Launch, PortPeer, System};
+use super::{Clock, Launch, PortPeer, System, firmware};
 
 /// Where Microkit's loader for `qemu_virt_aarch64` is linked to run.
 const VIRT_LOAD_ADDRESS: &str = "0x70000000";
 
-/// Where Microkit's loader for the Raspberry Pi 4 is linked to run.
-const RASPBERRY_PI_LOAD_ADDRESS: &str = "0x10000000";
-
 /// What the board `qemu_virt_aarch64` of the Microkit SDK has, and the only size of QEMU's `raspi4b`.
 const ATOLL_MEMORY: &str = "2G";
 
-/// QEMU's `raspi4b` has four processors that all start at address 0 (on a board, firmware parks the others there). A `wfi`
-/// and a jump back to it, as the two little-endian words of one loader device.
-const PARKED_PROCESSORS: &str = "loader,addr=0x0,data=0x17ffffffd503207f,data-len=8";
+/// As the board's GIC-400 has them; QEMU's has not, unless asked. seL4 uses the board's interrupts as non-secure ones, which
+/// are enabled by another bit where there are no others.
+const RASPBERRY_PI_GIC: &str = "arm_gic.has-security-extensions=on";
 
 /// What the guest gets on Atoll too.
 const GUEST_MEMORY: &str = "256M";
@@ -44,7 +41,7 @@ pub(super) fn port_socket(run_folder: &Path, index: usize) -> PathBuf {
 impl Launch {
     /// Everything but the console.
     pub(super) fn machine_arguments(&self, run_folder: &Path) -> Vec<OsString> {
-        let mut arguments = self.system.arguments();
+        let mut arguments = self.system.arguments(run_folder);
         // No display, no network: neither is used, and some hosts have no boot ROM for the default network card.
         push(&mut arguments, &["-display", "none", "-nic", "none"]);
         arguments.extend(self.clock_arguments());
@@ -100,25 +97,27 @@ impl Launch {
 }
 
 impl System {
-    fn is_raspberry_pi(&self) -> bool {
+    pub(super) fn is_raspberry_pi(&self) -> bool {
         matches!(self, Self::Atoll { board, .. } if board.is_raspberry_pi())
     }
 
-    fn arguments(&self) -> Vec<OsString> {
+    fn arguments(&self, run_folder: &Path) -> Vec<OsString> {
         let mut arguments = Vec::new();
         match self {
             Self::Atoll { board, image } if board.is_raspberry_pi() => {
                 push(&mut arguments, &["-machine", "raspi4b", "-m", ATOLL_MEMORY]);
                 // Not `cntfrq=54000000`, the board's: QEMU counts in whole nanoseconds a tick, and its 54 MHz are 55.6.
-                push(&mut arguments, &["-device", PARKED_PROCESSORS, "-device"]);
-                arguments.push(loaded(image, RASPBERRY_PI_LOAD_ADDRESS));
+                push(&mut arguments, &["-global", RASPBERRY_PI_GIC, "-kernel"]);
+                arguments.push(firmware::path(run_folder).into());
+                let place = format!(",addr={:#x},force-raw=on", firmware::LOAD_ADDRESS);
+                arguments.extend(["-device".into(), loaded(image, &place)]);
                 // The first serial port is the PL011, the second the mini-UART: the console.
                 push(&mut arguments, &["-serial", "null"]);
             }
             Self::Atoll { image, .. } => {
                 push(&mut arguments, &["-machine", "virt,virtualization=on", "-cpu", "cortex-a53"]);
                 push(&mut arguments, &["-m", ATOLL_MEMORY, "-device"]);
-                arguments.push(loaded(image, VIRT_LOAD_ADDRESS));
+                arguments.push(loaded(image, &format!(",addr={VIRT_LOAD_ADDRESS},cpu-num=0")));
             }
             Self::PlainGuest { guest, kernel_arguments } => {
                 push(&mut arguments, &["-machine", "virt", "-cpu", "cortex-a53", "-m", GUEST_MEMORY]);
@@ -132,10 +131,9 @@ impl System {
     }
 }
 
-/// The first processor begins at the first byte of `image`.
-fn loaded(image: &Path, address: &str) -> OsString {
-    let place = format!(",addr={address},cpu-num=0");
-    join(&[OsStr::new("loader,file="), &escaped(image.as_os_str()), OsStr::new(&place)])
+/// A device that puts `image` where `place` says.
+fn loaded(image: &Path, place: &str) -> OsString {
+    join(&[OsStr::new("loader,file="), &escaped(image.as_os_str()), OsStr::new(place)])
 }
 
 fn push(arguments: &mut Vec<OsString>, further: &[&str]) {
@@ -179,7 +177,8 @@ mod tests {
     fn a_raspberry_pi_has_its_own_machine_and_its_console_second() {
         let line = line(&Launch::atoll(Board::Rpi4b2Gb, "/a/loader.img").deterministic());
         assert!(line.contains("-machine raspi4b -m 2G"), "{line}");
-        assert!(line.contains("-device loader,file=/a/loader.img,addr=0x10000000,cpu-num=0 -serial null"), "{line}");
+        assert!(line.contains("-global arm_gic.has-security-extensions=on -kernel /run/firmware"), "{line}");
+        assert!(line.contains("-device loader,file=/a/loader.img,addr=0x10000000,force-raw=on -serial null"), "{line}");
         assert!(line.contains("-icount shift=3") && !line.contains("-smp") && !line.contains("dtb-random"), "{line}");
     }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use super::arguments::{port_socket, run_folder};
+use super::arguments::port_socket;
 use super::{Launch, PortPeer, Qemu};
 use crate::console::Console;
 use crate::debugger::Debugger;
@@ -38,7 +38,7 @@ pub struct Machine {
 
 impl Machine {
     pub(super) fn start(qemu: &Qemu, launch: &Launch) -> Result<Self> {
-        let folder = run_folder()?;
+        let folder = launch.run_folder()?;
         let socket = folder.path().join("monitor");
         let mut command = Command::new(&qemu.path);
         command
