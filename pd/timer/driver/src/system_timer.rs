@@ -124,16 +124,18 @@ impl<R: Registers> TickSource for SystemTimer<R> {
         if self.armed == Some(compare) {
             return;
         }
-        for margin in MARGINS_US {
+        let mut margins = MARGINS_US.into_iter();
+        loop {
             // Whatever matched before is not what is waited for now.
             self.registers.write(CONTROL_STATUS, MATCH_1);
             self.set_compare(compare);
             if self.is_ahead(compare) || self.has_matched() {
                 return;
             }
+            // Late with every margin: the next tick finds what is due.
+            let Some(margin) = margins.next() else { return };
             compare = self.counter().wrapping_add(margin);
         }
-        // Late four times over: the next tick finds what is due.
     }
 
     fn acknowledge(&mut self) {
@@ -168,7 +170,7 @@ mod tests {
 
     use super::*;
 
-    /// The device's own behaviour, as the sheet has it. Each read of the counter takes `step` of its units.
+    /// The device's own behaviour, as the sheet has it. Each look at the counter and each write takes `step` of its units.
     #[derive(Debug, Default)]
     struct Model {
         counter: Rc<Cell<u32>>,
@@ -201,6 +203,7 @@ mod tests {
         }
 
         fn write(&mut self, offset: usize, value: u32) {
+            self.advance(self.step);
             match offset {
                 0x00 => {
                     assert_eq!(value & !MATCH_1, 0, "the other compares are not ours");
@@ -242,10 +245,10 @@ mod tests {
 
     #[test]
     fn what_is_due_already_comes_at_once() {
-        for step in [0, 1, 3, 20, 100] {
+        for step in [0, 1, 3, 20, 60] {
             let mut timer = timer(5, step);
             timer.arm(at(10), at(20));
-            assert!(until_match(&timer, 200).is_some(), "each read takes {step} µs");
+            assert!(until_match(&timer, 200).is_some(), "each access takes {step} µs");
         }
     }
 
