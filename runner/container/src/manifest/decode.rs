@@ -1,0 +1,212 @@
+//! The manifest read from bytes that nobody vouches for.
+
+use alloc::{borrow::ToOwned, string::String, vec::Vec};
+
+use super::{
+    Channel, ChannelKind, Direction, Lifetime, Limits, Manifest, ManifestError, Need, Restart, RestartPolicy, Result,
+    Schedule, Service, World,
+};
+use crate::{
+    MAX_MANIFEST_BYTES,
+    cbor::{Fault, Reader, Result as Read, Violation},
+};
+
+impl Manifest {
+    /// Reads the section `atoll.app`.
+    ///
+    /// Takes at the most 20 times the input's size of memory (lists of empty texts), so less than 320 KiB; `tests/heap.rs`
+    /// holds it to that.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        if bytes.len() > MAX_MANIFEST_BYTES {
+            return Err(ManifestError::of("", Violation::TooLarge));
+        }
+        let mut manifest = Self::default();
+        let mut field = "";
+        let mut reader = Reader::new(bytes);
+        read(&mut reader, &mut manifest, &mut field).map_err(|fault| at(field, fault))?;
+        reader.end().map_err(|fault| at("", fault))?;
+        if manifest.name.is_empty() {
+            return Err(ManifestError::of("name", Violation::Missing));
+        }
+        manifest.check()?;
+        // The rest of "one manifest, one encoding": a default that was written out.
+        let own = manifest.to_bytes();
+        match own.iter().zip(bytes).position(|(own, other)| own != other) {
+            None if own.len() == bytes.len() => Ok(manifest),
+            different => {
+                let offset = different.unwrap_or(own.len().min(bytes.len()));
+                Err(at("", Fault { violation: Violation::ExplicitDefault, offset }))
+            }
+        }
+    }
+}
+
+const fn at(field: &'static str, fault: Fault) -> ManifestError {
+    ManifestError { violation: fault.violation, field, offset: Some(fault.offset) }
+}
+
+fn read(reader: &mut Reader<'_>, manifest: &mut Manifest, field: &mut &'static str) -> Read<()> {
+    reader.map(|reader, key| {
+        (*field) = field_of(key);
+        match key {
+            1 => manifest.name = text(reader)?,
+            2 => manifest.version = text(reader)?,
+            3 => manifest.world = Some(choice(reader, &World::ALL, |world| world as u8)?),
+            4 => manifest.arguments = list(reader, text)?,
+            5 => manifest.environment = list(reader, pair)?,
+            6 => manifest.grants = list(reader, text)?,
+            7 => manifest.limits = limits(reader)?,
+            8 => manifest.lifetime = lifetime(reader)?,
+            9 => manifest.restart = restart(reader)?,
+            10 => manifest.channels = list(reader, channel)?,
+            11 => manifest.provides = list(reader, service)?,
+            12 => manifest.needs = list(reader, need)?,
+            13 => manifest.schedule = Some(schedule(reader)?),
+            _ => return Ok(false),
+        }
+        (*field) = "";
+        Ok(true)
+    })
+}
+
+/// The fields by their keys, as `app.toml` names them.
+fn field_of(key: u64) -> &'static str {
+    const FIELDS: [&str; 13] = [
+        "name",
+        "version",
+        "world",
+        "arguments",
+        "environment",
+        "grants",
+        "limits",
+        "lifetime",
+        "restart",
+        "channel",
+        "provides",
+        "needs",
+        "schedule",
+    ];
+    key.checked_sub(1).and_then(|index| FIELDS.get(usize::try_from(index).ok()?)).copied().unwrap_or("")
+}
+
+fn text(reader: &mut Reader<'_>) -> Read<String> {
+    reader.text().map(str::to_owned)
+}
+
+fn pair(reader: &mut Reader<'_>) -> Read<(String, String)> {
+    reader.tuple(2)?;
+    Ok((text(reader)?, text(reader)?))
+}
+
+/// Grows with what was read, never with what was announced.
+fn list<T>(reader: &mut Reader<'_>, entry: impl Fn(&mut Reader<'_>) -> Read<T>) -> Read<Vec<T>> {
+    let mut entries = Vec::new();
+    for _ in 0..reader.array()? {
+        entries.push(entry(reader)?);
+    }
+    Ok(entries)
+}
+
+fn choice<T: Copy>(reader: &mut Reader<'_>, all: &[T], number: impl Fn(T) -> u8) -> Read<T> {
+    let offset = reader.position();
+    let found = reader.number()?;
+    let chosen = all.iter().copied().find(|value| u64::from(number(*value)) == found);
+    chosen.ok_or(Fault { violation: Violation::UnknownValue, offset })
+}
+
+/// A map from 1, 2, 3, … to numbers; what is missing is 0.
+fn numbers<const COUNT: usize>(reader: &mut Reader<'_>) -> Read<[u64; COUNT]> {
+    let mut numbers = [0; COUNT];
+    reader.map(|reader, key| {
+        let place = key.checked_sub(1).and_then(|index| numbers.get_mut(usize::try_from(index).ok()?));
+        let Some(place) = place else { return Ok(false) };
+        *place = reader.number()?;
+        Ok(true)
+    })?;
+    Ok(numbers)
+}
+
+fn limits(reader: &mut Reader<'_>) -> Read<Limits> {
+    let [start_ns, loop_ns, stop_ns, memory_bytes] = numbers(reader)?;
+    Ok(Limits { start_ns, loop_ns, stop_ns, memory_bytes })
+}
+
+fn lifetime(reader: &mut Reader<'_>) -> Read<Lifetime> {
+    let [loops, time_ns] = numbers(reader)?;
+    Ok(Lifetime { loops, time_ns })
+}
+
+fn schedule(reader: &mut Reader<'_>) -> Read<Schedule> {
+    let [period_ns, deadline_ns, budget_ns, class] = numbers(reader)?;
+    Ok(Schedule { period_ns, deadline_ns, budget_ns, class })
+}
+
+fn restart(reader: &mut Reader<'_>) -> Read<Restart> {
+    let offset = reader.position();
+    let [policy, first_back_off_ns, longest_back_off_ns, attempts] = numbers(reader)?;
+    let policy = RestartPolicy::ALL.into_iter().find(|known| u64::from(*known as u8) == policy);
+    let policy = policy.ok_or(Fault { violation: Violation::UnknownValue, offset })?;
+    Ok(Restart { policy, first_back_off_ns, longest_back_off_ns, attempts })
+}
+
+fn channel(reader: &mut Reader<'_>) -> Read<Channel> {
+    let offset = reader.position();
+    let (mut name, mut direction, mut type_text, mut kind, mut depth) = (None, None, None, None, None);
+    reader.map(|reader, key| {
+        match key {
+            1 => name = Some(text(reader)?),
+            2 => direction = Some(choice(reader, &[Direction::Put, Direction::Get], |direction| direction as u8)?),
+            3 => type_text = Some(text(reader)?),
+            // latest, queue
+            4 => kind = Some(choice(reader, &[1, 2], |kind| kind)?),
+            5 => depth = Some(reader.number()?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })?;
+    let (Some(name), Some(direction), Some(type_text), Some(kind)) = (name, direction, type_text, kind) else {
+        return Err(Fault { violation: Violation::Missing, offset });
+    };
+    let kind = match (kind, depth) {
+        (1, None) => ChannelKind::Latest,
+        (2, Some(depth)) => ChannelKind::Queue { depth },
+        _ => return Err(Fault { violation: Violation::Depth, offset }),
+    };
+    Ok(Channel { name, direction, type_text, kind })
+}
+
+fn service(reader: &mut Reader<'_>) -> Read<Service> {
+    let offset = reader.position();
+    let (mut service, mut attributes) = (None, Vec::new());
+    reader.map(|reader, key| {
+        match key {
+            1 => service = Some(text(reader)?),
+            2 => attributes = list(reader, pair)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })?;
+    let service = service.ok_or(Fault { violation: Violation::Missing, offset })?;
+    Ok(Service { service, attributes })
+}
+
+fn need(reader: &mut Reader<'_>) -> Read<Need> {
+    let offset = reader.position();
+    let (mut channel, mut service, mut attributes) = (None, None, Vec::new());
+    reader.map(|reader, key| {
+        match key {
+            1 => channel = Some(text(reader)?),
+            2 => service = Some(text(reader)?),
+            3 => attributes = list(reader, pair)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })?;
+    let (Some(channel), Some(service)) = (channel, service) else {
+        return Err(Fault { violation: Violation::Missing, offset });
+    };
+    Ok(Need { channel, service, attributes })
+}

@@ -1,0 +1,173 @@
+//! What a node offers, held against the one who serves it and against the WIT file.
+
+use std::collections::BTreeSet;
+
+use runner_container::offers::{self, MAX_TABLES, OFFERS, Offer, WASI};
+use runner_executor::{
+    Options,
+    fake::{FakeNode, detail, reason},
+};
+use runner_interfaces::cell::{CellConfiguration, FailureReason};
+use wit_parser::{
+    Resolve, TypeDefKind, WorldItem,
+    abi::{AbiVariant, WasmType},
+};
+
+/// Where an interface is imported from.
+fn module_of(interface: &str) -> String {
+    if interface == WASI { WASI.to_owned() } else { format!("atoll:node/{interface}@0.1.0") }
+}
+
+fn types(letters: &str) -> String {
+    letters.chars().map(|letter| if letter == 'I' { " i64" } else { " i32" }).collect()
+}
+
+/// Why a cell does not load a module with these imports; none where it does.
+fn refusal(node: &mut FakeNode, imports: &str) -> Option<(FailureReason, String)> {
+    let wasm = wat::parse_str(format!(r#"(module {imports} (memory (export "memory") 1) (func (export "_start")))"#));
+    let configuration = CellConfiguration {
+        name: "test".into(),
+        arguments: Vec::new(),
+        environment: Vec::new(),
+        lines: Vec::new(),
+        seed: 0,
+    };
+    let status = node.run(&wasm.expect("valid text"), &configuration);
+    (reason(&status) != FailureReason::None).then(|| (reason(&status), detail(&status)))
+}
+
+fn import(offer: &Offer, parameters: &str, results: &str) -> String {
+    let (module, name) = (module_of(offer.interface), offer.name);
+    format!(r#"(import "{module}" "{name}" (func (param{}) (result{})))"#, types(parameters), types(results))
+}
+
+#[test]
+fn a_cell_serves_everything_that_is_offered_and_in_that_shape() {
+    let mut node = FakeNode::new(Options::default());
+    let all: String = OFFERS.iter().map(|offer| import(offer, offer.parameters, offer.results)).collect();
+    assert_eq!(refusal(&mut node, &all), None);
+    for offer in OFFERS {
+        let other = format!("I{}", offer.parameters);
+        for wrong in [import(offer, &other, offer.results), import(offer, offer.parameters, "I")] {
+            if wrong == import(offer, offer.parameters, offer.results) {
+                continue;
+            }
+            let refused = refusal(&mut node, &wrong).map(|(reason, _)| reason);
+            assert_eq!(refused, Some(FailureReason::UnknownImport), "{wrong}");
+        }
+    }
+}
+
+/// The functions that the WIT file's world imports, lowered as `wit-bindgen` lowers them.
+fn of_the_wit_file() -> BTreeSet<(String, String, String, String)> {
+    let mut resolve = Resolve::default();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../wit");
+    let (package, _) = resolve.push_dir(folder).expect("the WIT file is valid");
+    let world = resolve.select_world(&[package], Some("reactor")).expect("it has the world");
+    let letters = |types: &[WasmType]| -> String {
+        types
+            .iter()
+            .map(|of| match of {
+                WasmType::I64 => 'I',
+                WasmType::I32 | WasmType::Pointer | WasmType::Length => 'i',
+                other => panic!("the table has no letter for {other:?}"),
+            })
+            .collect()
+    };
+    let mut found = BTreeSet::new();
+    for item in resolve.worlds[world].imports.values() {
+        let WorldItem::Interface { id, .. } = item else { continue };
+        let interface = &resolve.interfaces[*id];
+        let name = interface.name.clone().expect("ours have names");
+        for (function_name, function) in &interface.functions {
+            let signature = resolve.wasm_signature(AbiVariant::GuestImport, function);
+            found.insert((
+                name.clone(),
+                function_name.clone(),
+                letters(&signature.params),
+                letters(&signature.results),
+            ));
+        }
+        for (type_name, id) in &interface.types {
+            if resolve.types[*id].kind == TypeDefKind::Resource {
+                found.insert((name.clone(), format!("[resource-drop]{type_name}"), "i".into(), String::new()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_table_and_the_wit_file_are_one() {
+    let ours = OFFERS.iter().filter(|offer| offer.interface != WASI).map(|offer| {
+        let [interface, name, parameters, results] = [offer.interface, offer.name, offer.parameters, offer.results];
+        (interface.to_owned(), name.to_owned(), parameters.to_owned(), results.to_owned())
+    });
+    assert_eq!(ours.collect::<BTreeSet<_>>(), of_the_wit_file());
+}
+
+#[test]
+fn the_table_has_all_of_wasi_preview_1() {
+    let specification = include_str!("../../../executor/tests/cell/preview1.txt");
+    let theirs: BTreeSet<(String, String)> = specification
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| {
+            let (name, parameters) = line.split_once(' ').unwrap_or((line, ""));
+            let letters = parameters.split_whitespace().map(|of| if of == "i64" { 'I' } else { 'i' });
+            (name.to_owned(), letters.collect())
+        })
+        .collect();
+    let ours = OFFERS.iter().filter(|offer| offer.interface == WASI);
+    assert_eq!(ours.map(|offer| (offer.name.to_owned(), offer.parameters.to_owned())).collect::<BTreeSet<_>>(), theirs);
+}
+
+/// What the table says of `served` is what the function answers: with arguments of zero only the unserved say 52, `ENOSYS`.
+#[test]
+fn what_is_said_to_be_unserved_answers_enosys() {
+    let mut node = FakeNode::new(Options::default());
+    for offer in OFFERS.iter().filter(|offer| offer.interface == WASI && offer.results == "i") {
+        let zeros: String =
+            offer.parameters.chars().map(|of| if of == 'I' { "(i64.const 0)" } else { "(i32.const 0)" }).collect();
+        let module = format!(
+            r#"(module {} (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+                (memory (export "memory") 1) (func (export "_start") (call $exit (call $f {zeros}))))"#,
+            import(offer, offer.parameters, offer.results).replace("(func ", "(func $f ")
+        );
+        let configuration = CellConfiguration {
+            name: "test".into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            lines: Vec::new(),
+            seed: 0,
+        };
+        let status = node.run(&wat::parse_str(module).expect("valid text"), &configuration);
+        assert_eq!(status.exit_code != 52, offer.served, "{}: {}", offer.name, status.exit_code);
+    }
+}
+
+#[test]
+fn versions_match_as_semver_does() {
+    assert!(offers::find("atoll:node/log@0.1.17", "log").is_some_and(|offer| offer.interface == "log"));
+    assert!(offers::find(WASI, "fd_write").is_some_and(|offer| offer.served));
+    for (module, name) in [
+        ("atoll:node/log", "log"),
+        ("atoll:node/log@0.2.0", "log"),
+        ("atoll:node/log@0.1.", "log"),
+        ("atoll:node/log@0.1.0-x", "log"),
+        ("atoll:node/wasi_snapshot_preview1@0.1.0", "log"),
+        ("log", "log"),
+        (WASI, "fd_fly"),
+        ("env", "fd_write"),
+    ] {
+        assert_eq!(offers::find(module, name), None, "{module} {name}");
+    }
+}
+
+#[test]
+fn the_number_of_tables_is_the_cells() {
+    let mut node = FakeNode::new(Options::default());
+    let tables = |count| "(table 1 funcref)".repeat(count);
+    assert_eq!(refusal(&mut node, &tables(MAX_TABLES)), None);
+    assert!(refusal(&mut node, &tables(MAX_TABLES + 1)).is_some());
+}
