@@ -65,6 +65,8 @@ impl<M: SharedMemory + Clone> Admission<M> {
             ("timer_refused", timer.refused),
             ("timer_invalid", timer.invalid),
             ("timer_expiries", timer.expiries),
+            ("timer_interrupts", timer.interrupts),
+            ("timer_missed_interrupts", timer.missed_interrupts),
         ];
         let mut counters = self.counters.named();
         counters.extend(of_others.map(|(name, value)| (name.to_string(), value)));
