@@ -23,6 +23,7 @@ use pd_vmm_machine::{
 };
 
 use crate::board::Board;
+use crate::exclusive;
 use crate::guest::{GuestImage, GuestOptions, Progress, build_guest};
 use crate::sdk::Sdk;
 
@@ -94,6 +95,8 @@ impl BootImageOptions {
 pub fn build_image(options: &BootImageOptions, progress: &Progress<'_>) -> Result<BootImage> {
     let folder = options.folder();
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    // Two builds of one image at once would read what the other is writing.
+    let _alone = exclusive::hold(&folder)?;
     let board = options.sdk.board(options.board.name(), &options.configuration)?;
     let description = Description::load(&options.system, &options.board_part)?;
     let system = description.system()?;

@@ -30,6 +30,16 @@ pub enum System {
         /// The image that the Microkit tool wrote.
         image: PathBuf,
     },
+    /// A Raspberry Pi 4 that starts from its SD card, as far as QEMU has it: from the boot loader on. QEMU stands in for
+    /// boot ROM, firmware and what they read of the card.
+    Card {
+        /// The card's image; nothing is written to it.
+        image: PathBuf,
+        /// The boot loader that is on the card.
+        boot_loader: PathBuf,
+        /// The device tree that is on the card.
+        device_tree: PathBuf,
+    },
     /// The Linux guest on its own, without a hypervisor.
     PlainGuest {
         /// Kernel and initramfs.
@@ -80,6 +90,13 @@ impl Launch {
     #[must_use]
     pub fn atoll(board: Board, image: impl Into<PathBuf>) -> Self {
         Self::new(System::Atoll { board, image: image.into() })
+    }
+
+    /// A Raspberry Pi 4 with 2 GB that starts from an SD card's image. Its size must be a power of two.
+    #[must_use]
+    pub fn card(image: impl Into<PathBuf>, boot_loader: impl Into<PathBuf>, device_tree: impl Into<PathBuf>) -> Self {
+        let (image, boot_loader, device_tree) = (image.into(), boot_loader.into(), device_tree.into());
+        Self::new(System::Card { image, boot_loader, device_tree })
     }
 
     /// The Linux guest on its own.
@@ -142,8 +159,10 @@ impl Launch {
 
     fn qemu(&self) -> Result<Qemu> {
         let qemu = Qemu::find()?;
-        if let System::Atoll { board, .. } = &self.system {
-            qemu.require_board(*board)?;
+        match &self.system {
+            System::Atoll { board, .. } => qemu.require_board(*board)?,
+            System::Card { .. } => qemu.require_board(Board::Rpi4b2Gb)?,
+            System::PlainGuest { .. } => {}
         }
         Ok(qemu)
     }

@@ -20,6 +20,7 @@ pub mod board;
 pub mod boot_image;
 pub mod console;
 pub mod debugger;
+mod exclusive;
 pub mod guest;
 pub mod launcher;
 pub mod missing;

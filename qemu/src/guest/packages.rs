@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 
 use super::lock::Package;
 use super::{Progress, read, sha256_hex};
-use crate::Missing;
+use crate::{Missing, exclusive};
 use apt::{Apt, Source};
 
 pub(super) use update::update_lock;
@@ -138,10 +138,7 @@ impl PackageCache {
     fn exclusive(&self) -> Result<fs::File> {
         fs::create_dir_all(self.folder.join("debs"))
             .with_context(|| format!("cannot make {}", self.folder.join("debs").display()))?;
-        let path = self.folder.join("lock");
-        let file = fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
-        Ok(file)
+        exclusive::hold(&self.folder)
     }
 }
 

@@ -98,7 +98,11 @@ impl Launch {
 
 impl System {
     pub(super) fn is_raspberry_pi(&self) -> bool {
-        matches!(self, Self::Atoll { board, .. } if board.is_raspberry_pi())
+        match self {
+            Self::Atoll { board, .. } => board.is_raspberry_pi(),
+            Self::Card { .. } => true,
+            Self::PlainGuest { .. } => false,
+        }
     }
 
     fn arguments(&self, run_folder: &Path) -> Vec<OsString> {
@@ -112,6 +116,14 @@ impl System {
                 let place = format!(",addr={:#x},force-raw=on", firmware::LOAD_ADDRESS);
                 arguments.extend(["-device".into(), loaded(image, &place)]);
                 // The first serial port is the PL011, the second the mini-UART: the console.
+                push(&mut arguments, &["-serial", "null"]);
+            }
+            Self::Card { image, boot_loader, device_tree } => {
+                push(&mut arguments, &["-machine", "raspi4b", "-m", ATOLL_MEMORY, "-global", RASPBERRY_PI_GIC]);
+                arguments.extend(["-kernel".into(), boot_loader.clone().into_os_string()]);
+                arguments.extend(["-dtb".into(), device_tree.clone().into_os_string()]);
+                let drive = OsStr::new("if=sd,format=raw,snapshot=on,file=");
+                arguments.extend(["-drive".into(), join(&[drive, &escaped(image.as_os_str())])]);
                 push(&mut arguments, &["-serial", "null"]);
             }
             Self::Atoll { image, .. } => {
