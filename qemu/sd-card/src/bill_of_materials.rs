@@ -79,10 +79,16 @@ pub fn debian(origin: &Origin) -> Value {
     })
 }
 
-/// The short names of licences in Debian's machine-readable copyright format; without one, that it has to be read.
+/// The short names of licences in Debian's machine-readable copyright format; without that, the licences that it refers to
+/// in Debian's collection; without one, that it has to be read.
 fn licences(copyright: &str) -> Vec<String> {
-    let named: BTreeSet<&str> =
-        copyright.lines().filter_map(|line| line.strip_prefix("License:")).map(str::trim).collect();
+    let stated = copyright.lines().filter_map(|line| line.strip_prefix("License:")).map(str::trim);
+    let mut named: BTreeSet<&str> = stated.collect();
+    if named.is_empty() {
+        let referred = copyright.split("/usr/share/common-licenses/").skip(1);
+        let ends = |character: char| !(character.is_ascii_alphanumeric() || "-.".contains(character));
+        named.extend(referred.filter_map(|rest| rest.split(ends).next()).map(|name| name.trim_end_matches('.')));
+    }
     let mut named: Vec<String> = named.into_iter().filter(|name| !name.is_empty()).map(str::to_owned).collect();
     if named.is_empty() {
         named.push("see the package's copyright file".to_owned());
@@ -112,7 +118,7 @@ pub fn sdk(sdk: &Sdk, board: Board, configuration: &str) -> Result<Vec<Value>> {
                 "type": kind,
                 "bom-ref": format!("microkit-sdk:{name}"),
                 "name": name,
-                "version": VERSION,
+                "version": format!("microkit-sdk-{VERSION}"),
                 "description": format!("from the Microkit SDK {VERSION}, {board}, {configuration}"),
                 "hashes": hashes(&sha256_hex(&content)),
                 "licenses": [{ "license": { "id": licence } }],
@@ -297,6 +303,10 @@ mod tests {
 
     #[test]
     fn a_copyright_file_of_another_form_is_not_taken_for_no_licence() {
+        assert_eq!(
+            licences("see `/usr/share/common-licenses/GPL-2'.\n/usr/share/common-licenses/BSD.\n"),
+            ["BSD", "GPL-2"]
+        );
         assert_eq!(licences("Copyright by everybody"), ["see the package's copyright file"]);
     }
 

@@ -10,7 +10,7 @@ use qemu::guest::{Progress, lock};
 use crate::{
     bill_of_materials, boot_script,
     card::{self, BootFile},
-    packages::{self, Lock},
+    packages::{self, Lock, Store},
     sha256_hex,
 };
 
@@ -32,6 +32,12 @@ pub fn lock_file(workspace: &Path) -> PathBuf {
     workspace.join("qemu/sd-card/packages.lock.toml")
 }
 
+/// Where unpacked files are kept between builds.
+#[must_use]
+pub fn unpacked(workspace: &Path) -> PathBuf {
+    workspace.join("target/sd-card")
+}
+
 /// Everything that is on a card: what boots the board, and Atoll.
 #[must_use]
 pub fn boot_files(loader: Vec<u8>, firmware: Vec<BootFile>) -> Vec<BootFile> {
@@ -51,8 +57,10 @@ pub fn build(options: &BootImageOptions, loader: &Path, progress: &Progress<'_>)
     ensure!(options.board.is_raspberry_pi(), "{} has no SD card", options.board);
     let lock = Lock::read(&lock_file(&options.workspace))?;
     let guest = lock::Lock::read(&options.guest.lock_file())?;
-    let firmware = packages::firmware(&lock, &guest, &options.guest.cache, progress)?;
-    let busybox = packages::origin(&guest.release, &guest.busybox, &options.guest.cache, progress)?;
+    let unpacked = unpacked(&options.workspace);
+    let store = Store { cache: &options.guest.cache, unpacked: &unpacked };
+    let firmware = packages::firmware(&lock, &guest, store, progress)?;
+    let busybox = store.origin(&guest.release, &guest.busybox, progress)?;
     let mut parts: Vec<_> = firmware.origins.iter().chain([&busybox]).map(bill_of_materials::debian).collect();
     parts.extend(bill_of_materials::sdk(&options.sdk, options.board, &options.configuration)?);
     parts.extend(bill_of_materials::crates(&options.workspace)?);

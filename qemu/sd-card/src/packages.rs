@@ -4,16 +4,19 @@
 //! comes from the guest's kernel package: Debian's firmware package has none.
 
 use std::fs;
+use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use qemu::guest::{
     Progress,
-    debian_package::read_file,
+    debian_package::{read_limited, visit_files},
     lock::{self, Package},
     packages::{PackageCache, Wanted, newest_of},
 };
 use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 
 use crate::card::BootFile;
 
@@ -107,41 +110,103 @@ pub struct Firmware {
     pub origins: [Origin; 3],
 }
 
+/// Where packages come from, and where their unpacked files are kept between builds.
+#[derive(Debug, Clone, Copy)]
+pub struct Store<'a> {
+    /// Downloaded packages.
+    pub cache: &'a PackageCache,
+    /// Unpacked files: the kernel's package takes seconds to look through.
+    pub unpacked: &'a Path,
+}
+
 /// Takes the files out of the packages, which are downloaded if they are not in the cache.
 ///
 /// # Errors
 /// [`Missing`](qemu::Missing) where a package cannot be fetched here; else it is not what the lock says.
-pub fn firmware(lock: &Lock, guest: &lock::Lock, cache: &PackageCache, progress: &Progress<'_>) -> Result<Firmware> {
-    let firmware = cache.obtain(&lock.release, &lock.firmware, progress)?;
-    let u_boot = cache.obtain(&lock.release, &lock.u_boot, progress)?;
-    let kernel = cache.obtain(&guest.release, &guest.kernel, progress)?;
-    let mut files = Vec::new();
-    for name in FIRMWARE {
-        files.push(BootFile::new(name, read_file(&firmware, &format!("usr/lib/raspi-firmware/{name}"))?));
-    }
-    files.push(BootFile::new(U_BOOT, read_file(&u_boot, &format!("usr/lib/u-boot/{U_BOOT_VARIANT}/{U_BOOT}"))?));
-    let tree = format!("usr/lib/{}/broadcom/{DEVICE_TREE}", guest.kernel.name);
-    files.push(BootFile::new(DEVICE_TREE, read_file(&kernel, &tree)?));
-    let origins =
-        [origin_of(&firmware, &lock.firmware)?, origin_of(&u_boot, &lock.u_boot)?, origin_of(&kernel, &guest.kernel)?];
+pub fn firmware(lock: &Lock, guest: &lock::Lock, store: Store<'_>, progress: &Progress<'_>) -> Result<Firmware> {
+    let firmware: Vec<String> = FIRMWARE.iter().map(|name| format!("usr/lib/raspi-firmware/{name}")).collect();
+    let u_boot = [format!("usr/lib/u-boot/{U_BOOT_VARIANT}/{U_BOOT}")];
+    let tree = [format!("usr/lib/{}/broadcom/{DEVICE_TREE}", guest.kernel.name)];
+    let (mut files, firmware) = store.unpack(&lock.release, &lock.firmware, &firmware, progress)?;
+    let (more, u_boot) = store.unpack(&lock.release, &lock.u_boot, &u_boot, progress)?;
+    files.extend(more);
+    let (more, kernel) = store.unpack(&guest.release, &guest.kernel, &tree, progress)?;
+    files.extend(more);
+    let origins = [firmware, u_boot, kernel];
     for (origin, name) in origins.iter().zip(["firmware", "u-boot", "device-tree"]) {
         files.push(BootFile::new(format!("LICENCE.{name}.txt"), origin.copyright.as_bytes()));
     }
     Ok(Firmware { files, origins })
 }
 
-/// What a package says about itself.
-///
-/// # Errors
-/// As [`firmware`].
-pub fn origin(release: &str, package: &Package, cache: &PackageCache, progress: &Progress<'_>) -> Result<Origin> {
-    origin_of(&cache.obtain(release, package, progress)?, package)
+impl Store<'_> {
+    /// What a package says about itself.
+    ///
+    /// # Errors
+    /// As [`firmware`].
+    pub fn origin(self, release: &str, package: &Package, progress: &Progress<'_>) -> Result<Origin> {
+        Ok(self.unpack(release, package, &[], progress)?.1)
+    }
+
+    /// These files of the package, and what it says about itself.
+    fn unpack(
+        self,
+        release: &str,
+        package: &Package,
+        paths: &[String],
+        progress: &Progress<'_>,
+    ) -> Result<(Vec<BootFile>, Origin)> {
+        let folder = self.unpacked.join(format!("{}-{}", package.name, &package.sha256[..16]));
+        let copyright = format!("usr/share/doc/{}/copyright", package.name);
+        let wanted: Vec<&str> = paths.iter().map(String::as_str).chain([copyright.as_str()]).collect();
+        let kept: Option<Vec<BootFile>> = wanted.iter().map(|path| kept(&folder, path)).collect();
+        let mut files = match kept {
+            Some(files) => files,
+            None => {
+                let archive = self.cache.obtain(release, package, progress)?;
+                progress(&format!("unpacking {}", package.file_name()));
+                let files = read_files(&archive, &wanted)?;
+                fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+                files.iter().try_for_each(|file| keep(&folder, file))?;
+                files
+            }
+        };
+        let copyright = files.pop().context("the copyright file was asked for")?.content;
+        let copyright = String::from_utf8(copyright).with_context(|| format!("{}'s copyright file", package.name))?;
+        Ok((files, Origin { package: package.clone(), copyright }))
+    }
 }
 
-fn origin_of(path: &Path, package: &Package) -> Result<Origin> {
-    let copyright = read_file(path, &format!("usr/share/doc/{}/copyright", package.name))?;
-    let copyright = String::from_utf8(copyright).with_context(|| format!("{}'s copyright file", package.name))?;
-    Ok(Origin { package: package.clone(), copyright })
+/// The name of a file in a package, without its folders.
+fn name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+fn kept(folder: &Path, path: &str) -> Option<BootFile> {
+    Some(BootFile::new(name(path), fs::read(folder.join(name(path))).ok()?))
+}
+
+/// In one step, because a file that is there counts.
+fn keep(folder: &Path, file: &BootFile) -> Result<()> {
+    let path = folder.join(&file.name);
+    let mut new = NamedTempFile::new_in(folder).with_context(|| format!("cannot write into {}", folder.display()))?;
+    new.write_all(&file.content)?;
+    new.persist(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(())
+}
+
+/// Several files in one go, in the order in which they are asked for.
+fn read_files(archive: &Path, wanted: &[&str]) -> Result<Vec<BootFile>> {
+    let mut found: Vec<Option<BootFile>> = vec![None; wanted.len()];
+    visit_files(archive, &mut |path, reader| {
+        if let Some(index) = wanted.iter().position(|wanted| *wanted == path) {
+            found[index] = Some(BootFile::new(name(path), read_limited(reader)?));
+        }
+        let is_done = found.iter().all(Option::is_some);
+        Ok(if is_done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    let named = found.into_iter().zip(wanted);
+    named.map(|(file, path)| file.with_context(|| format!("{} holds no file {path}", archive.display()))).collect()
 }
 
 #[cfg(test)]

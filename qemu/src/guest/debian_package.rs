@@ -27,10 +27,7 @@ pub fn visit_files(package: &Path, visit: &mut Visit<'_>) -> Result<()> {
 }
 
 /// One file's content.
-///
-/// # Errors
-/// It is no package, or holds no such file.
-pub fn read_file(package: &Path, wanted: &str) -> Result<Vec<u8>> {
+pub(super) fn read_file(package: &Path, wanted: &str) -> Result<Vec<u8>> {
     let mut content = None;
     visit_files(package, &mut |path, reader| {
         if path != wanted {
@@ -43,7 +40,10 @@ pub fn read_file(package: &Path, wanted: &str) -> Result<Vec<u8>> {
 }
 
 /// Reads all of a file that `visit` was shown.
-pub(super) fn read_limited(reader: &mut dyn Read) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// It is cut off, or larger than any that is needed here.
+pub fn read_limited(reader: &mut dyn Read) -> Result<Vec<u8>> {
     let mut content = Vec::new();
     reader.take(LARGEST_FILE_BYTES + 1).read_to_end(&mut content)?;
     ensure!(content.len() as u64 <= LARGEST_FILE_BYTES, "a file is larger than {LARGEST_FILE_BYTES} bytes");
