@@ -90,7 +90,8 @@ const TESTED_BOARDS: [(Board, &str); 2] =
 fn sel4(tally: &mut Tally) {
     step("system tests on seL4 in QEMU");
     let mut command = process::cargo();
-    command.args(["test", "--package", "qemu", "--test", "system", "--no-fail-fast"]);
+    command.args(["test", "--package", "qemu", "--test", "system", "--package", "sd-card", "--test", "card"]);
+    command.arg("--no-fail-fast");
     command.args(["--", "--ignored", "--test-threads=1"]);
     for (board, variable) in TESTED_BOARDS {
         match crate::boards::image_for_tests(board) {
