@@ -80,3 +80,39 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The value of a setting in `config.txt`.
+    fn setting(name: &str) -> Option<&'static str> {
+        CONFIGURATION.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    #[test]
+    fn the_firmware_is_told_the_names_that_the_files_have() {
+        assert_eq!(setting("kernel"), Some(packages::U_BOOT));
+        assert_eq!(setting("device_tree"), Some(packages::DEVICE_TREE));
+    }
+
+    #[test]
+    fn each_setting_has_its_reason() {
+        for block in CONFIGURATION.trim_end().split("\n\n").skip(1) {
+            let lines: Vec<&str> = block.lines().collect();
+            let (setting, reason) = lines.split_last().expect("a block");
+            assert!(setting.contains('=') && !setting.starts_with('#'), "{block}");
+            assert!(!reason.is_empty() && reason.iter().all(|line| line.starts_with("# ")), "{block}");
+            // The firmware reads no longer lines (Raspberry Pi's documentation, "config.txt": 98 characters).
+            assert!(setting.len() <= 98, "{block}");
+        }
+    }
+
+    #[test]
+    fn the_script_is_for_the_image_beside_it() {
+        let files = boot_files(b"image".to_vec(), vec![BootFile::new("start4.elf", "")]);
+        let script = files.iter().find(|file| file.name == boot_script::SCRIPT).expect("a script");
+        assert_eq!(script.content, boot_script::file(b"image"));
+        assert!(files.iter().any(|file| file.name == boot_script::LOADER && file.content == b"image"));
+    }
+}
