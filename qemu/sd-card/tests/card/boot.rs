@@ -43,19 +43,6 @@ fn atoll() -> Result<Vec<u8>> {
     std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Skips where something is missing; any other error is a failure.
-macro_rules! or_skip {
-    ($result:expr) => {
-        match $result {
-            Ok(value) => value,
-            Err(error) => match error.downcast_ref::<Missing>() {
-                Some(missing) => qemu::skip!("{missing}"),
-                None => panic!("{error:#}"),
-            },
-        }
-    };
-}
-
 #[test]
 #[ignore = "needs a boot image: run by `cargo xtask test`"]
 fn the_card_boots_to_the_guests_shell() {

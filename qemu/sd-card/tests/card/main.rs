@@ -2,6 +2,19 @@
 //!
 //! A writer that reads its own work back agrees with itself. What this machine lacks is said (`qemu::skip`).
 
+/// Skips where something is missing; any other error is a failure.
+macro_rules! or_skip {
+    ($result:expr) => {
+        match $result {
+            Ok(value) => value,
+            Err(error) => match error.downcast_ref::<qemu::Missing>() {
+                Some(missing) => qemu::skip!("{missing}"),
+                None => panic!("{error:#}"),
+            },
+        }
+    };
+}
+
 mod boot;
 mod reader;
 mod tools;
@@ -85,17 +98,6 @@ fn compare(card: &Card, mut found: Vec<BootFile>) {
     assert_eq!(found, card.billed());
 }
 
-/// The real card around a few bytes, or why there is none here.
-fn real_or_skip(skip: impl FnOnce(&qemu::Missing)) -> Option<Card> {
-    match Card::real(b"no loader".repeat(1000)) {
-        Ok(card) => Some(card),
-        Err(error) => {
-            skip(error.downcast_ref().unwrap_or_else(|| panic!("{error:#}")));
-            None
-        }
-    }
-}
-
 /// A number in little-endian order somewhere in an image.
 fn little_endian(path: &Path, offset: usize, bytes: usize) -> u64 {
     let content = std::fs::read(path).expect("readable");
@@ -123,11 +125,7 @@ fn the_partition_is_where_it_should_be() {
 
 #[test]
 fn the_real_card_has_the_same_bytes_each_time() {
-    let Some(first) = real_or_skip(|missing| {
-        qemu::skip::report("card::the_real_card_has_the_same_bytes_each_time", &missing.to_string())
-    }) else {
-        return;
-    };
+    let first = or_skip!(Card::real(b"no loader".repeat(1000)));
     let second = Card::real(b"no loader".repeat(1000)).expect("as before");
     let hash = |card: &Card| sha256_hex(&std::fs::read(card.path()).expect("readable"));
     assert_eq!(hash(&first), hash(&second));
