@@ -64,8 +64,14 @@ pub(crate) enum Command {
     /// Remove a container that does not run
     #[command(visible_alias = "remove")]
     Rm(Name),
-    /// Show everything about a container
-    Inspect(Name),
+    /// Show everything about a container, or about a .wasm file
+    Inspect(Inspect),
+    /// Look at a container without a node: would it be taken, and would it run
+    #[cfg(feature = "kit")]
+    Check(Check),
+    /// Put app.toml and its files into a module
+    #[cfg(feature = "kit")]
+    Pack(Pack),
     /// Show the node: cells, limits, lines, counters
     Info,
     /// Write a shell's completion script to standard output
@@ -86,14 +92,15 @@ pub(crate) enum Command {
 /// What a container gets, for `deploy` and `run` alike.
 #[derive(Debug, Args)]
 pub(crate) struct ContainerOptions {
-    /// The container's name; made from the file's by default (`run` adds a number)
+    /// The container's name; by default what its manifest says, else made from the file's (`run` adds a number)
     #[arg(long)]
     pub(crate) name: Option<String>,
     /// A right that the container asks for: gpio:LABEL:out, gpio:LABEL:in, gpio:LABEL:edge, timer:DURATION (shortest
-    /// period). May be given several times; `emit info` shows what there is
+    /// period). May be given several times; adds to those of the manifest, and replaces those for the same line or timer.
+    /// `emit info` shows what there is
     #[arg(long = "grant", value_name = "RIGHT")]
     pub(crate) grants: Vec<String>,
-    /// An environment variable for the container. May be given several times
+    /// An environment variable for the container. May be given several times; adds to those of the manifest
     #[arg(long = "env", value_name = "NAME=VALUE")]
     pub(crate) environment: Vec<String>,
 }
@@ -115,7 +122,7 @@ pub(crate) struct Deploy {
     /// Leave it installed
     #[arg(long)]
     pub(crate) no_start: bool,
-    /// The container's arguments; options of emit come before them
+    /// The container's arguments, instead of those of its manifest; options of emit come before them
     #[arg(trailing_var_arg = true)]
     pub(crate) arguments: Vec<String>,
 }
@@ -138,6 +145,102 @@ pub(crate) struct Run {
     // One list and no two, so that clap leaves alone what follows the file.
     #[arg(required = true, trailing_var_arg = true, value_names = ["FILE", "ARGUMENTS"], num_args = 1..)]
     pub(crate) words: Vec<OsString>,
+}
+
+/// `emit inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A word with a `/`, and a .wasm file that is there, is a file; anything else a container.
+
+Examples:
+  emit inspect blinker
+  emit inspect ./blinker.wasm")]
+pub(crate) struct Inspect {
+    /// The container, or a .wasm file
+    #[arg(value_name = "NAME|FILE")]
+    pub(crate) target: OsString,
+}
+
+/// `emit new`.
+#[cfg(feature = "kit")]
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  emit new blinker --lang rust
+  emit new greeter --lang c --world wasi && emit build greeter && emit run greeter/greeter.wasm")]
+pub(crate) struct New {
+    /// The container's name, and its folder's, which must not be there yet
+    pub(crate) name: String,
+    /// The language
+    #[arg(long, value_enum)]
+    pub(crate) lang: Language,
+    /// What it is: a reactor with hooks, or a WASI program with `main`
+    #[arg(long, value_enum, default_value_t = Shape::Reactor)]
+    pub(crate) world: Shape,
+}
+
+/// Languages that `emit new` has templates for.
+#[cfg(feature = "kit")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Language {
+    /// Rust, by cargo
+    Rust,
+    /// C, by clang
+    C,
+    /// WebAssembly text; needs no other tool
+    Wat,
+    /// AssemblyScript, by asc
+    Assemblyscript,
+}
+
+/// Worlds that `emit new` has templates for.
+#[cfg(feature = "kit")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shape {
+    /// Hooks that the node calls: on-start, on-loop, on-stop
+    Reactor,
+    /// A program with `main`
+    Wasi,
+}
+
+/// `emit build`.
+#[cfg(feature = "kit")]
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The language is seen from what lies in the folder: Cargo.toml, package.json, one .c file or one .wat file. The result is
+NAME.wasm in the folder, packed with app.toml and its files.")]
+pub(crate) struct Build {
+    /// The folder with app.toml
+    #[arg(default_value = ".")]
+    pub(crate) folder: PathBuf,
+}
+
+/// `emit check`.
+#[cfg(feature = "kit")]
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// A .wasm file, or a folder with app.toml
+    #[arg(value_name = "FILE|FOLDER", default_value = ".")]
+    pub(crate) target: PathBuf,
+}
+
+/// `emit pack`.
+#[cfg(feature = "kit")]
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Packing again replaces what was packed before. The same inputs make the same bytes.
+
+Example:
+  emit pack target/wasm32-unknown-unknown/release/blinker.wasm --app app.toml -o blinker.wasm")]
+pub(crate) struct Pack {
+    /// The module or component
+    pub(crate) file: PathBuf,
+    /// What it is; by default app.toml beside the file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) app: Option<PathBuf>,
+    /// Where to; by default NAME.wasm beside app.toml
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// `emit logs`.

@@ -11,9 +11,10 @@ Exit codes:
     4  the node speaks another version of the protocol
     5  the node did not answer in time
     6  the file cannot be read
-    7  the node refused the container: not WebAssembly, invalid, too large, not allowed
+    7  the node refused the container: not WebAssembly, invalid, too large, not allowed; or `check` found that it would
     8  the node refused the request: no such container, name taken, no free cell, wrong state
     9  emit or the node found a fault of its own
+   10  app.toml has a mistake, the sources do not build, or a tool to build them is missing
   141  whoever read the output closed it (as in `emit logs -f NAME | head`)
 
 `emit run` exits with the container's exit code (255 where that is none of 0 to 255); otherwise
@@ -43,6 +44,9 @@ pub(crate) enum Failure {
     RequestRefused = 8,
     /// A fault of ours or the node's.
     Internal = 9,
+    /// What a container is made from must be put right first, or the tool for it is missing.
+    #[cfg_attr(not(feature = "kit"), allow(dead_code, reason = "only the kit reads sources"))]
+    Source = 10,
     /// Whoever read the output has closed it: 128 + SIGPIPE, as shells say it of programs that it kills.
     OutputClosed = 141,
 }
@@ -74,6 +78,7 @@ impl Failure {
             Self::ContainerRefused => "container-refused",
             Self::RequestRefused => "request-refused",
             Self::Internal => "internal",
+            Self::Source => "source",
             Self::OutputClosed => "output-closed",
         }
     }
@@ -147,9 +152,10 @@ mod tests {
     #[test]
     fn the_table_names_every_code() {
         use Failure::{
-            ContainerRefused, File, Internal, NoNode, OutputClosed, RequestRefused, Timeout, Usage, Version,
+            ContainerRefused, File, Internal, NoNode, OutputClosed, RequestRefused, Source, Timeout, Usage, Version,
         };
-        for failure in [Usage, NoNode, Version, Timeout, File, ContainerRefused, RequestRefused, Internal, OutputClosed]
+        for failure in
+            [Usage, NoNode, Version, Timeout, File, ContainerRefused, RequestRefused, Internal, Source, OutputClosed]
         {
             for code in [failure.code(), failure.code_of_run()] {
                 let listed = HELP.lines().any(|line| line.trim_start().starts_with(&format!("{code}  ")));

@@ -8,11 +8,25 @@ pub(crate) fn parse(text: &str) -> Result<Grant> {
     right(text).with_context(|| format!("`--grant {text}` is not understood"))
 }
 
-fn right(text: &str) -> Result<Grant> {
+/// The same, without saying where it was typed.
+pub(crate) fn right(text: &str) -> Result<Grant> {
     match text.split(':').collect::<Vec<_>>().as_slice() {
         ["gpio", label, direction] if !label.is_empty() => gpio(label, direction),
         ["timer", duration] => timer(duration),
         _ => bail!("expected gpio:LABEL:out, gpio:LABEL:in, gpio:LABEL:edge or timer:DURATION"),
+    }
+}
+
+/// Whether both are for the same line, or for timers: a person who types the one means it instead of the other.
+pub(crate) fn is_for_the_same(one: &Grant, other: &Grant) -> bool {
+    line(one) == line(other)
+}
+
+/// The line's label; none for timers.
+fn line(grant: &Grant) -> Option<&str> {
+    match grant {
+        Grant::GpioOutput(label) | Grant::GpioInput(label) | Grant::GpioEdges(label) => Some(label),
+        Grant::Timer { .. } => None,
     }
 }
 

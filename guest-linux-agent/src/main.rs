@@ -5,10 +5,13 @@
 //! printed as it is only where the person asked for output.
 #![forbid(unsafe_code)]
 
+mod analysis;
 mod arguments;
 mod command;
 mod exit;
 mod grant;
+#[cfg(feature = "kit")]
+mod kit;
 mod module;
 mod node;
 mod refusal;

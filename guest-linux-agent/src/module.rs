@@ -1,9 +1,9 @@
-//! The file to upload: read, named, and without the sections that no node needs.
+//! The file to upload: read, unwrapped, named, and without the sections that no node needs.
 
 use std::{fs::File, io::Read, path::Path};
 
 use anyhow::{Context, bail};
-use wasmparser::BinaryReader;
+use runner_container::{Files, Manifest, OWN_PREFIX, custom_sections, parts, sections};
 
 use crate::{
     exit::Failure,
@@ -14,18 +14,91 @@ use crate::{
 /// `emit run /dev/zero` from eating the guest's memory.
 const MAX_FILE_BYTES: u64 = 256 << 20;
 
-/// Bytes of magic and version.
-const HEADER_BYTES: usize = 8;
+/// `\0asm`, version 1.
+const HEADER: &[u8] = b"\0asm\x01\0\0\0";
 
-/// Custom sections that stay: Atoll's own (manifest and tokens) begin with this.
-const OWN_SECTIONS: &str = "atoll.";
+/// The number of a custom section.
+const CUSTOM: u8 = 0;
 
-/// Reads a module and leaves out custom sections that are not Atoll's: names, debug information, producers.
+/// A container's file, ready to be uploaded.
+#[derive(Debug)]
+pub(crate) struct Module {
+    /// What a node is sent.
+    pub(crate) bytes: Vec<u8>,
+    /// What the container says of itself, where it does.
+    pub(crate) manifest: Option<Manifest>,
+    /// Bytes of the file.
+    pub(crate) file_bytes: usize,
+    /// The file is a component, and this its main module.
+    pub(crate) from_component: bool,
+}
+
+impl Module {
+    /// The packed files.
+    pub(crate) fn files(&self) -> Files<'_> {
+        // They were looked at when it was read.
+        let found = parts(&self.bytes).ok().and_then(|parts| Files::decode(parts.files?).ok());
+        found.unwrap_or(Files::NONE)
+    }
+}
+
+/// Reads a container, unwraps it where it is a component, reads its manifest, and leaves out custom sections that are not
+/// Atoll's: names, debug information, producers.
 ///
 /// Bytes that do not read as sections are passed on as they are: saying what is wrong with them is the node's part.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> Result<Module> {
     let bytes = read_all(path).map_err(|error| Error::new(Failure::File, format!("{error:#}")))?;
-    Ok(without_foreign_sections(&bytes).unwrap_or(bytes))
+    from_bytes(bytes).map_err(|error| Error { message: format!("{}: {}", path.display(), error.message), ..error })
+}
+
+/// Reads a module that is to be packed: what was packed into it before does not matter.
+#[cfg(feature = "kit")]
+pub(crate) fn read_unpacked(path: &Path) -> Result<Module> {
+    let of_file = |error: Error| Error { message: format!("{}: {}", path.display(), error.message), ..error };
+    let bytes = read_all(path).map_err(|error| Error::new(Failure::File, format!("{error:#}")))?;
+    let file_bytes = bytes.len();
+    let (bytes, from_component) = core_module(bytes).map_err(of_file)?;
+    let Some(bytes) = without_foreign_sections(&bytes) else {
+        return Err(of_file(Error::new(Failure::ContainerRefused, "it is no WebAssembly module, or a damaged one")));
+    };
+    Ok(Module { bytes, manifest: None, file_bytes, from_component })
+}
+
+/// The same for bytes that are here already; errors do not name the file.
+pub(crate) fn from_bytes(bytes: Vec<u8>) -> Result<Module> {
+    let file_bytes = bytes.len();
+    let (bytes, from_component) = core_module(bytes)?;
+    let Some(stripped) = without_foreign_sections(&bytes) else {
+        return Ok(Module { bytes, manifest: None, file_bytes, from_component });
+    };
+    let refused = |error: &dyn std::fmt::Display| Error {
+        hint: "pack the container again with the emit of this version",
+        ..Error::new(Failure::ContainerRefused, error.to_string())
+    };
+    let parts = parts(&stripped).map_err(|error| refused(&error))?;
+    let manifest = parts.manifest.map(Manifest::decode).transpose().map_err(|error| refused(&error))?;
+    parts.files.map(Files::decode).transpose().map_err(|error| refused(&error))?;
+    Ok(Module { bytes: stripped, manifest, file_bytes, from_component })
+}
+
+/// The module in a component, or the bytes as they are.
+#[cfg(feature = "kit")]
+fn core_module(bytes: Vec<u8>) -> Result<(Vec<u8>, bool)> {
+    use crate::kit::component;
+    if !component::is_component(&bytes) {
+        return Ok((bytes, false));
+    }
+    match component::unwrap(&bytes) {
+        Ok(module) => Ok((module.to_vec(), true)),
+        Err(error) => Err(Error::new(Failure::ContainerRefused, format!("{error:#}"))),
+    }
+}
+
+/// Unwrapping is a developer's matter: the node says what it thinks of a component.
+#[cfg(not(feature = "kit"))]
+#[allow(clippy::unnecessary_wraps, reason = "the kit's has errors")]
+fn core_module(bytes: Vec<u8>) -> Result<(Vec<u8>, bool)> {
+    Ok((bytes, false))
 }
 
 fn read_all(path: &Path) -> anyhow::Result<Vec<u8>> {
@@ -42,23 +115,19 @@ fn read_all(path: &Path) -> anyhow::Result<Vec<u8>> {
 
 /// `None` where the bytes do not read as a core module's sections.
 fn without_foreign_sections(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut stripped = bytes.get(..HEADER_BYTES).filter(|header| *header == b"\0asm\x01\0\0\0")?.to_vec();
-    let mut reader = BinaryReader::new(&bytes[HEADER_BYTES..], HEADER_BYTES);
-    while !reader.eof() {
-        let start = reader.original_position();
-        let id = reader.read_u8().ok()?;
-        let length = usize::try_from(reader.read_var_u32().ok()?).ok()?;
-        let content = reader.read_bytes(length).ok()?;
-        let end = reader.original_position();
-        if id != 0 || is_own(content) {
-            stripped.extend_from_slice(&bytes[start..end]);
+    let own = custom_sections(bytes)
+        .filter(|section| section.as_ref().map_or(true, |section| section.name.starts_with(OWN_PREFIX)))
+        .map(|section| section.map(|section| section.range))
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .ok()?;
+    let mut stripped = HEADER.to_vec();
+    for section in sections(bytes) {
+        let section = section.ok()?;
+        if section.id != CUSTOM || own.contains(&section.range) {
+            stripped.extend_from_slice(&bytes[section.range]);
         }
     }
     Some(stripped)
-}
-
-fn is_own(custom_section: &[u8]) -> bool {
-    BinaryReader::new(custom_section, 0).read_string().is_ok_and(|name| name.starts_with(OWN_SECTIONS))
 }
 
 /// The longest name that is made up: 8 below what a node takes, for the process number that `run` adds.
@@ -71,6 +140,18 @@ pub(crate) fn name_of(path: &Path) -> String {
         stem.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }).collect();
     let name = name.trim_start_matches(['.', '_', '-']);
     if name.is_empty() { "container".to_owned() } else { name.chars().take(MADE_NAME_BYTES).collect() }
+}
+
+/// A container's name: what its manifest says, else made from the file's.
+pub(crate) fn name(module: &Module, path: &Path) -> String {
+    module.manifest.as_ref().map_or_else(|| name_of(path), |manifest| manifest.name.clone())
+}
+
+/// The same with a process' number behind it, within what a node takes.
+pub(crate) fn name_of_run(module: &Module, path: &Path) -> String {
+    let name: String = name(module, path).chars().take(MADE_NAME_BYTES).collect();
+    // A process number is at the most 2^22: six hexadecimal digits.
+    format!("{name}-{:x}", std::process::id())
 }
 
 #[cfg(test)]
@@ -94,6 +175,14 @@ mod tests {
         assert_eq!(without_foreign_sections(b""), None);
         assert_eq!(without_foreign_sections(b"\0asm\x01\0\0\0\x01\xff"), None);
         assert_eq!(without_foreign_sections(b"#!/bin/sh"), None);
+    }
+
+    #[test]
+    fn a_manifest_that_is_none_is_refused() {
+        let module = wat::parse_str(r#"(module (@custom "atoll.app" "keep"))"#).expect("valid text");
+        let error = from_bytes(module).expect_err("refused");
+        assert_eq!(error.failure, Failure::ContainerRefused);
+        assert!(error.message.starts_with("the manifest, at byte 0"), "{error}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use shared_ring_messages::{ContainerReport, NodeReport};
 
 use crate::{exit, terminal::printable};
 
-fn hexadecimal(bytes: &[u8]) -> String {
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
@@ -16,7 +16,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 /// Nanoseconds as a person reads a duration: two units at the most.
-fn duration(nanoseconds: u64) -> String {
+pub(crate) fn duration(nanoseconds: u64) -> String {
     let seconds = nanoseconds / 1_000_000_000;
     match seconds {
         0 => format!("{} ms", nanoseconds / 1_000_000),
@@ -95,7 +95,7 @@ pub(crate) fn container_table(reports: &[ContainerReport]) -> String {
 }
 
 /// Columns as wide as their widest cell; the last is left as it is. Whatever a node puts into a cell stays on its line.
-fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
+pub(crate) fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
     let rows: Vec<[String; COLUMNS]> =
         rows.iter().map(|row| row.each_ref().map(|cell| printable(cell).replace(['\n', '\t'], " "))).collect();
     let widths: [usize; COLUMNS] =

@@ -3,25 +3,28 @@
 use std::{collections::VecDeque, io::IsTerminal, path::Path};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use runner_container::Manifest;
 use sha2::{Digest, Sha256};
-use shared_ring_messages::{Answer, CHUNK_BYTES, ContainerReport, DeployRequest, Request};
+use shared_ring_messages::{Answer, CHUNK_BYTES, ContainerReport, DeployRequest, Grant, Request};
 
 use super::{Context, logs, unexpected};
 use crate::{
     arguments::{ContainerOptions, Deploy, Run},
     exit::{self, Failure},
-    grant, module,
+    grant,
+    module::{self, Module},
     session::{Error, Result, Session},
     show, terminal,
 };
 
 pub(super) fn deploy(context: &Context, arguments: &Deploy) -> Result<u8> {
-    let bytes = module::read(&arguments.file)?;
-    let name = arguments.options.name.clone().unwrap_or_else(|| module::name_of(&arguments.file));
-    let mut request = request(&arguments.options, name, &bytes, &arguments.arguments)?;
+    let module = module::read(&arguments.file)?;
+    let name = arguments.options.name.clone().unwrap_or_else(|| module::name(&module, &arguments.file));
+    let mut request = request(&arguments.options, name, &module, &arguments.arguments)?;
     request.start = !arguments.no_start;
     let mut session = context.session()?;
-    let report = upload(context, &mut session, request, &bytes).map_err(|error| of_file(error, &arguments.file))?;
+    let report =
+        upload(context, &mut session, request, &module.bytes).map_err(|error| of_file(error, &arguments.file))?;
     let text = format!("{}: {} in cell{}\n", report.name, show::state(&report), report.cell);
     super::print(context, &show::container_json(&report), &text)?;
     if exit::has_failed(&report) && !context.json() {
@@ -36,15 +39,14 @@ pub(super) fn run(context: &Context, arguments: &Run) -> Result<u8> {
     let file = Path::new(file);
     let words: Option<Vec<String>> = words.iter().map(|word| word.to_str().map(str::to_owned)).collect();
     let words = words.ok_or_else(|| usage("an argument is not UTF-8, as WebAssembly wants it"))?;
-    let bytes = module::read(file)?;
+    let module = module::read(file)?;
     // A name of its own, so that the same file can run twice at a time.
-    let named = || format!("{}-{:x}", module::name_of(file), std::process::id());
-    let name = arguments.options.name.clone().unwrap_or_else(named);
-    let mut request = request(&arguments.options, name, &bytes, &words)?;
+    let name = arguments.options.name.clone().unwrap_or_else(|| module::name_of_run(&module, file));
+    let mut request = request(&arguments.options, name, &module, &words)?;
     request.start = true;
     request.attached = true;
     let mut session = context.session()?;
-    let report = upload(context, &mut session, request, &bytes).map_err(|error| of_file(error, file))?;
+    let report = upload(context, &mut session, request, &module.bytes).map_err(|error| of_file(error, file))?;
     let mut sink = if context.json() { logs::Sink::json() } else { logs::Sink::pass_through() };
     logs::show(&mut session, &report.name, &mut sink, true)?;
     let report = match session.ask(Request::Inspect(report.name))? {
@@ -68,32 +70,65 @@ fn of_file(error: Error, file: &Path) -> Error {
     Error { message: format!("{}: {}", file.display(), error.message), ..error }
 }
 
-fn request(options: &ContainerOptions, name: String, bytes: &[u8], arguments: &[String]) -> Result<DeployRequest> {
-    let usage = |message: String| Error::new(Failure::Usage, message);
+/// What is asked for: what the manifest says, and what the command line says over it. Arguments of the command line replace
+/// the manifest's; variables and rights add to them, and replace those for the same name, line or timer.
+fn request(options: &ContainerOptions, name: String, module: &Module, arguments: &[String]) -> Result<DeployRequest> {
+    let bytes = &module.bytes;
     let size = u32::try_from(bytes.len()).map_err(|_| Error::new(Failure::File, "the file is too large"))?;
-    let grants = options
-        .grants
-        .iter()
-        .map(|text| grant::parse(text).map_err(|error| usage(format!("{error:#}"))))
-        .collect::<Result<_>>()?;
-    let environment = options
-        .environment
-        .iter()
-        .map(|text| match text.split_once('=') {
-            Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-            _ => Err(usage(format!("`--env {text}` is not understood: expected NAME=VALUE"))),
-        })
-        .collect::<Result<_>>()?;
+    let none = Manifest::default();
+    let manifest = module.manifest.as_ref().unwrap_or(&none);
     Ok(DeployRequest {
         name,
         size,
         sha256: Sha256::digest(bytes).into(),
-        grants,
-        arguments: arguments.to_vec(),
-        environment,
+        grants: grants(manifest, options)?,
+        arguments: if arguments.is_empty() { &manifest.arguments } else { arguments }.to_vec(),
+        environment: environment(manifest, options)?,
         start: false,
         attached: false,
     })
+}
+
+fn grants(manifest: &Manifest, options: &ContainerOptions) -> Result<Vec<Grant>> {
+    let typed: Vec<Grant> = options
+        .grants
+        .iter()
+        .map(|text| grant::parse(text).map_err(|error| Error::new(Failure::Usage, format!("{error:#}"))))
+        .collect::<Result<_>>()?;
+    let mut all = Vec::new();
+    for text in &manifest.grants {
+        let right = grant::right(text).map_err(|error| Error {
+            hint: "put [grants] in app.toml right and pack the container again",
+            ..Error::new(
+                Failure::ContainerRefused,
+                format!("the manifest's right `{text}` is not understood: {error:#}"),
+            )
+        })?;
+        if !typed.iter().any(|other| grant::is_for_the_same(other, &right)) {
+            all.push(right);
+        }
+    }
+    all.extend(typed);
+    Ok(all)
+}
+
+fn environment(manifest: &Manifest, options: &ContainerOptions) -> Result<Vec<(String, String)>> {
+    let mut all = manifest.environment.clone();
+    let mut typed = Vec::new();
+    for text in &options.environment {
+        match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() => typed.push((key.to_owned(), value.to_owned())),
+            _ => {
+                return Err(Error::new(
+                    Failure::Usage,
+                    format!("`--env {text}` is not understood: expected NAME=VALUE"),
+                ));
+            }
+        }
+    }
+    all.retain(|(key, _)| !typed.iter().any(|(other, _)| other == key));
+    all.extend(typed);
+    Ok(all)
 }
 
 /// Announces the module, sends it, and answers what became of it.

@@ -1,7 +1,12 @@
 //! The commands, a file each where there is more to it than one question. `main` calls this and nothing else.
 
+#[cfg(feature = "kit")]
+mod check;
 mod deploy;
+mod inspect;
 mod logs;
+#[cfg(feature = "kit")]
+mod pack;
 mod shell;
 
 use std::{
@@ -114,7 +119,11 @@ fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Restart(target) => change(context, Request::Restart(target.name)),
         Command::Kill(target) => change(context, Request::Kill(target.name)),
         Command::Rm(target) => remove(context, target.name),
-        Command::Inspect(target) => inspect(context, target.name),
+        Command::Inspect(arguments) => inspect::inspect(context, &arguments.target),
+        #[cfg(feature = "kit")]
+        Command::Check(arguments) => check::check(context, &arguments.target),
+        #[cfg(feature = "kit")]
+        Command::Pack(arguments) => pack::pack(context, &arguments),
         Command::Info => info(context),
         Command::Completions { shell } => shell::completions(shell),
         Command::Man { directory } => shell::man_pages(&directory),
@@ -174,16 +183,6 @@ fn remove(context: &Context, name: String) -> Result<u8> {
     match context.ask(Request::Remove(name.clone()))? {
         Answer::Done => {
             print(context, &json!({ "removed": name }), &format!("{name}: removed\n"))?;
-            Ok(0)
-        }
-        other => Err(unexpected(&other)),
-    }
-}
-
-fn inspect(context: &Context, name: String) -> Result<u8> {
-    match context.ask(Request::Inspect(name))? {
-        Answer::Container(report) => {
-            print(context, &show::container_json(&report), &show::container_text(&report))?;
             Ok(0)
         }
         other => Err(unexpected(&other)),

@@ -3,6 +3,7 @@
 //! Nodes are processes of their own in directories of their own; everything that is waited for has a limit, and everything
 //! that is started ends with the test that started it.
 
+mod checking;
 mod documents;
 mod emit;
 mod fake;
@@ -10,6 +11,7 @@ mod finding;
 mod hostile;
 mod json;
 mod node;
+mod packing;
 mod refusals;
 mod running;
 mod sessions;
@@ -26,8 +28,23 @@ use std::{
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// Every verb, as `emit --help` lists them.
-pub(crate) const VERBS: [&str; 13] =
-    ["deploy", "run", "ps", "logs", "start", "stop", "restart", "kill", "rm", "inspect", "info", "completions", "man"];
+pub(crate) const VERBS: [&str; 15] = [
+    "deploy",
+    "run",
+    "ps",
+    "logs",
+    "start",
+    "stop",
+    "restart",
+    "kill",
+    "rm",
+    "inspect",
+    "check",
+    "pack",
+    "info",
+    "completions",
+    "man",
+];
 
 /// The project's folder.
 pub(crate) fn project() -> PathBuf {

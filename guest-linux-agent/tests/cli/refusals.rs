@@ -26,7 +26,6 @@ fn bad_files_are_refused_and_counted() {
         ("script.wasm", b"#!/bin/sh\necho hello\n", "modules_refused", &["not a WebAssembly module", "hint: "]),
         ("magic.wasm", &hello[..4], "modules_refused", &["the module is invalid"]),
         ("version.wasm", b"\0asm\x02\0\0\0", "modules_refused", &["the module is invalid"]),
-        ("component.wasm", b"\0asm\x0d\0\x01\0", "modules_refused", &["component"]),
         ("cut.wasm", &hello[..hello.len() / 2], "modules_refused", &["the module is invalid", "cut off"]),
     ] {
         let path = files.file(name, bytes);

@@ -1,0 +1,8 @@
+//! What a developer's machine needs besides the agent: building, packing and checking containers.
+//!
+//! Behind the feature `kit`, so that the guest's `emit` stays small. Trusts the person's own files, and the tools that they
+//! have installed.
+
+pub(crate) mod app;
+pub(crate) mod check;
+pub(crate) mod component;
