@@ -66,6 +66,12 @@ pub(crate) enum Command {
     Rm(Name),
     /// Show everything about a container, or about a .wasm file
     Inspect(Inspect),
+    /// Make the folder of a new container
+    #[cfg(feature = "kit")]
+    New(New),
+    /// Build the container in a folder
+    #[cfg(feature = "kit")]
+    Build(Build),
     /// Look at a container without a node: would it be taken, and would it run
     #[cfg(feature = "kit")]
     Check(Check),

@@ -6,7 +6,6 @@
 
 mod manifest;
 mod shrink;
-mod toolchain;
 
 use std::fmt;
 use std::fs;
@@ -15,7 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 use manifest::{Entry, Manifest};
-use toolchain::{Missing, Toolchain};
+use wasm_toolchain::{Job, Missing, Recipe, Toolchain};
 
 /// What is to be done, and where.
 #[derive(Clone, Copy)]
@@ -139,60 +138,28 @@ impl Sample {
     }
 }
 
-/// How a module is made from its source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Recipe {
-    /// Rust with std, WASI preview 1.
-    RustCommand,
-    /// Rust without std, bindings from the WIT file.
-    RustReactor,
-    /// C with wasi-libc.
-    CCommand,
-    /// C without a library.
-    CReactor,
-    /// Somebody else's C by somebody else's compiler and C library: Zig. The name is that of the source file.
-    ZigCommand(&'static str),
-    /// A program on crates.io, unchanged, by `cargo install`.
-    Published {
-        /// Its package.
-        package: &'static str,
-        /// Exactly this one.
-        version: &'static str,
-    },
-    /// WebAssembly text.
-    Text,
-}
-
-impl Recipe {
-    fn language(self) -> &'static str {
-        match self {
-            Self::RustCommand | Self::RustReactor | Self::Published { .. } => "Rust",
-            Self::CCommand | Self::CReactor | Self::ZigCommand(_) => "C",
-            Self::Text => "WAT",
-        }
-    }
-
-    fn world(self) -> &'static str {
-        match self {
-            Self::RustCommand | Self::CCommand | Self::ZigCommand(_) | Self::Published { .. } => "wasi-command",
-            Self::RustReactor | Self::CReactor | Self::Text => "reactor",
-        }
-    }
-
-    /// The file that a person opens first, below `examples/`.
-    fn source(self, name: &str) -> String {
-        match self {
-            Self::RustCommand => format!("{name}/src/main.rs"),
-            Self::RustReactor => format!("{name}/src/lib.rs"),
-            Self::CCommand | Self::CReactor => format!("{name}/{name}.c"),
-            Self::ZigCommand(file) => format!("{name}/{file}"),
-            Self::Published { package, version } => format!("https://crates.io/crates/{package}/{version}"),
-            Self::Text => format!("{name}/{name}.wat"),
-        }
+/// The world of what a recipe makes.
+const fn world(recipe: Recipe) -> &'static str {
+    match recipe {
+        Recipe::RustCommand | Recipe::CCommand | Recipe::ZigCommand(_) | Recipe::Published { .. } => "wasi-command",
+        Recipe::RustReactor | Recipe::CReactor | Recipe::AssemblyScript | Recipe::Text => "reactor",
     }
 }
 
-/// Every sample. The samples in WAT are all reactors; [`Recipe::world`] says so.
+/// The file that a person opens first, below `examples/`.
+fn source(recipe: Recipe, name: &str) -> String {
+    match recipe {
+        Recipe::RustCommand => format!("{name}/src/main.rs"),
+        Recipe::RustReactor => format!("{name}/src/lib.rs"),
+        Recipe::CCommand | Recipe::CReactor => format!("{name}/{name}.c"),
+        Recipe::ZigCommand(file) => format!("{name}/{file}"),
+        Recipe::AssemblyScript => format!("{name}/assembly/index.ts"),
+        Recipe::Published { package, version } => format!("https://crates.io/crates/{package}/{version}"),
+        Recipe::Text => format!("{name}/{name}.wat"),
+    }
+}
+
+/// Every sample. The samples in WAT are all reactors; [`world`] says so.
 const SAMPLES: &[Sample] = &[
     Sample::ours("hello", "prints arguments and a variable, ends with the code asked for", Recipe::RustCommand),
     Sample::ours("echo", "prints its arguments", Recipe::CCommand),
@@ -311,15 +278,22 @@ enum Made {
 
 /// Builds one sample with the `preferred` toolchain if it is here, else with another.
 fn make(options: Options<'_>, sample: &Sample, preferred: Option<&str>) -> Result<Made> {
-    let toolchain = match Toolchain::find(sample.recipe, preferred)? {
+    let toolchain = match Toolchain::find(sample.recipe, preferred, &examples(options.repository))? {
         Ok(toolchain) => toolchain,
         Err(missing) => return Ok(Made::Not(Verdict::Skipped(missing))),
     };
     (options.progress)(&format!("{}: building with {}", sample.name, toolchain.description()));
-    let source = examples(options.repository).join(sample.recipe.source(sample.name));
-    let built = toolchain
-        .build(options.repository, sample.name, &source, &output(options.repository))
-        .and_then(|module| shrink::without_custom_sections(&module));
+    let (project, output) = (examples(options.repository), output(options.repository));
+    let job = Job {
+        project: &project,
+        hidden: (options.repository, "atoll"),
+        package: Some(sample.name),
+        name: sample.name,
+        source: &project.join(source(sample.recipe, sample.name)),
+        output: &output,
+        strict: true,
+    };
+    let built = toolchain.build(&job).and_then(|module| shrink::without_custom_sections(&module));
     Ok(match built {
         Ok(module) => Made::Module { module, toolchain: toolchain.description().to_owned() },
         Err(error) => Made::Not(Verdict::Failed(format!("{error:#}"))),
@@ -362,9 +336,9 @@ fn entry(repository: &Path, sample: &Sample, module: &[u8], toolchain: String) -
     Ok(Entry {
         name: sample.name.to_owned(),
         about: sample.about.to_owned(),
-        world: sample.recipe.world().to_owned(),
+        world: world(sample.recipe).to_owned(),
         language: sample.recipe.language().to_owned(),
-        source: sample.recipe.source(sample.name),
+        source: source(sample.recipe, sample.name),
         toolchain,
         bytes: module.len(),
         sha256: manifest::sha256(module),

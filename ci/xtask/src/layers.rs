@@ -15,6 +15,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("shared-ring-messages", 0),
     ("runner-interfaces", 1),
     ("runner-container", 1),
+    ("wasm-toolchain", 1),
     ("runner-executor", 2),
     ("runner-admission", 2),
     ("runner-warden", 2),

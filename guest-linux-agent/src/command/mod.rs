@@ -1,10 +1,14 @@
 //! The commands, a file each where there is more to it than one question. `main` calls this and nothing else.
 
 #[cfg(feature = "kit")]
+mod build;
+#[cfg(feature = "kit")]
 mod check;
 mod deploy;
 mod inspect;
 mod logs;
+#[cfg(feature = "kit")]
+mod new;
 #[cfg(feature = "kit")]
 mod pack;
 mod shell;
@@ -120,6 +124,10 @@ fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Kill(target) => change(context, Request::Kill(target.name)),
         Command::Rm(target) => remove(context, target.name),
         Command::Inspect(arguments) => inspect::inspect(context, &arguments.target),
+        #[cfg(feature = "kit")]
+        Command::New(arguments) => new::new(context, &arguments),
+        #[cfg(feature = "kit")]
+        Command::Build(arguments) => build::build(context, &arguments),
         #[cfg(feature = "kit")]
         Command::Check(arguments) => check::check(context, &arguments.target),
         #[cfg(feature = "kit")]

@@ -6,3 +6,5 @@
 pub(crate) mod app;
 pub(crate) mod check;
 pub(crate) mod component;
+pub(crate) mod project;
+pub(crate) mod template;

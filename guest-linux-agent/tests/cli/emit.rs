@@ -123,8 +123,13 @@ impl Running {
     }
 
     /// Waits for its end.
-    pub(crate) fn finish(mut self) -> Output {
-        let status = wait(&mut self.child, LIMIT);
+    pub(crate) fn finish(self) -> Output {
+        self.finish_within(LIMIT)
+    }
+
+    /// The same for one that may take longer.
+    pub(crate) fn finish_within(mut self, limit: Duration) -> Output {
+        let status = wait(&mut self.child, limit);
         for reader in self.readers.drain(..) {
             reader.join().expect("read to the end");
         }

@@ -3,6 +3,7 @@
 //! Nodes are processes of their own in directories of their own; everything that is waited for has a limit, and everything
 //! that is started ends with the test that started it.
 
+mod building;
 mod checking;
 mod documents;
 mod emit;
@@ -28,7 +29,7 @@ use std::{
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// Every verb, as `emit --help` lists them.
-pub(crate) const VERBS: [&str; 15] = [
+pub(crate) const VERBS: [&str; 17] = [
     "deploy",
     "run",
     "ps",
@@ -39,6 +40,8 @@ pub(crate) const VERBS: [&str; 15] = [
     "kill",
     "rm",
     "inspect",
+    "new",
+    "build",
     "check",
     "pack",
     "info",

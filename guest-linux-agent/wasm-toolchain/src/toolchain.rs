@@ -6,29 +6,15 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Recipe, manifest};
+use sha2::{Digest as _, Sha256};
 
-/// What a toolchain lacks here, and the command that gets it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Missing {
-    /// What is missing.
-    pub what: String,
-    /// How to get it.
-    pub get: String,
-}
-
-impl fmt::Display for Missing {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}; get it with {}", self.what, self.get)
-    }
-}
+use crate::{Job, Missing, Recipe, exports};
 
 /// The stack of a reactor and of a small C command: one quarter of a page, so that with its data it needs a single page.
 const SMALL_STACK_BYTES: usize = 16 * 1024;
@@ -42,7 +28,7 @@ const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 
 /// A way from source to module.
 #[derive(Debug)]
-pub(super) struct Toolchain {
+pub struct Toolchain {
     recipe: Recipe,
     description: String,
     tools: Tools,
@@ -52,6 +38,8 @@ pub(super) struct Toolchain {
 enum Tools {
     Rust(Rust),
     Clang,
+    /// The program.
+    AssemblyScript(PathBuf),
     /// The program and what comes before its own arguments.
     Zig(&'static [&'static str]),
     Text,
@@ -67,12 +55,17 @@ struct Rust {
 }
 
 impl Toolchain {
-    /// The toolchain for a recipe: the one that describes itself as `preferred`, else the first that is here.
-    pub(super) fn find(recipe: Recipe, preferred: Option<&str>) -> Result<Result<Self, Missing>> {
+    /// The toolchain for a recipe: the one that describes itself as `preferred`, else the first that is here. AssemblyScript's
+    /// is looked for in `project` first.
+    ///
+    /// # Errors
+    /// A file of a toolchain that is there cannot be read. That there is none is [`Missing`].
+    pub fn find(recipe: Recipe, preferred: Option<&str>, project: &Path) -> Result<Result<Self, Missing>> {
         let mut found = match recipe {
             Recipe::Text => vec![text()],
             Recipe::CCommand | Recipe::CReactor => clang(recipe)?.into_iter().collect(),
             Recipe::ZigCommand(_) => zig(recipe).into_iter().collect(),
+            Recipe::AssemblyScript => assembly_script(project).into_iter().collect(),
             Recipe::RustCommand | Recipe::RustReactor | Recipe::Published { .. } => rust(recipe)?,
         };
         if found.is_empty() {
@@ -83,20 +76,28 @@ impl Toolchain {
     }
 
     /// Name and version of everything that decides the bytes.
-    pub(super) fn description(&self) -> &str {
+    #[must_use]
+    pub fn description(&self) -> &str {
         &self.description
     }
 
-    /// Builds one sample and answers its module.
-    pub(super) fn build(&self, repository: &Path, name: &str, source: &Path, output: &Path) -> Result<Vec<u8>> {
-        fs::create_dir_all(output).with_context(|| format!("cannot make {}", output.display()))?;
+    /// Builds a module and answers it as the compiler made it.
+    ///
+    /// # Errors
+    /// The compiler's last words, or a file that cannot be read or written.
+    pub fn build(&self, job: &Job<'_>) -> Result<Vec<u8>> {
+        fs::create_dir_all(job.output).with_context(|| format!("cannot make {}", job.output.display()))?;
+        let linked = job.output.join(format!("{}.linked.wasm", job.name));
         match &self.tools {
-            Tools::Text => Ok(wat::parse_file(source)?),
-            Tools::Clang => compile_c(self.recipe, source, &output.join(format!("{name}.linked.wasm"))),
-            Tools::Zig(zig) => compile_with_zig(zig, source, output, &output.join(format!("{name}.linked.wasm"))),
+            Tools::Text => Ok(wat::parse_file(job.source)?),
+            Tools::Clang => compile_c(self.recipe, job, &linked),
+            Tools::Zig(zig) => compile_with_zig(zig, job.source, job.output, &linked),
+            Tools::AssemblyScript(compiler) => compile_assembly_script(compiler, job, &linked),
             Tools::Rust(tools) => match self.recipe {
-                Recipe::Published { package, version } => tools.install(self.recipe, package, version, name, output),
-                recipe => tools.compile(recipe, repository, name, &output.join("cargo")),
+                Recipe::Published { package, version } => {
+                    tools.install(self.recipe, package, version, job.name, job.output)
+                }
+                recipe => tools.compile(recipe, job, &job.output.join("cargo")),
             },
         }
     }
@@ -118,9 +119,13 @@ fn missing(recipe: Recipe) -> Missing {
         ),
         Recipe::CReactor => ("clang or wasm-ld is missing", "`apt-get install clang lld`"),
         Recipe::ZigCommand(_) => ("zig is missing", "`pip install ziglang`"),
+        Recipe::AssemblyScript => (
+            "asc, the compiler of AssemblyScript, is missing",
+            "`npm install` in the container's folder, or `npm install --global assemblyscript`",
+        ),
         Recipe::Text => ("nothing is missing for WAT", "nothing"),
     };
-    Missing { what: what.to_owned(), get: get.to_owned() }
+    Missing { what, get }
 }
 
 fn text() -> Toolchain {
@@ -147,11 +152,12 @@ fn clang(recipe: Recipe) -> Result<Option<Toolchain>> {
 
 /// wasi-libc does not say its version, so its digest stands for it.
 fn wasi_library_name(library: &Path) -> Result<String> {
-    let digest = manifest::sha256(&super::read(library)?);
-    Ok(format!("wasi-libc with libc.a {}", digest.get(..16).unwrap_or_default()))
+    let digest = Sha256::digest(read(library)?);
+    let head: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("wasi-libc with libc.a {head}"))
 }
 
-fn compile_c(recipe: Recipe, source: &Path, linked: &Path) -> Result<Vec<u8>> {
+fn compile_c(recipe: Recipe, job: &Job<'_>, linked: &Path) -> Result<Vec<u8>> {
     let mut command = Command::new("clang");
     command.args([
         "-std=gnu11",
@@ -159,17 +165,37 @@ fn compile_c(recipe: Recipe, source: &Path, linked: &Path) -> Result<Vec<u8>> {
         "-flto",
         "-Wall",
         "-Wextra",
-        "-Werror",
         "-s",
         &format!("-Wl,-zstack-size={SMALL_STACK_BYTES}"),
     ]);
+    if job.strict {
+        command.arg("-Werror");
+    }
     if recipe == Recipe::CCommand {
         command.arg("--target=wasm32-wasi");
     } else {
         command.args(["--target=wasm32", "-ffreestanding", "-nostdlib", "-Wl,--no-entry"]);
     }
-    run(command.arg("-o").arg(linked).arg(source))?;
-    super::read(linked)
+    run(command.arg("-o").arg(linked).arg(job.source))?;
+    read(linked)
+}
+
+/// AssemblyScript's compiler as the project has it, else as the machine has it.
+fn assembly_script(project: &Path) -> Option<Toolchain> {
+    let ways = [project.join("node_modules/.bin/asc"), PathBuf::from("asc")];
+    ways.into_iter().find_map(|compiler| {
+        let version = said(&compiler, &["--version"])?;
+        let description = format!("asc {}", version.trim_start_matches("Version "));
+        Some(Toolchain { recipe: Recipe::AssemblyScript, description, tools: Tools::AssemblyScript(compiler) })
+    })
+}
+
+fn compile_assembly_script(compiler: &Path, job: &Job<'_>, linked: &Path) -> Result<Vec<u8>> {
+    let mut command = Command::new(compiler);
+    // Small, never freed, and `abort` is a trap: nothing of JavaScript is imported.
+    command.current_dir(job.project).args(["--optimize", "--runtime", "stub", "--use", "abort=", "--noAssert"]);
+    run(command.arg("--outFile").arg(linked).arg(job.source))?;
+    exports::renamed(&read(linked)?, &exports::HOOKS)
 }
 
 /// Zig under its own name, or as the package of Python's that carries it.
@@ -192,7 +218,7 @@ fn compile_with_zig(zig: &[&str], source: &Path, output: &Path, linked: &Path) -
         command.env(cache, output.join("zig"));
     }
     run(command.arg("-o").arg(linked).arg(source))?;
-    super::read(linked)
+    read(linked)
 }
 
 /// Every Rust toolchain here that can build for the recipe's target.
@@ -270,19 +296,28 @@ fn rust_linker(sysroot: &Path) -> Option<(PathBuf, String)> {
 }
 
 impl Rust {
-    /// Builds a package of the examples' workspace.
-    fn compile(&self, recipe: Recipe, repository: &Path, name: &str, target_folder: &Path) -> Result<Vec<u8>> {
+    /// Builds a package with cargo.
+    fn compile(&self, recipe: Recipe, job: &Job<'_>, target_folder: &Path) -> Result<Vec<u8>> {
         let mut flags = self.flags(recipe);
         let stack_bytes = if is_command(recipe) { COMMAND_STACK_BYTES } else { SMALL_STACK_BYTES };
         flags.push(OsString::from(format!("-Clink-arg=-zstack-size={stack_bytes}")));
         // Paths would end up in panic messages, and so in the bytes.
-        flags.push(replace_path(&repository.canonicalize()?, "atoll"));
+        flags.push(replace_path(&job.hidden.0.canonicalize()?, job.hidden.1));
         flags.push(replace_path(&cargo_home()?, "cargo"));
         flags.push(replace_path(&self.sysroot.join("lib/rustlib/src/rust"), "rust"));
         let mut command = self.cargo("build", recipe, target_folder, &flags);
-        command.current_dir(repository.join("examples")).args(["--release", "--package", name]);
-        run(&mut command)?;
-        super::read(&target_folder.join(target(recipe)).join("release").join(name).with_extension("wasm"))
+        command.current_dir(job.project).args(["--release", "--message-format=json-render-diagnostics"]);
+        if job.strict {
+            command.arg("--locked");
+        }
+        if let Some(package) = job.package {
+            command.args(["--package", package]);
+        }
+        let messages = run(&mut command)?;
+        read(
+            &module_of(&messages)
+                .context("cargo built no .wasm: the package needs `crate-type = [\"cdylib\"]` or a `main`")?,
+        )
     }
 
     /// Builds a published program as its users do, but for Wasm.
@@ -292,15 +327,15 @@ impl Rust {
         flags.push(OsString::from("-Cpanic=abort"));
         let root = output.join("published");
         let mut command = self.cargo("install", recipe, &output.join("cargo-published"), &flags);
-        command.arg(format!("{package}@{version}")).arg("--force").arg("--root").arg(&root);
+        command.arg("--locked").arg(format!("{package}@{version}")).arg("--force").arg("--root").arg(&root);
         run(&mut command)?;
-        super::read(&root.join("bin").join(name).with_extension("wasm"))
+        read(&root.join("bin").join(name).with_extension("wasm"))
     }
 
     /// Cargo, told to build for the recipe's target with this toolchain and these flags only.
     fn cargo(&self, verb: &str, recipe: Recipe, target_folder: &Path, flags: &[OsString]) -> Command {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
-        command.args([verb, "--quiet", "--locked", "--target", target(recipe)]);
+        command.args([verb, "--quiet", "--target", target(recipe)]);
         command.arg("--target-dir").arg(target_folder);
         if self.linker_for_source.is_some() {
             let crates = if is_command(recipe) { "std,panic_abort" } else { "core,alloc,panic_abort" };
@@ -367,17 +402,70 @@ fn said(program: impl AsRef<OsStr>, arguments: &[&str]) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Runs a command; its last words are the error.
-fn run(command: &mut Command) -> Result<()> {
+/// The last module that cargo says it made: that of the package, behind those of its dependencies.
+fn module_of(messages: &str) -> Option<PathBuf> {
+    let messages = messages.lines().rev().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let mut artifacts = messages.filter(|message| message["reason"] == "compiler-artifact");
+    artifacts.find_map(|artifact| {
+        let files = artifact["filenames"].as_array()?.iter().filter_map(serde_json::Value::as_str);
+        files.map(PathBuf::from).find(|file| file.extension().is_some_and(|ending| ending == "wasm"))
+    })
+}
+
+/// Runs a command and answers what it printed; its last words are the error.
+fn run(command: &mut Command) -> Result<String> {
     /// As many as a compiler's last message usually takes.
     const LAST_LINES: usize = 30;
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.output().with_context(|| format!("cannot run {program}"))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let words = String::from_utf8_lossy(&output.stderr);
     let lines: Vec<&str> = words.lines().collect();
     let last = lines.get(lines.len().saturating_sub(LAST_LINES)..).unwrap_or_default().join("\n");
     bail!("{program} failed ({}):\n{last}", output.status)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_module_is_the_last_that_cargo_names() {
+        let messages = r#"{"reason":"compiler-artifact","filenames":["/t/libdep.rlib"]}
+{"reason":"compiler-artifact","filenames":["/t/a.wasm"]}
+{"reason":"compiler-artifact","filenames":["/t/b.d","/t/b.wasm"]}
+{"reason":"build-finished","success":true}"#;
+        assert_eq!(module_of(messages), Some(PathBuf::from("/t/b.wasm")));
+        assert_eq!(module_of("{}\nnothing"), None);
+    }
+
+    #[test]
+    fn what_is_missing_comes_with_a_command() {
+        let recipes = [
+            Recipe::RustCommand,
+            Recipe::RustReactor,
+            Recipe::CCommand,
+            Recipe::CReactor,
+            Recipe::ZigCommand("x.c"),
+            Recipe::AssemblyScript,
+        ];
+        for recipe in recipes {
+            let said = missing(recipe).to_string();
+            assert!(said.contains("get it with `"), "{said}");
+        }
+        assert!(Toolchain::find(Recipe::Text, None, Path::new(".")).expect("looked").is_ok());
+    }
+
+    #[test]
+    fn a_failing_tool_is_quoted() {
+        let error = run(Command::new("sh").args(["-c", "echo a word >&2; exit 3"])).expect_err("it failed");
+        assert!(error.to_string().contains("a word"), "{error}");
+        assert!(run(&mut Command::new("/nonexistent/compiler")).is_err());
+    }
 }
