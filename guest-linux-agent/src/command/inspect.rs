@@ -138,6 +138,11 @@ impl Look<'_> {
             self.analysis.sections.iter().map(|(name, bytes)| json!({ "name": name, "bytes": bytes })).collect();
         let files: Vec<Value> =
             self.module.files().iter().map(|(path, bytes)| json!({ "path": path, "bytes": bytes.len() })).collect();
+        let grants: Vec<Value> = self
+            .grants()
+            .iter()
+            .map(|(text, (code, words))| json!({ "right": text, "verdict": code, "words": words }))
+            .collect();
         let world = match self.analysis.world() {
             Detected::World(world) => Value::from(world.name()),
             _ => Value::Null,
@@ -157,8 +162,7 @@ impl Look<'_> {
             "sections": sections,
             "manifest": self.module.manifest.as_ref().map(manifest_json),
             "files": files,
-            "grants": self.grants().iter().map(|(text, (code, words))| json!({ "right": text, "verdict": code, "words": words }))
-                .collect::<Vec<_>>(),
+            "grants": grants,
             "node": self.node.map(|node| node.board.clone()),
             "fits": self.node.map(|node| self.fits(node)),
         })

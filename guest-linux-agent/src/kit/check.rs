@@ -1,8 +1,8 @@
 //! `emit check`: what a node would say of a container, found without one.
 //!
-//! The rules are the cell's (`runner-executor`, `engine`): the WebAssembly that it validates, the imports that it offers, the
-//! hooks that make a world. `tests/cli/checking.rs` holds both to the same verdict. What only a board decides (how much memory,
-//! which lines) is said as far as it can be.
+//! The rules are the cell's (`runner-executor`, `engine`): the WebAssembly that it validates, the imports that it offers,
+//! the hooks that make a world. `tests/cli/checking.rs` holds both to the same verdict. What only a board decides (how much
+//! memory, which lines) is said as far as it can be.
 
 use std::path::{Path, PathBuf};
 
@@ -352,9 +352,9 @@ fn check_manifest(manifest: &Manifest, verdict: &mut Verdict) {
         }
     }
     if manifest.schedule.is_some() {
-        verdict.findings.push(Finding::warning(
+        verdict.findings.push(Finding::error(
             "schedule",
-            "it asks for a schedule, which nodes of this version do not serve",
+            "it asks for a schedule, which nodes do not serve yet",
             "leave [schedule] out until then",
         ));
     }

@@ -1,10 +1,10 @@
 //! The core module inside a component.
 //!
 //! A node runs core modules. A component that a binding generator's module was wrapped into holds that module as it was:
-//! it is module 0, and what it imports has the names that the node's interfaces have. What the component adds around it says
-//! how its parts are put together; where that is more than putting the one module to the interfaces of the same names, the module
-//! alone would be another program, and the component is refused with the reason. The component is validated before
-//! anything of it is believed.
+//! it is module 0, and what it imports has the names that the node's interfaces have. What the component adds around it
+//! says how its parts are put together; where that is more than putting the one module to the interfaces of the same names,
+//! the module alone would be another program, and the component is refused with the reason. The component is validated
+//! before anything of it is believed.
 
 use std::{collections::BTreeSet, fmt, ops::Range};
 

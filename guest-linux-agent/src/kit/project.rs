@@ -30,8 +30,8 @@ impl Project {
     pub(crate) fn find(folder: &Path, app: &App) -> Result<Self> {
         let there = |name: &str| folder.join(name).is_file();
         if there("Cargo.toml") {
-            // A reactor is a library, and a program has a `main`.
-            let command = there("src/main.rs");
+            // A reactor is a library, and a program has a `main`; `world` in app.toml knows better.
+            let command = app.manifest.world.map_or(there("src/main.rs"), |world| world == World::WasiCommand);
             let recipe = if command { Recipe::RustCommand } else { Recipe::RustReactor };
             return Ok(Self { recipe, source: folder.join(if command { "src/main.rs" } else { "src/lib.rs" }) });
         }

@@ -1,7 +1,7 @@
 //! From the source of a container to its module, with the compilers that this machine has.
 //!
-//! It exists so that the samples (`cargo xtask examples`) and a person's own containers (`emit build`) are built in one way, and so
-//! that what is missing is said with the command that gets it. It trusts the compilers that it finds.
+//! It exists so that the samples (`cargo xtask examples`) and a person's own containers (`emit build`) are built in one way,
+//! and so that what is missing is said with the command that gets it. It trusts the compilers that it finds.
 #![forbid(unsafe_code)]
 
 mod exports;

@@ -70,8 +70,8 @@ pub fn build_agent(workspace: &Path, target_folder: &Path, progress: &Progress<'
 fn cargo(toolchain: &Toolchain, workspace: &Path, target_folder: &Path) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
-        .args(["build", "--quiet", "--release", "--package", "guest-linux-agent", "--bin", "emit", "--no-default-features"])
-        .args(["--target", toolchain.target, "--target-dir"])
+        .args(["build", "--quiet", "--release", "--package", "guest-linux-agent", "--bin", "emit"])
+        .args(["--no-default-features", "--target", toolchain.target, "--target-dir"])
         .arg(target_folder)
         .current_dir(workspace)
         .env("RUSTC", &toolchain.rustc)

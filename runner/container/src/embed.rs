@@ -1,7 +1,7 @@
 //! A module with manifest and files put in.
 //!
 //! What is Atoll's stands right behind the header, so that a node has it before it has the rest. The result depends on
-//! nothing but the arguments. Used on a developer's machine, and lenient with what it is given: whoever reads the container checks.
+//! nothing but the arguments. Used on a developer's machine; whoever reads the container checks it again.
 
 use alloc::vec::Vec;
 

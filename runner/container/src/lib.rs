@@ -1,8 +1,8 @@
 //! The container format: what an Atoll container is as a file.
 //!
 //! A container is one core `.wasm`. What is Atoll's travels in custom sections, so every WebAssembly tool still reads it:
-//! `atoll.app` holds the [`Manifest`] (what a person wrote into `app.toml`) and `atoll.files` the read-only [`Files`]. Both are
-//! deterministic CBOR (RFC 8949, 4.2): one manifest has one encoding, so a hash over it means something.
+//! `atoll.app` holds the [`Manifest`] (what a person wrote into `app.toml`) and `atoll.files` the read-only [`Files`]. Both
+//! are deterministic CBOR (RFC 8949, 4.2): one manifest has one encoding, so a hash over it means something.
 //!
 //! Whoever reads a container trusts none of it. `admission` and the cells use this crate: nothing here recurses, panics or
 //! takes more memory than a small multiple of the input, and everything is bounded by the constants below.
