@@ -497,6 +497,15 @@ budget = "100us"
     }
 
     #[test]
+    fn the_example_of_the_documentation_is_read() {
+        let page = include_str!("../../../docs/containers.md");
+        let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("there is one");
+        let app = parse(example).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((app.manifest.name.as_str(), app.manifest.channels.len()), ("thermostat", 1));
+        assert_eq!(app.manifest.limits.memory_bytes, 128 * 1024);
+    }
+
+    #[test]
     fn a_name_is_enough() {
         assert_eq!(parse("name = \"a\"").expect("valid").manifest, Manifest::named("a"));
     }

@@ -495,6 +495,28 @@ mod tests {
         refused(&component, "not valid");
     }
 
+    /// Whatever is wrong with a component, the answer is a module that lies in it or a reason.
+    #[test]
+    fn a_damaged_component_is_survived() {
+        let module = wat(&format!(
+            r#"(module (import "atoll:node/log@0.1.0" "log" (func (param i32 i32 i32))) (memory (export "memory") 1)
+                {HOOKS})"#
+        ));
+        let component = wrapped(&module, None, "reactor", StringEncoding::UTF8);
+        let (mut taken, mut refused) = (0, 0);
+        for position in 0..component.len() {
+            for change in [1, 0x80, 0xff] {
+                let mut damaged = component.clone();
+                damaged[position] ^= change;
+                match unwrap(&damaged) {
+                    Ok(_) => taken += 1,
+                    Err(_) => refused += 1,
+                }
+            }
+        }
+        assert!(taken > 0 && refused > taken, "{taken} taken, {refused} refused");
+    }
+
     #[test]
     fn an_exported_interface_and_an_exported_resource_are_refused() {
         let wit = "package test:t; interface i { f: func(); } world w { export i; }";

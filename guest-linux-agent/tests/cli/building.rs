@@ -69,6 +69,8 @@ fn template(language: &str, world: &str) {
     }
     built.succeeds();
     assert!(built.json()["toolchain"].is_string(), "{built:?}");
+    let again = emit_in(&parent, &["--format", "json", "build", &name]);
+    assert_eq!(again.json()["sha256"], built.json()["sha256"], "the same sources make the same bytes");
     let checked = emit_in(&parent, &["--format", "json", "check", &name]).json();
     let world_name = if world == "wasi" { "wasi-command" } else { "reactor" };
     assert_eq!((&checked["errors"], &checked["world"]), (&json!(0), &json!(world_name)), "{checked}");
