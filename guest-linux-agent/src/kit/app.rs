@@ -5,6 +5,7 @@
 use std::{
     collections::BTreeMap,
     fmt, fs,
+    io::{self, Read},
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -58,7 +59,7 @@ impl App {
     /// The contents of the files to pack.
     pub(crate) fn contents(&self) -> Result<Vec<(&str, Vec<u8>)>> {
         let read = |(name, path): &'_ (String, PathBuf)| {
-            fs::read(path).map_err(|error| Error {
+            read_bounded(path).map_err(|error| Error {
                 hint: "paths in `files` start at the folder of app.toml",
                 ..Error::new(
                     Failure::File,
@@ -68,6 +69,14 @@ impl App {
         };
         self.files.iter().map(|file| Ok((file.0.as_str(), read(file)?))).collect()
     }
+}
+
+/// Reads a file no further than one byte beyond what can be packed: enough for it to be refused.
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let limit = u64::try_from(runner_container::MAX_FILES_BYTES).map_or(u64::MAX, |limit| limit + 1);
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// A mistake, without the file's name: `:LINE:COLUMN: what`.

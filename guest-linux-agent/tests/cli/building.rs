@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -49,8 +50,8 @@ fn restore(parent: &Path, name: &str) {
     }
 }
 
-/// Makes, builds, checks and runs one template. Says loudly where a tool is missing.
-fn template(language: &str, world: &str) {
+/// Makes, builds, checks and runs one template; answers its folder, or none where a tool is missing, which is said.
+fn template(language: &str, world: &str) -> Option<PathBuf> {
     let name = format!("{language}-{world}");
     let parent = folder(&name);
     let made = emit_in(&parent, &["--format", "json", "new", &name, "--lang", language, "--world", world]);
@@ -59,13 +60,11 @@ fn template(language: &str, world: &str) {
     restore(&parent, &name);
     let folder = parent.join(&name);
     if language == "assemblyscript" && !install(&folder) {
-        eprintln!("SKIPPED: template {name} was not built: `npm install` does not work here");
-        return;
+        return skipped(&name, "`npm install` does not work here");
     }
     let built = emit_in(&parent, &["--format", "json", "build", &name]);
-    if built.code == Some(10) && built.json()["error"].as_str().is_some_and(|error| error.contains("get it with")) {
-        eprintln!("SKIPPED: template {name} was not built: {}", built.json()["error"]);
-        return;
+    if let Some(error) = built.json()["error"].as_str().filter(|error| error.contains("get it with")) {
+        return skipped(&name, error);
     }
     built.succeeds();
     assert!(built.json()["toolchain"].is_string(), "{built:?}");
@@ -77,6 +76,16 @@ fn template(language: &str, world: &str) {
     let only_unserved = |finding: &Value| finding["code"] == "unserved";
     assert!(checked["findings"].as_array().expect("a list").iter().all(only_unserved), "{checked}");
     runs(&folder.join(format!("{name}.wasm")), &name, world);
+    Some(folder)
+}
+
+/// Says so past the test harness, which hides what a passing test prints, in the line that `cargo xtask test` counts.
+fn skipped(template: &str, reason: &str) -> Option<PathBuf> {
+    let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = format!("\nSKIPPED cli::building::{}: {reason}\n", template.replace('-', "_"));
+    // A closed standard error leaves nobody to tell.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+    None
 }
 
 fn runs(container: &Path, name: &str, world: &str) {
@@ -99,27 +108,59 @@ fn install(folder: &Path) -> bool {
 }
 
 #[test]
-fn the_text_templates_build_and_run() {
+fn wat_reactor() {
     template("wat", "reactor");
+}
+
+#[test]
+fn wat_wasi() {
     template("wat", "wasi");
 }
 
 #[test]
-fn the_c_templates_build_and_run() {
+fn c_reactor() {
     template("c", "reactor");
+}
+
+#[test]
+fn c_wasi() {
     template("c", "wasi");
 }
 
 #[test]
-fn the_rust_templates_build_and_run() {
-    template("rust", "reactor");
+fn rust_wasi() {
     template("rust", "wasi");
 }
 
 #[test]
-fn the_assembly_script_templates_build_and_run() {
+fn assemblyscript_reactor() {
     template("assemblyscript", "reactor");
+}
+
+#[test]
+fn assemblyscript_wasi() {
     template("assemblyscript", "wasi");
+}
+
+/// Built by `cargo` with `wit-bindgen`, which notes the world in the module; wrapped as `wasm-tools component new` does it; taken
+/// apart again by `emit`.
+#[test]
+fn rust_reactor() {
+    let Some(folder) = template("rust", "reactor") else { return };
+    let built = folder.join("target/atoll/cargo/wasm32-unknown-unknown/release/rust_reactor.wasm");
+    let module = fs::read(&built).expect("cargo's own result is kept");
+    let mut encoder =
+        wit_component::ComponentEncoder::default().validate(true).module(&module).expect("it has its world");
+    let component = folder.join("component.wasm");
+    fs::write(&component, encoder.encode().expect("a component")).expect("written");
+    let digest = |path: &Path| {
+        let path = path.to_str().expect("UTF-8");
+        let value = emit_in(&folder, &["--format", "json", "inspect", path]).json();
+        (value["component"] == true, value["sha256"].clone())
+    };
+    let (of_component, of_module) = (digest(&component), digest(&built));
+    assert_eq!((of_component.0, of_module.0), (true, false));
+    assert_eq!(of_component.1, of_module.1, "what is uploaded is the same, byte for byte");
 }
 
 #[test]
