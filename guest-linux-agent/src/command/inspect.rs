@@ -21,6 +21,9 @@ use crate::{
 /// How long a node that was not named may take to be asked: a look at a file must not hang on it.
 const NODE_LIMIT: Duration = Duration::from_secs(2);
 
+/// How a component begins, which an emit without the kit passes on as it is.
+const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+
 pub(super) fn inspect(context: &Context, target: &OsStr) -> Result<u8> {
     let path = Path::new(target);
     let is_path = target.to_string_lossy().contains('/');
@@ -39,18 +42,16 @@ pub(super) fn inspect(context: &Context, target: &OsStr) -> Result<u8> {
 
 fn inspect_file(context: &Context, path: &Path) -> Result<u8> {
     let module = module::read(path)?;
+    if module.bytes.starts_with(COMPONENT) {
+        let message = format!("{} is a component; this emit cannot unwrap it", path.display());
+        let hint = "unwrap it where it was built, with `emit pack`";
+        return Err(Error { hint, ..Error::new(Failure::ContainerRefused, message) });
+    }
     let analysis = Analysis::of(&module.bytes).map_err(|error| {
         let message =
             format!("{} is no WebAssembly module: {} at byte {}", path.display(), error.message(), error.offset());
         Error::new(Failure::ContainerRefused, message)
     })?;
-    if analysis.sections.is_empty() && module.bytes.starts_with(b"\0asm\x0d\0\x01\0") {
-        let message = format!("{} is a component; this emit cannot unwrap it", path.display());
-        return Err(Error {
-            hint: "unwrap it where it was built, with `emit pack`",
-            ..Error::new(Failure::ContainerRefused, message)
-        });
-    }
     let node = ask_node(context)?;
     let look = Look { path, module: &module, analysis: &analysis, node: node.as_ref() };
     print(context, &look.json(), &look.text())?;

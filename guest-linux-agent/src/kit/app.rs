@@ -18,6 +18,8 @@ use serde::{
     de::{Error as _, Visitor},
 };
 
+use toml::Spanned;
+
 use crate::{
     exit::Failure,
     grant,
@@ -50,7 +52,8 @@ impl App {
 
     fn parse(text: &str, folder: &Path) -> std::result::Result<Self, Fault> {
         let document: Document = toml::from_str(text).map_err(|error| Fault::of_toml(text, &error))?;
-        let files = document.files.iter().map(|path| (path.0.clone(), folder.join(&path.0))).collect();
+        document.check_lists(text)?;
+        let files = document.files.iter().map(|path| (path.get_ref().clone(), folder.join(path.get_ref()))).collect();
         let manifest = document.into_manifest();
         manifest.encode().map_err(|error| Fault { message: format!(": {error}"), hint: "" })?;
         Ok(Self { manifest, files })
@@ -123,7 +126,7 @@ struct Document {
     #[serde(default)]
     environment: BTreeMap<String, String>,
     #[serde(default)]
-    files: Vec<FilePath>,
+    files: Vec<Spanned<String>>,
     #[serde(default)]
     grants: Grants,
     #[serde(default)]
@@ -145,7 +148,7 @@ struct Document {
 #[serde(deny_unknown_fields)]
 struct Grants {
     #[serde(default)]
-    list: Vec<Grant>,
+    list: Vec<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -237,6 +240,25 @@ struct ScheduleTable {
 }
 
 impl Document {
+    /// Checks what stands in lists, whose entries have places of their own.
+    fn check_lists(&self, text: &str) -> std::result::Result<(), Fault> {
+        let wrong = |entry: &Spanned<String>, why: String| {
+            let place = position(text, &entry.span());
+            Err(Fault { message: format!("{place}: `{}`: {why}", entry.get_ref()), hint: "" })
+        };
+        for path in &self.files {
+            if let Err(violation) = runner_container::check_path(path.get_ref()) {
+                return wrong(path, violation.to_string());
+            }
+        }
+        for right in &self.grants.list {
+            if let Err(error) = grant::right(right.get_ref()) {
+                return wrong(right, format!("{error:#}"));
+            }
+        }
+        Ok(())
+    }
+
     fn into_manifest(self) -> Manifest {
         let Self { limits, lifetime, restart, .. } = self;
         Manifest {
@@ -245,7 +267,7 @@ impl Document {
             world: self.world,
             arguments: self.arguments,
             environment: self.environment.into_iter().collect(),
-            grants: self.grants.list.into_iter().map(|grant| grant.0).collect(),
+            grants: self.grants.list.into_iter().map(Spanned::into_inner).collect(),
             limits: Limits {
                 start_ns: limits.start.0,
                 loop_ns: limits.loop_.0,
@@ -333,16 +355,6 @@ checked_text!(
     /// A version.
     Version,
     |text| runner_container::check_version(text).map_err(|violation| violation.to_string())
-);
-checked_text!(
-    /// A file to pack.
-    FilePath,
-    |text| runner_container::check_path(text).map_err(|violation| violation.to_string())
-);
-checked_text!(
-    /// A right.
-    Grant,
-    |text| grant::right(text).map(|_| ()).map_err(|error| format!("{error:#}"))
 );
 
 fn world<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<World>, D::Error> {
@@ -527,14 +539,15 @@ budget = "100us"
             ("name = \"A\"", ":1:8: `A`: a name begins with"),
             ("name = \"a\"\nversion = \"1\"", ":2:11: `1`: a version is three numbers, as 1.2.3"),
             ("name = \"a\"\nworld = \"wasm\"", ":2:9: there is no world `wasm`; write \"wasi-command\""),
-            ("name = \"a\"\n[grants]\nlist = [\"gpio:LED\"]", ":3:8: `gpio:LED`: expected gpio:LABEL:out"),
+            ("name = \"a\"\n[grants]\nlist = [\"gpio:LED\"]", ":3:9: `gpio:LED`: expected gpio:LABEL:out"),
             ("name = \"a\"\n[grants]\nlist = [\"timer:10\"]", "a timer's shortest period is a duration, as `10ms`"),
             ("name = \"a\"\n[limits]\nstart = 10", ":3:9: invalid type: integer `10`, expected a time with its unit"),
             ("name = \"a\"\n[limits]\nstart = \"10\"", ":3:9: `10` is no time"),
             ("name = \"a\"\n[limits]\nmemory = \"1 MB\"", "write it as \"64 KiB\""),
             ("name = \"a\"\n[restart]\npolicy = \"maybe\"", "expected one of `never`, `on-failure`, `always`"),
             ("name = \"a\"\n[grants]\nlist = []\nfiles = []", "write it above the first one"),
-            ("name = \"a\"\nfiles = [\"../x\"]", ":2:9: `../x`: a path is relative"),
+            ("name = \"a\"\nfiles = [\"../x\"]", ":2:10: `../x`: a path is relative"),
+            ("name = \"a\"\n[grants]\nlist = [\n  \"gpio:LED:out\",\n  \"i2c:1\",\n]", ":5:3: `i2c:1`: expected"),
             ("name = \"a\"\n[[channel]]\nname = \"c\"\ndirection = \"put\"", "missing field `type`"),
             (
                 "name = \"a\"\n[[channel]]\nname = \"c\"\ndirection = \"put\"\ntype = \"u8\"\nkind = \"queue\"\ndepth = 0",
