@@ -277,3 +277,39 @@ fn named_section(payload: &Payload<'_>) -> Option<(String, usize)> {
     };
     Some((name, range.len()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_damage_is_survived() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/prebuilt/button.wasm");
+        let module = std::fs::read(path).expect("the samples are committed");
+        let (mut read, mut refused) = (0, 0);
+        for position in 0..module.len() {
+            for change in [1, 0x80, 0xff] {
+                let mut damaged = module.clone();
+                damaged[position] ^= change;
+                match Analysis::of(&damaged) {
+                    Ok(analysis) => read += usize::from(!analysis.sections.is_empty()),
+                    Err(_) => refused += 1,
+                }
+                // Reading for an upload is survived too.
+                let _ = crate::module::from_bytes(damaged);
+            }
+        }
+        assert!(read > 0 && refused > 0, "{read} read, {refused} refused");
+    }
+
+    #[test]
+    fn a_world_is_what_a_cell_sees() {
+        let of = |text: &str| Analysis::of(&wat::parse_str(text).expect("valid text")).expect("a module").world();
+        let hooks = r#"(func (export "on-start")) (func (export "on-loop")) (func (export "on-stop"))"#;
+        assert_eq!(of(&format!("(module {hooks})")), Detected::World(World::Reactor));
+        assert_eq!(of(&format!(r#"(module {hooks} (func (export "_start")))"#)), Detected::World(World::Reactor));
+        assert_eq!(of(r#"(module (func (export "_start")))"#), Detected::World(World::WasiCommand));
+        assert_eq!(of(r#"(module (func (export "on-loop")))"#), Detected::PartOfReactor);
+        assert_eq!(of(r#"(module (memory (export "_start") 1))"#), Detected::Nothing);
+    }
+}

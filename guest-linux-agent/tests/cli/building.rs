@@ -190,7 +190,11 @@ fn what_does_not_build_is_said() {
     fs::write(path.join("two.wat"), "(module)").expect("written");
     emit_in(path, &["build"]).fails(10, &["several sources, and none is called a"]);
     fs::rename(path.join("two.wat"), path.join("a.wat")).expect("renamed");
-    emit_in(path, &["build"]).succeeds();
+    let output = emit_in(path, &["build"]);
+    assert!(
+        output.succeeds().contains("a.wasm: a packed, ") && output.stderr.contains("building a with"),
+        "{output:?}"
+    );
     assert_eq!(emit_in(path, &["check"]).code, Some(7), "the empty module was built");
 }
 

@@ -159,3 +159,18 @@ fn a_cell_and_check_know_the_same_webassembly() {
         agree(&mut node, &text, &wasm, folder.path());
     }
 }
+
+/// Damage anywhere in a module: whatever it makes of it, both must see the same.
+#[test]
+fn a_cell_and_check_agree_on_damaged_modules() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let mut node = FakeNode::new(Options::default());
+    let module = fs::read(sample("button")).expect("committed");
+    // Each byte of the head, where types, imports and exports are, in turn; further on now and then.
+    let positions = (8..module.len()).filter(|position| *position < 300 && position % 3 == 0 || position % 17 == 0);
+    for (number, position) in positions.enumerate() {
+        let mut damaged = module.clone();
+        damaged[position] ^= [1, 0x20, 0x80][number % 3];
+        agree(&mut node, &format!("button, byte {position}"), &damaged, folder.path());
+    }
+}
