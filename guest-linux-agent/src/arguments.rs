@@ -80,6 +80,11 @@ pub(crate) enum Command {
     Pack(Pack),
     /// Show the node: cells, limits, lines, counters
     Info,
+    /// Write what the node counts in the text format that Prometheus scrapes
+    #[command(after_help = "\
+For node_exporter's textfile collector, from cron or a timer:
+  emit metrics > /var/lib/node_exporter/atoll.prom.new && mv /var/lib/node_exporter/atoll.prom.new /var/lib/node_exporter/atoll.prom")]
+    Metrics,
     /// Write a shell's completion script to standard output
     Completions {
         /// Which shell

@@ -27,6 +27,7 @@ use shared_ring_messages::{Answer, Request};
 use crate::{
     arguments::{Command, CommandLine, ContainerOptions, Format, Run},
     exit::Failure,
+    metrics,
     session::{Error, Result, Session},
     show, terminal,
 };
@@ -133,6 +134,7 @@ fn run(context: &Context, command: Command) -> Result<u8> {
         #[cfg(feature = "kit")]
         Command::Pack(arguments) => pack::pack(context, &arguments),
         Command::Info => info(context),
+        Command::Metrics => metrics(context),
         Command::Completions { shell } => shell::completions(shell),
         Command::Man { directory } => shell::man_pages(&directory),
         Command::File(_) => Err(Error::new(Failure::Internal, "`emit FILE` was not turned into `emit run FILE`")),
@@ -191,6 +193,22 @@ fn remove(context: &Context, name: String) -> Result<u8> {
     match context.ask(Request::Remove(name.clone()))? {
         Answer::Done => {
             print(context, &json!({ "removed": name }), &format!("{name}: removed\n"))?;
+            Ok(0)
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// The format is a machine's whatever `--format` says.
+fn metrics(context: &Context) -> Result<u8> {
+    let mut session = context.session()?;
+    let node = match session.ask(Request::Info)? {
+        Answer::Info(report) => report,
+        other => return Err(unexpected(&other)),
+    };
+    match session.ask(Request::List)? {
+        Answer::Containers(reports) => {
+            terminal::output(metrics::text(&node, &reports).as_bytes())?;
             Ok(0)
         }
         other => Err(unexpected(&other)),

@@ -41,6 +41,18 @@ fn a_containers_life_by_hand() {
 }
 
 #[test]
+fn a_nodes_counts_are_told_in_prometheus_format() {
+    let node = TestNode::start();
+    node.emit(&["deploy", &sample("blinker"), "--grant", LED]).succeeds();
+    eventually("it loops", || {
+        let text = node.emit(&["metrics"]).succeeds();
+        assert!(text.contains("\natoll_cells_free 3\n") && text.contains("\natoll_gpio_calls_total "), "{text}");
+        let loops = text.lines().find_map(|line| line.strip_prefix("atoll_container_loops_total{name=\"blinker\"} "));
+        loops.and_then(|loops| loops.parse::<u64>().ok()).is_some_and(|loops| loops > 2)
+    });
+}
+
+#[test]
 fn what_was_asked_for_is_what_it_has() {
     let node = TestNode::start();
     let hello = sample("hello");
