@@ -200,6 +200,8 @@ impl Analysis {
             Detected::World(World::Reactor)
         } else if has(offers::COMMAND_HOOKS) == offers::COMMAND_HOOKS.len() {
             Detected::World(World::WasiCommand)
+        } else if has(offers::TINY_HOOKS) == offers::TINY_HOOKS.len() {
+            Detected::World(World::TinyContainer)
         } else if hooks > 0 {
             Detected::PartOfReactor
         } else {
@@ -310,6 +312,10 @@ mod tests {
         assert_eq!(of(&format!(r#"(module {hooks} (func (export "_start")))"#)), Detected::World(World::Reactor));
         assert_eq!(of(r#"(module (func (export "_start")))"#), Detected::World(World::WasiCommand));
         assert_eq!(of(r#"(module (func (export "on-loop")))"#), Detected::PartOfReactor);
+        let tiny = r#"(func (export "start")) (func (export "loop")) (func (export "stop"))"#;
+        assert_eq!(of(&format!("(module {tiny})")), Detected::World(World::TinyContainer));
+        assert_eq!(of(&format!(r#"(module {tiny} (func (export "_start")))"#)), Detected::World(World::WasiCommand));
+        assert_eq!(of(&format!("(module {hooks} {tiny})")), Detected::World(World::Reactor));
         assert_eq!(of(r#"(module (memory (export "_start") 1))"#), Detected::Nothing);
     }
 }

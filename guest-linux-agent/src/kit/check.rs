@@ -250,9 +250,15 @@ fn check_world(analysis: &Analysis, verdict: &mut Verdict) {
     match analysis.world() {
         Detected::World(world) => {
             verdict.world = Some(world);
-            let hooks = if world == World::Reactor { offers::REACTOR_HOOKS } else { offers::COMMAND_HOOKS };
-            // A cell looks at every hook that is there, and at `_initialize` too.
-            let others = offers::REACTOR_HOOKS.iter().chain(offers::COMMAND_HOOKS).filter(|hook| !hooks.contains(hook));
+            let hooks = match world {
+                World::Reactor => offers::REACTOR_HOOKS,
+                World::WasiCommand => offers::COMMAND_HOOKS,
+                World::TinyContainer => offers::TINY_HOOKS,
+            };
+            // A cell looks at every hook that is there, and at `_initialize` too. In its own world a TinyContainer's stand for
+            // a reactor's.
+            let alike = if world == World::TinyContainer { offers::COMMAND_HOOKS } else { offers::REACTOR_HOOKS };
+            let others = alike.iter().chain(offers::COMMAND_HOOKS).filter(|hook| !hooks.contains(hook));
             for (name, results) in hooks.iter().chain(others).copied().chain([("_initialize", "")]) {
                 let Some(export) = analysis.hook(name) else { continue };
                 if export.shape.as_ref().is_none_or(|(given, answered)| !given.is_empty() || answered != results) {
@@ -279,7 +285,7 @@ fn check_world(analysis: &Analysis, verdict: &mut Verdict) {
         }
         Detected::Nothing => findings.push(Finding::error(
             "no-world",
-            "it exports neither `_start` nor `on-start`, `on-loop` and `on-stop`",
+            "it exports neither `_start` nor `on-start`, `on-loop` and `on-stop` (or `start`, `loop` and `stop`)",
             "build a program with `main` for wasm32-wasip1, or export the hooks of a reactor (`emit new` shows both)",
         )),
     }

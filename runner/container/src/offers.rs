@@ -6,7 +6,7 @@
 /// A function that a container may import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
-    /// The interface: `log` of `atoll:node/log@0.1.0`, or [`WASI`].
+    /// The interface: `log` of `atoll:node/log@0.1.0`, [`WASI`], or [`TINY`].
     pub interface: &'static str,
     /// The import's name.
     pub name: &'static str,
@@ -20,6 +20,9 @@ pub struct Offer {
 
 /// The module of WASI preview 1.
 pub const WASI: &str = "wasi_snapshot_preview1";
+
+/// The module of TinyContainer's functions.
+pub const TINY: &str = "env";
 
 /// The package of the node's own interfaces.
 pub const NODE_PACKAGE: &str = "atoll:node/";
@@ -37,6 +40,10 @@ const fn unserved(name: &'static str, parameters: &'static str) -> Offer {
 
 const fn node(interface: &'static str, name: &'static str, parameters: &'static str, results: &'static str) -> Offer {
     Offer { interface, name, parameters, results, served: true }
+}
+
+const fn tiny(name: &'static str, parameters: &'static str, results: &'static str) -> Offer {
+    Offer { interface: TINY, name, parameters, results, served: true }
 }
 
 /// Everything that is offered.
@@ -104,12 +111,17 @@ pub const OFFERS: &[Offer] = &[
     node("gpio", "[method]input.watch", "ii", "i"),
     node("gpio", "[method]input.take-edges", "i", "i"),
     node("gpio", "[resource-drop]input", "i", ""),
+    tiny("logger", "i", ""),
+    tiny("open", "i", "i"),
+    tiny("read", "iii", "i"),
+    tiny("write", "iii", "i"),
+    tiny("close", "i", "i"),
 ];
 
 /// The interface that an import's module names, where its version is served.
 #[must_use]
 pub fn interface(module: &str) -> Option<&str> {
-    if module == WASI {
+    if module == WASI || module == TINY {
         return Some(module);
     }
     let (interface, version) = module.strip_prefix(NODE_PACKAGE)?.split_once('@')?;
@@ -131,3 +143,5 @@ pub const MAX_TABLES: usize = 8;
 pub const COMMAND_HOOKS: &[(&str, &str)] = &[("_start", "")];
 /// See [`COMMAND_HOOKS`].
 pub const REACTOR_HOOKS: &[(&str, &str)] = &[("on-start", "i"), ("on-loop", "i"), ("on-stop", "")];
+/// See [`COMMAND_HOOKS`].
+pub const TINY_HOOKS: &[(&str, &str)] = &[("start", ""), ("loop", "i"), ("stop", "")];

@@ -190,7 +190,7 @@ impl Container {
                 Turn::Again
             }
             Ok(None) => self.rest(hook, call),
-            Err(fault) => Turn::Ended(Ending::Failed(fault_failure(hook, fault))),
+            Err(fault) => Turn::Ended(Ending::Failed(fault_failure(hook.name(self.program.world()), fault))),
         }
     }
 
@@ -237,9 +237,14 @@ impl Container {
                 self.loops += 1;
                 self.begin_stop(now);
             }
+            // A TinyContainer goes on for as long as it answers 0.
+            (Hook::OnLoop, _) if self.program.world() == World::TinyContainer => {
+                self.loops += 1;
+                self.begin_stop(now);
+            }
             (Hook::OnLoop, next) => {
                 let fault = Fault::NoSuchValue { enumeration: "next", value: next.cast_unsigned() };
-                return Turn::Ended(Ending::Failed(fault_failure(hook, fault)));
+                return Turn::Ended(Ending::Failed(fault_failure(hook.name(self.program.world()), fault)));
             }
             (Hook::Command | Hook::OnStop, _) => return Turn::Ended(Ending::Finalised { exit_code: 0 }),
         }
@@ -249,7 +254,7 @@ impl Container {
     fn begin(&mut self, now: Instant) {
         self.started = Some(now);
         match self.program.world() {
-            World::Reactor => {
+            World::Reactor | World::TinyContainer => {
                 self.deadline = Some(now.saturating_add(self.hook_limit_ns));
                 self.call(Hook::OnStart);
             }
@@ -271,12 +276,15 @@ impl Container {
             Hook::OnStop => FailureReason::StopLimit,
             _ => FailureReason::LoadLimit,
         };
-        Failure::new(reason, format_args!("{} took more than {} us", hook.name(), self.hook_limit_ns / 1000))
+        Failure::new(
+            reason,
+            format_args!("{} took more than {} us", hook.name(self.program.world()), self.hook_limit_ns / 1000),
+        )
     }
 }
 
-fn fault_failure(hook: Hook, fault: Fault) -> Failure {
-    Failure::new(FailureReason::Trap, format_args!("{}: {fault}", hook.name()))
+fn fault_failure(hook: &str, fault: Fault) -> Failure {
+    Failure::new(FailureReason::Trap, format_args!("{hook}: {fault}"))
 }
 
 fn start_refused(answer: i32) -> Failure {

@@ -35,45 +35,55 @@ pub(crate) enum Hook {
     Initialize,
     /// `_start` of a command.
     Command,
-    /// `on-start` of a reactor.
+    /// `on-start` of a reactor, `start` of a TinyContainer.
     OnStart,
-    /// `on-loop` of a reactor.
+    /// `on-loop` of a reactor, `loop` of a TinyContainer.
     OnLoop,
-    /// `on-stop` of a reactor.
+    /// `on-stop` of a reactor, `stop` of a TinyContainer.
     OnStop,
 }
+
+/// The hooks of a world that has more than one.
+const LIFE: [Hook; 3] = [Hook::OnStart, Hook::OnLoop, Hook::OnStop];
 
 impl Hook {
     const ALL: [Self; 6] =
         [Self::StartFunction, Self::Initialize, Self::Command, Self::OnStart, Self::OnLoop, Self::OnStop];
 
-    /// What the module exports it as.
-    const fn export(self) -> &'static str {
-        match self {
-            Self::StartFunction => sections::START_EXPORT,
-            Self::Initialize => "_initialize",
-            Self::Command => "_start",
-            Self::OnStart => "on-start",
-            Self::OnLoop => "on-loop",
-            Self::OnStop => "on-stop",
+    /// What a module of that world exports it as.
+    const fn export(self, world: World) -> &'static str {
+        match (self, world) {
+            (Self::StartFunction, _) => sections::START_EXPORT,
+            (Self::Initialize, _) => "_initialize",
+            (Self::Command, _) => "_start",
+            (Self::OnStart, World::TinyContainer) => "start",
+            (Self::OnLoop, World::TinyContainer) => "loop",
+            (Self::OnStop, World::TinyContainer) => "stop",
+            (Self::OnStart, _) => "on-start",
+            (Self::OnLoop, _) => "on-loop",
+            (Self::OnStop, _) => "on-stop",
         }
     }
 
     /// What a person calls it.
-    pub(crate) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self, world: World) -> &'static str {
         match self {
             Self::StartFunction => "start function",
-            other => other.export(),
+            other => other.export(world),
         }
     }
 
     /// Whether it answers an `i32`. None takes an argument.
-    const fn answers(self) -> bool {
-        matches!(self, Self::OnStart | Self::OnLoop)
+    const fn answers(self, world: World) -> bool {
+        match self {
+            Self::OnLoop => true,
+            Self::OnStart => !matches!(world, World::TinyContainer),
+            _ => false,
+        }
     }
 
-    fn has_type(self, ty: &FuncType) -> bool {
-        let results: &[ValType] = if self.answers() { &[ValType::I32] } else { &[] };
+    fn has_type(self, world: World, ty: &FuncType) -> bool {
+        let results: &[ValType] = if self.answers(world) { &[ValType::I32] } else { &[] };
         ty.params().is_empty() && ty.results() == results
     }
 }
@@ -129,7 +139,7 @@ impl Program {
             .instantiate_and_start(&mut store, &module)
             .map_err(|error| instantiation_failure(&error, store.data()))?;
         let memory = instance.get_memory(&store, "memory");
-        let hooks = Hooks { functions: Hook::ALL.map(|hook| instance.get_func(&store, hook.export())) };
+        let hooks = Hooks { functions: Hook::ALL.map(|hook| instance.get_func(&store, hook.export(world))) };
         let host = store.data_mut();
         host.memory = memory;
         host.limits.freeze_tables();
@@ -175,7 +185,7 @@ impl Program {
 
     fn resume(&mut self, hook: Hook, execution: Execution) -> SliceEnd {
         let mut answer = [Val::I32(0)];
-        let outputs = if hook.answers() { &mut answer[..] } else { &mut [] };
+        let outputs = if hook.answers(self.world) { &mut answer[..] } else { &mut [] };
         let called = match execution {
             Execution::Begin(function) => function.call_resumable(&mut self.store, &[], outputs),
             Execution::Preempted(call) => call.resume(&mut self.store, outputs),
@@ -184,14 +194,14 @@ impl Program {
         match called {
             Ok(ResumableCall::Finished) => SliceEnd::Returned(answer[0].i32().unwrap_or(0)),
             Ok(ResumableCall::OutOfFuel(call)) => SliceEnd::Preempted(call),
-            Ok(ResumableCall::HostTrap(call)) => host_trap(hook, call),
-            Err(error) => SliceEnd::Failed(trap_failure(hook, &error)),
+            Ok(ResumableCall::HostTrap(call)) => host_trap(hook.name(self.world), call),
+            Err(error) => SliceEnd::Failed(trap_failure(hook.name(self.world), &error)),
         }
     }
 }
 
 /// What a host function's error means.
-fn host_trap(hook: Hook, call: ResumableCallHostTrap) -> SliceEnd {
+fn host_trap(hook: &str, call: ResumableCallHostTrap) -> SliceEnd {
     if matches!(call.host_error().downcast_ref(), Some(Fault::Suspended)) {
         return SliceEnd::Suspended(call);
     }
@@ -277,23 +287,26 @@ fn link(engine: &Engine, module: &Module) -> Result<Linker<Host>, Failure> {
     Ok(linker)
 }
 
-/// The world by what the module exports. A module with the hooks of a reactor is one, whatever else it has.
+/// The world by what the module exports. A module with the hooks of a reactor is one, whatever else it has; `start`, `loop`
+/// and `stop` are names that any program may use for something else, so they count last.
 fn world_of(module: &Module) -> Result<World, Failure> {
-    let exported = |hook: Hook| matches!(module.get_export(hook.export()), Some(ExternType::Func(_)));
-    let reactor = [Hook::OnStart, Hook::OnLoop, Hook::OnStop];
-    let world = if reactor.into_iter().all(exported) {
+    let exported = |name: &str| matches!(module.get_export(name), Some(ExternType::Func(_)));
+    let has_life = |world| LIFE.into_iter().all(|hook| exported(hook.export(world)));
+    let world = if has_life(World::Reactor) {
         World::Reactor
-    } else if exported(Hook::Command) {
+    } else if exported(Hook::Command.export(World::WasiCommand)) {
         World::WasiCommand
+    } else if has_life(World::TinyContainer) {
+        World::TinyContainer
     } else {
-        return Err(no_world(reactor.into_iter().find(|hook| exported(*hook)).is_some()));
+        return Err(no_world(LIFE.into_iter().any(|hook| exported(hook.export(World::Reactor)))));
     };
     for hook in Hook::ALL {
-        if let Some(ExternType::Func(ty)) = module.get_export(hook.export())
-            && !hook.has_type(&ty)
+        if let Some(ExternType::Func(ty)) = module.get_export(hook.export(world))
+            && !hook.has_type(world, &ty)
         {
-            let result = if hook.answers() { "an i32" } else { "nothing" };
-            let text = format_args!("`{}` must take nothing and answer {result}", hook.name());
+            let result = if hook.answers(world) { "an i32" } else { "nothing" };
+            let text = format_args!("`{}` must take nothing and answer {result}", hook.name(world));
             return Err(Failure::new(FailureReason::UnknownWorld, text));
         }
     }
@@ -304,7 +317,7 @@ fn no_world(some_hooks: bool) -> Failure {
     let text = if some_hooks {
         format_args!("a reactor exports all of `on-start`, `on-loop` and `on-stop`")
     } else {
-        format_args!("exports neither `_start` nor `on-start`, `on-loop` and `on-stop`")
+        format_args!("exports neither `_start` nor `on-start`, `on-loop` and `on-stop` (or `start`, `loop` and `stop`)")
     };
     Failure::new(FailureReason::UnknownWorld, text)
 }
@@ -354,8 +367,7 @@ fn table_failure(error: &TableError, host: &Host) -> Failure {
     }
 }
 
-fn trap_failure(hook: Hook, error: &Error) -> Failure {
-    let name = hook.name();
+fn trap_failure(name: &str, error: &Error) -> Failure {
     match error.as_trap_code() {
         Some(TrapCode::OutOfSystemMemory) => {
             Failure::new(FailureReason::CellMemory, format_args!("{name}: no memory for the call stack"))

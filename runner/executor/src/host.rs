@@ -102,8 +102,14 @@ impl Host {
 
     /// Asks the `gpio` domain; word 0 of its answer is the result.
     pub(crate) fn call_gpio(&mut self, message: Message) -> (Status, u64) {
+        let (status, result) = self.ask_gpio(message);
+        (self.counted(status), result)
+    }
+
+    /// The same where a refusal is no answer yet, and not counted.
+    pub(crate) fn ask_gpio(&mut self, message: Message) -> (Status, u64) {
         let answer = self.kernel.call(self.channels.gpio, message);
-        (self.counted(Status::of(&answer)), answer.words[0])
+        (Status::of(&answer), answer.words[0])
     }
 
     fn call_timer(&mut self, message: Message) -> Status {

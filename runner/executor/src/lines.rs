@@ -58,6 +58,12 @@ impl LineTable {
         (entry.direction == direction).then_some(entry.line)
     }
 
+    /// The line behind a handle, whatever it was opened as.
+    pub(crate) fn any(&self, handle: u32) -> Option<(u8, Direction)> {
+        let entry = self.entries.get(index(handle)?)?.as_ref()?;
+        Some((entry.line, entry.direction))
+    }
+
     /// Forgets a handle and answers its line.
     pub(crate) fn remove(&mut self, handle: u32, direction: Direction) -> Option<u8> {
         let line = self.get(handle, direction)?;

@@ -80,6 +80,11 @@ impl<'a> GuestMemory<'a> {
         self.bytes.get(start..start.saturating_add(length as usize)).ok_or(Fault::OutOfBounds { address, length })
     }
 
+    /// All of the memory from `address` on; nothing where that is past its end.
+    pub(crate) fn from(&self, address: u32) -> &[u8] {
+        self.bytes.get(address as usize..).unwrap_or_default()
+    }
+
     pub(crate) fn slice_mut(&mut self, address: u32, length: u32) -> Result<&mut [u8], Fault> {
         let start = address as usize;
         self.bytes.get_mut(start..start.saturating_add(length as usize)).ok_or(Fault::OutOfBounds { address, length })

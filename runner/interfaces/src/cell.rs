@@ -139,6 +139,8 @@ wire_enum! {
         WasiCommand = 1 => "wasi-command",
         /// `on-start`, `on-loop`, `on-stop`.
         Reactor = 2 => "reactor",
+        /// `start`, `loop`, `stop`, as TinyContainer's containers have them.
+        TinyContainer = 3 => "tiny-container",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use runner_container::offers::{self, MAX_TABLES, OFFERS, Offer, WASI};
+use runner_container::offers::{self, MAX_TABLES, OFFERS, Offer, TINY, WASI};
 use runner_executor::{
     Options,
     fake::{FakeNode, detail, reason},
@@ -15,7 +15,7 @@ use wit_parser::{
 
 /// Where an interface is imported from.
 fn module_of(interface: &str) -> String {
-    if interface == WASI { WASI.to_owned() } else { format!("atoll:node/{interface}@0.1.0") }
+    if [WASI, TINY].contains(&interface) { interface.to_owned() } else { format!("atoll:node/{interface}@0.1.0") }
 }
 
 fn types(letters: &str) -> String {
@@ -99,7 +99,7 @@ fn of_the_wit_file() -> BTreeSet<(String, String, String, String)> {
 
 #[test]
 fn the_table_and_the_wit_file_are_one() {
-    let ours = OFFERS.iter().filter(|offer| offer.interface != WASI).map(|offer| {
+    let ours = OFFERS.iter().filter(|offer| ![WASI, TINY].contains(&offer.interface)).map(|offer| {
         let [interface, name, parameters, results] = [offer.interface, offer.name, offer.parameters, offer.results];
         (interface.to_owned(), name.to_owned(), parameters.to_owned(), results.to_owned())
     });

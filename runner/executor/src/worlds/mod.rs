@@ -1,6 +1,6 @@
-//! What a container may import: WASI preview 1 and the reactor world.
+//! What a container may import: WASI preview 1, the reactor world, and TinyContainer's.
 //!
-//! Both are offered to every module, so that a reactor built on a C or Rust standard library finds its `fd_write`. A host
+//! All are offered to every module, so that a reactor built on a C or Rust standard library finds its `fd_write`. A host
 //! function checks what the container handed it, asks the domain that owns the resource, and passes the answer on.
 
 use wasmi::{Caller, Linker, errors::LinkerError};
@@ -8,6 +8,7 @@ use wasmi::{Caller, Linker, errors::LinkerError};
 use crate::host::{Host, LOCAL_CALL_FUEL};
 
 pub(crate) mod reactor;
+pub(crate) mod tiny;
 pub(crate) mod wasi;
 
 /// No world offers such a function.
@@ -24,6 +25,9 @@ impl From<LinkerError> for Unknown {
 pub(crate) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
     if module == wasi::MODULE {
         return wasi::define(linker, name);
+    }
+    if module == tiny::MODULE {
+        return tiny::define(linker, name);
     }
     reactor::define(linker, module, name)
 }

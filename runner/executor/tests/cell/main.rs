@@ -6,4 +6,5 @@ mod life;
 mod samples;
 mod stack;
 mod support;
+mod tiny;
 mod wasi;

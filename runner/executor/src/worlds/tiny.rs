@@ -1,0 +1,131 @@
+//! The TinyContainer world: `env.{logger,open,read,write,close}`, as that project's containers import them.
+//!
+//! Signatures and the meaning of `loop`'s answer are those of its sources (TinyPART/RIOT, `sys/tinycontainer`,
+//! `container/wamr/wamr_natives.c` and `wamr.c`): `logger` takes the address of a text that a zero byte ends, `open` an
+//! endpoint's number; `read` and `write` answer how many bytes they moved, and everything answers a negative number where it
+//! cannot.
+//!
+//! What an endpoint is, its metadata says there. Here endpoint *n* is the board's line *n*: one byte, 1 for high and 0 for
+//! low. It is opened as an output where that was granted, else as an input. Whether it may be used at all is the `gpio`
+//! domain's to say, as in every world.
+
+use runner_interfaces::{
+    gpio::{self, Procedure, Status},
+    output::Stream,
+};
+use wasmi::{Caller, Error, Linker};
+
+use super::{Unknown, charge, enter};
+use crate::{
+    host::{DOMAIN_CALL_FUEL, Host},
+    lines::Direction,
+    memory::{Fault, GuestMemory},
+};
+
+/// The module that its functions are imported from.
+pub(crate) const MODULE: &str = "env";
+
+/// What every function answers that cannot do what it was asked.
+const REFUSED: i32 = -1;
+
+/// The longest text that is logged, in bytes; what is longer is cut. As in the reactor world.
+const LOG_BYTES: u32 = 1024;
+
+/// Fuel of a log record: copies of up to a kilobyte into the ring.
+const LOG_FUEL: u64 = 60;
+
+pub(super) fn define(linker: &mut Linker<Host>, name: &str) -> Result<(), Unknown> {
+    match name {
+        "logger" => linker.func_wrap(MODULE, name, logger),
+        "open" => linker.func_wrap(MODULE, name, open),
+        "read" => linker.func_wrap(MODULE, name, read),
+        "write" => linker.func_wrap(MODULE, name, write),
+        "close" => linker.func_wrap(MODULE, name, close),
+        _ => return Err(Unknown),
+    }?;
+    Ok(())
+}
+
+fn logger(mut caller: Caller<'_, Host>, address: u32) -> Result<(), Error> {
+    enter(&mut caller);
+    charge(&mut caller, LOG_FUEL);
+    let (memory, host) = GuestMemory::of(&mut caller)?;
+    let text = text_at(&memory, address)?;
+    let now = host.now();
+    host.output.borrow_mut().push_whole(now, Stream::Info, text);
+    Ok(())
+}
+
+/// The bytes from `address` to the zero byte, or as many as are logged.
+fn text_at<'m>(memory: &'m GuestMemory<'_>, address: u32) -> Result<&'m [u8], Fault> {
+    let bytes = memory.from(address);
+    let looked_at = &bytes[..bytes.len().min(LOG_BYTES as usize)];
+    match looked_at.iter().position(|byte| *byte == 0) {
+        Some(end) => Ok(&looked_at[..end]),
+        None if looked_at.len() == LOG_BYTES as usize => Ok(looked_at),
+        None => Err(Fault::OutOfBounds { address, length: LOG_BYTES }),
+    }
+}
+
+fn open(mut caller: Caller<'_, Host>, endpoint: u32) -> i32 {
+    enter(&mut caller);
+    charge(&mut caller, DOMAIN_CALL_FUEL);
+    let host = caller.data_mut();
+    let Ok(line) = u8::try_from(endpoint) else {
+        host.counted(Status::NotFound);
+        return REFUSED;
+    };
+    // The owner keeps one opening a cell; two handles on it would close each other's line.
+    if host.lines.is_open(line) || !host.lines.has_room() {
+        host.counted(Status::Busy);
+        return REFUSED;
+    }
+    let (direction, status) = match host.ask_gpio(gpio::call(Procedure::OpenOutput, line)).0 {
+        Status::NotGranted => (Direction::Input, host.ask_gpio(gpio::call(Procedure::OpenInput, line)).0),
+        status => (Direction::Output, status),
+    };
+    match host.counted(status) {
+        Status::Ok => host.lines.insert(line, direction).map_or(REFUSED, u32::cast_signed),
+        _ => REFUSED,
+    }
+}
+
+fn read(mut caller: Caller<'_, Host>, descriptor: i32, address: u32, size: u32) -> Result<i32, Error> {
+    enter(&mut caller);
+    charge(&mut caller, DOMAIN_CALL_FUEL);
+    let (mut memory, host) = GuestMemory::of(&mut caller)?;
+    memory.slice(address, size)?;
+    let Some((line, _)) = host.lines.any(descriptor.cast_unsigned()) else { return Ok(REFUSED) };
+    if size == 0 {
+        return Ok(0);
+    }
+    let (status, level) = host.call_gpio(gpio::call(Procedure::Get, line));
+    if status != Status::Ok {
+        return Ok(REFUSED);
+    }
+    memory.write(address, &[u8::from(level != 0)])?;
+    Ok(1)
+}
+
+fn write(mut caller: Caller<'_, Host>, descriptor: i32, address: u32, size: u32) -> Result<i32, Error> {
+    enter(&mut caller);
+    charge(&mut caller, DOMAIN_CALL_FUEL);
+    let (memory, host) = GuestMemory::of(&mut caller)?;
+    let last = memory.slice(address, size)?.last().copied();
+    let Some((line, Direction::Output)) = host.lines.any(descriptor.cast_unsigned()) else { return Ok(REFUSED) };
+    // A line shows a level and keeps no history: of several bytes the last is what it is left at.
+    let Some(level) = last else { return Ok(0) };
+    let (status, _) = host.call_gpio(gpio::call_with(Procedure::Set, line, u64::from(level != 0)));
+    Ok(if status == Status::Ok { i32::try_from(size).unwrap_or(i32::MAX) } else { REFUSED })
+}
+
+fn close(mut caller: Caller<'_, Host>, descriptor: i32) -> i32 {
+    enter(&mut caller);
+    charge(&mut caller, DOMAIN_CALL_FUEL);
+    let host = caller.data_mut();
+    let handle = descriptor.cast_unsigned();
+    let Some((line, direction)) = host.lines.any(handle) else { return REFUSED };
+    let (status, _) = host.call_gpio(gpio::call(Procedure::Close, line));
+    host.lines.remove(handle, direction);
+    if status == Status::Ok { 0 } else { REFUSED }
+}
