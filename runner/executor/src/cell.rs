@@ -17,7 +17,7 @@ use runner_interfaces::{
 use shared_ring::{SequencedCell, SharedMemory};
 
 use crate::{
-    container::{Container, Ending, Turn},
+    container::{Container, Ending, STOPPED_EXIT_CODE, Turn},
     engine::{self, Program},
     estimate,
     failure::Failure,
@@ -135,9 +135,18 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
             Command::Idle => self.empty(kernel),
             Command::Load | Command::Run if is_new => self.load(kernel, control, command == Command::Run),
             Command::Run => self.run(kernel),
+            Command::Stop if is_new => self.stop_before_load(kernel, control),
             Command::Stop => self.stop(kernel),
             Command::Load => {}
         }
+    }
+
+    /// It was stopped before this cell came round to loading it: it ends as stopped, having run nothing.
+    fn stop_before_load<K: Kernel>(&mut self, kernel: &mut K, control: CellControl) {
+        self.forget_container();
+        self.output.borrow_mut().begin(control.generation);
+        self.status.begin(control.generation, ContainerState::Stopping);
+        self.end(kernel, Ending::Finalised { exit_code: STOPPED_EXIT_CODE });
     }
 
     fn empty<K: Kernel>(&mut self, kernel: &mut K) {

@@ -465,6 +465,22 @@ fn a_refusal_of_the_owner_is_passed_on() {
 }
 
 #[test]
+fn a_stop_that_comes_before_the_load_was_seen_ends_it() {
+    let mut node = node();
+    let wasm = reactor("", "unreachable", "unreachable", "unreachable");
+    for _ in 0..2 {
+        node.load(&wasm, &configuration(&[]), Command::Run);
+        node.command(Command::Stop);
+        let status = node.run_to_end();
+        // As a command that was stopped: none of it ran, not even the stop hook.
+        assert_finalised(&status, 143);
+        assert_eq!((status.started_ns, status.loops, status.host_calls), (0, 0, 0));
+    }
+    // The next load is one like any other.
+    assert_finalised(&node.run(&reactor("", "(i32.const 0)", "(i32.const 1)", ""), &configuration(&[])), 0);
+}
+
+#[test]
 fn an_inputs_pull_is_the_owners_to_set() {
     let declarations = r#"
         (import "atoll:node/gpio@0.1.0" "open-input" (func $open (param i32 i32 i32)))
