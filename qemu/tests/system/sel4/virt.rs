@@ -46,14 +46,16 @@ fn a_damaged_policy_is_told() {
 #[test]
 #[ignore = "needs a boot image: run by `cargo xtask test`"]
 fn the_interpreter_reads_its_code_whole() {
-    const CALLS: f64 = 16.0;
     const NANOSECONDS_PER_INSTRUCTION: f64 = 8.0;
     const INSTRUCTIONS_PER_ROUND: f64 = 110.0;
     on!(BOARD, |node| {
         node.emit("deploy probe.wasm --grant gpio:LED:out")?;
         let log = node.emit("logs -f probe")?;
-        let nanoseconds = log.split_whitespace().find_map(|word| word.strip_prefix("loop_ns=")?.parse::<f64>().ok());
-        let per_round = nanoseconds.context("the probe logs its figures")? / CALLS / NANOSECONDS_PER_INSTRUCTION;
+        let figure = |name: &str| {
+            let found = log.split_whitespace().find_map(|word| word.strip_prefix(name)?.parse::<f64>().ok());
+            found.with_context(|| format!("the probe logs no {name} in {log}"))
+        };
+        let per_round = figure("loop_ns=")? / figure("calls=")? / NANOSECONDS_PER_INSTRUCTION;
         ensure!(per_round > 1.0 && per_round < INSTRUCTIONS_PER_ROUND, "a round costs {per_round} instructions: {log}");
         Ok(())
     });
