@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use sd_card::{
@@ -38,6 +38,8 @@ pub(crate) fn run(options: &FlashOptions) -> Result<()> {
     let device = machine.inspect(&options.to, size)?;
     step(&format!("about to overwrite {} with {}", device.path.display(), image.display()));
     flash::confirm(&device, options.yes, &mut std::io::stdout())?;
+    // It may be another card by now: whoever answers may have taken his time.
+    ensure!(machine.inspect(&options.to, size)? == device, "{} is not what it was; nothing was written", device.name);
     let bar = ProgressBar::new(size)
         .with_style(ProgressStyle::with_template("    {msg:12} {bar:40} {bytes}/{total_bytes} {bytes_per_sec}")?);
     let flashed = flash::flash(&image, &device.path, &mut |step, done, total| {

@@ -138,14 +138,29 @@ fn write(source: &mut File, size: u64, device: &Path, progress: &mut Progress<'_
 
 fn read_back(device: &Path, size: u64, progress: &mut Progress<'_>) -> Result<(String, ReadBack)> {
     let direct = i32::try_from(OFlags::DIRECT.bits())?;
-    if let Ok(file) = OpenOptions::new().read(true).custom_flags(direct).open(device)
-        && let Ok(hash) = hash_of(file, size, progress)
+    // Some file systems refuse it at once, some at the first read. Any other error is the device's own.
+    if let Ok(mut file) = OpenOptions::new().read(true).custom_flags(direct).open(device)
+        && !refuses_direct_reads(&mut file)?
     {
-        return Ok((hash, ReadBack::Direct));
+        return Ok((hash_of(file, size, progress)?, ReadBack::Direct));
     }
     let file = File::open(device)?;
     fadvise(&file, 0, None, Advice::DontNeed).context("the kernel keeps its copy")?;
     Ok((hash_of(file, size, progress)?, ReadBack::CacheDropped))
+}
+
+/// Tries one read, and goes back to the beginning.
+fn refuses_direct_reads(file: &mut File) -> Result<bool> {
+    let mut memory = vec![0; 2 * DIRECT_ALIGNMENT];
+    let start = memory.as_ptr().align_offset(DIRECT_ALIGNMENT);
+    match file.read(&mut memory[start..start + DIRECT_ALIGNMENT]) {
+        Ok(_) => {
+            file.seek(SeekFrom::Start(0))?;
+            Ok(false)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => Ok(true),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn hash_of(mut file: File, size: u64, progress: &mut Progress<'_>) -> Result<String> {
