@@ -57,7 +57,7 @@ fn round(wasm: &[u8]) -> f64 {
     node.state().lines.insert(3, FakeLine { may_drive: true, ..FakeLine::default() });
     node.state().clock_step_ns = 1;
     node.state().records_calls = false;
-    node.control.hook_limit_us = u32::MAX;
+    node.control.start_limit_us = u32::MAX;
     let configuration = CellConfiguration { lines: vec![("LED".into(), 3)], ..CellConfiguration::default() };
     node.load(wasm, &configuration, Command::Load);
     node.step();

@@ -13,11 +13,12 @@ use runner_interfaces::{
     cell::{CellConfiguration, CellControl, Command, ContainerState, FailureReason, MODULE_OFFSET_BYTES},
     kernel::{ChannelSet, Domain, Instant, Kernel, MissingWiring, Wiring, required_channel, required_region},
     output::Stream,
+    plan::EndCause,
 };
 use shared_ring::{SequencedCell, SharedMemory};
 
 use crate::{
-    container::{Container, Ending, STOPPED_EXIT_CODE, Turn},
+    container::{Container, Ending, HookLimits, STOPPED_EXIT_CODE, Turn},
     engine::{self, Program},
     estimate,
     failure::Failure,
@@ -136,7 +137,7 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
             Command::Load | Command::Run if is_new => self.load(kernel, control, command == Command::Run),
             Command::Run => self.run(kernel),
             Command::Stop if is_new => self.stop_before_load(kernel, control),
-            Command::Stop => self.stop(kernel),
+            Command::Stop => self.stop(kernel, control),
             Command::Load => {}
         }
     }
@@ -146,7 +147,7 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
         self.forget_container();
         self.output.borrow_mut().begin(control.generation);
         self.status.begin(control.generation, ContainerState::Stopping);
-        self.end(kernel, Ending::Finalised { exit_code: STOPPED_EXIT_CODE });
+        self.end(kernel, Ending::Finalised { exit_code: STOPPED_EXIT_CODE, cause: stop_cause(control) });
     }
 
     fn empty<K: Kernel>(&mut self, kernel: &mut K) {
@@ -169,10 +170,9 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
         self.status.begin(control.generation, ContainerState::Loading);
         self.status.values.load_began_ns = began.nanoseconds();
         self.publish(kernel);
-        let hook_limit_ns = u64::from(control.hook_limit_us) * 1000;
         match self.program(kernel, control) {
             Ok(program) => {
-                let mut container = Container::new(program, kernel.now().saturating_add(hook_limit_ns), hook_limit_ns);
+                let mut container = Container::new(program, kernel.now(), HookLimits::new(&control));
                 if run {
                     container.run(kernel.now());
                 }
@@ -184,7 +184,9 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
 
     /// The program that `admission` laid down, compiled and instantiated.
     fn program<K: Kernel + Clone + 'static>(&mut self, kernel: &K, control: CellControl) -> Result<Program, Failure> {
-        let configuration = self.configuration(control)?;
+        let mut configuration = self.configuration(control)?;
+        // A container that is started again gets other random numbers, although `admission` wrote nothing new.
+        configuration.seed ^= u64::from(control.generation);
         let heap = Heap { in_use: self.options.heap_in_use, size_bytes: self.options.heap_bytes };
         let wasm = self.module_bytes(control, heap)?;
         let limits = Limits::new(&control, heap);
@@ -242,9 +244,9 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
         }
     }
 
-    fn stop<K: Kernel>(&mut self, kernel: &mut K) {
+    fn stop<K: Kernel>(&mut self, kernel: &mut K, control: CellControl) {
         if let Some(container) = &mut self.container
-            && let Turn::Ended(ending) = container.stop(kernel.now())
+            && let Turn::Ended(ending) = container.stop(kernel.now(), stop_cause(control))
         {
             self.end(kernel, ending);
         }
@@ -255,7 +257,7 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
         while let Some(container) = &mut self.container {
             let now = kernel.now();
             let turn = container.turn(now, self.options.slice_fuel);
-            self.status.values.heartbeat += 1;
+            self.status.beat(now);
             match turn {
                 Turn::Ended(ending) => {
                     self.end(kernel, ending);
@@ -293,9 +295,10 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
         let values = &mut self.status.values;
         values.ended_ns = now.nanoseconds();
         match ending {
-            Ending::Finalised { exit_code } => {
+            Ending::Finalised { exit_code, cause } => {
                 values.state = ContainerState::Finalised.to_wire();
                 values.exit_code = exit_code;
+                values.end_cause = cause.to_wire();
             }
             Ending::Failed(failure) => {
                 values.state = ContainerState::Failed.to_wire();
@@ -320,8 +323,12 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
         values.fuel = container.fuel;
         values.slices = container.slices;
         values.loops = container.loops;
-        values.started_ns = container.started.map_or(0, Instant::nanoseconds);
-        values.ready_ns = container.ready.map_or(0, Instant::nanoseconds);
+        values.end_cause = container.cause().to_wire();
+        let since_start = |time: Option<Instant>| time.map_or(0, Instant::nanoseconds);
+        values.installed_ns = since_start(container.times.installed);
+        values.started_ns = since_start(container.times.started);
+        values.ready_ns = since_start(container.times.ready);
+        values.stopping_ns = since_start(container.times.stopping);
         values.host_calls = host.counters.host_calls;
         values.refused_calls = host.counters.refused_calls;
         values.linear_memory_bytes = host.limits.memory_in_use as u64;
@@ -350,6 +357,11 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
             host.note_edges();
         }
     }
+}
+
+/// Why the warden has it stop.
+fn stop_cause(control: CellControl) -> EndCause {
+    EndCause::from_wire(control.stop_cause).unwrap_or(EndCause::Stopped)
 }
 
 fn too_small(symbol: &str) -> MissingWiring {
@@ -382,7 +394,7 @@ impl<M: SharedMemory + Clone + 'static, K: Kernel + Clone + 'static> Domain<K> f
     }
 
     fn notified(&mut self, kernel: &mut K, channels: ChannelSet) {
-        self.status.values.heartbeat += 1;
+        self.status.beat(kernel.now());
         self.deliver(channels);
         self.control_is_due |= channels.contains(self.channels.warden);
         if self.control_is_due {

@@ -4,9 +4,10 @@
 //! to go on. What the container does cannot make a turn longer than its fuel and its largest bulk operation.
 
 use runner_interfaces::{
-    cell::{ContainerState, FailureReason, World},
+    cell::{CellControl, ContainerState, FailureReason, World},
     gpio::Status,
     kernel::Instant,
+    plan::EndCause,
 };
 use wasmi::ResumableCallHostTrap;
 
@@ -24,7 +25,7 @@ pub(crate) const STOPPED_EXIT_CODE: i32 = 143;
 #[derive(Clone, Debug)]
 pub(crate) enum Ending {
     /// By itself or by stop.
-    Finalised { exit_code: i32 },
+    Finalised { exit_code: i32, cause: EndCause },
     /// For a reason.
     Failed(Failure),
 }
@@ -38,6 +39,48 @@ pub(crate) enum Turn {
     Rests,
     /// It ended.
     Ended(Ending),
+}
+
+/// How long hooks may take, in nanoseconds, and how often the loop hook is called.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HookLimits {
+    pub(crate) start_ns: u64,
+    /// One call of the loop hook; `None` where it may take as long as it wants.
+    pub(crate) loop_ns: Option<u64>,
+    pub(crate) stop_ns: u64,
+    /// Calls of the loop hook after which the container stops; `None` where it goes on.
+    pub(crate) loops: Option<u64>,
+}
+
+impl HookLimits {
+    /// As the warden tells them.
+    pub(crate) fn new(control: &CellControl) -> Self {
+        let nanoseconds = |microseconds: u32| u64::from(microseconds) * 1000;
+        Self {
+            start_ns: nanoseconds(control.start_limit_us),
+            loop_ns: Some(nanoseconds(control.loop_limit_us)).filter(|limit| *limit != 0),
+            stop_ns: nanoseconds(control.stop_limit_us),
+            loops: Some(control.loops_limit).filter(|limit| *limit != 0),
+        }
+    }
+
+    fn of(&self, hook: Hook) -> u64 {
+        match hook {
+            Hook::OnStop => self.stop_ns,
+            Hook::OnLoop => self.loop_ns.unwrap_or(u64::MAX),
+            _ => self.start_ns,
+        }
+    }
+}
+
+/// When a container got where, as far as it came.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Times {
+    pub(crate) installed: Option<Instant>,
+    pub(crate) started: Option<Instant>,
+    /// When starting was over.
+    pub(crate) ready: Option<Instant>,
+    pub(crate) stopping: Option<Instant>,
 }
 
 enum Activity {
@@ -57,38 +100,48 @@ pub(crate) struct Container {
     run: bool,
     /// When the hook that runs must be done.
     deadline: Option<Instant>,
-    hook_limit_ns: u64,
-    pub(crate) started: Option<Instant>,
-    /// When starting was over.
-    pub(crate) ready: Option<Instant>,
+    limits: HookLimits,
+    /// Why it stops, once it does.
+    cause: EndCause,
+    pub(crate) times: Times,
     pub(crate) fuel: u64,
     pub(crate) slices: u64,
     pub(crate) loops: u64,
 }
 
 impl Container {
-    /// A container whose loading must be done by `deadline`.
-    pub(crate) fn new(program: Program, deadline: Instant, hook_limit_ns: u64) -> Self {
+    /// A container that begins to run its start function, if it has one, `now`.
+    pub(crate) fn new(program: Program, now: Instant, limits: HookLimits) -> Self {
         let mut container = Self {
             program,
             activity: Activity::None,
             run: false,
-            deadline: Some(deadline),
-            hook_limit_ns,
-            started: None,
-            ready: None,
+            deadline: Some(now.saturating_add(limits.start_ns)),
+            limits,
+            cause: EndCause::None,
+            times: Times::default(),
             fuel: 0,
             slices: 0,
             loops: 0,
         };
         if !container.call(Hook::StartFunction) && !container.call(Hook::Initialize) {
-            container.deadline = None;
+            container.installed(now);
         }
         container
     }
 
     pub(crate) fn program(&self) -> &Program {
         &self.program
+    }
+
+    /// Why it stops, once it does.
+    pub(crate) fn cause(&self) -> EndCause {
+        self.cause
+    }
+
+    fn installed(&mut self, now: Instant) {
+        self.deadline = None;
+        self.times.installed = Some(now);
     }
 
     pub(crate) fn program_mut(&mut self) -> &mut Program {
@@ -104,15 +157,15 @@ impl Container {
     }
 
     /// Stops it: what waits is abandoned, a reactor that has begun runs its stop hook.
-    pub(crate) fn stop(&mut self, now: Instant) -> Turn {
+    pub(crate) fn stop(&mut self, now: Instant, cause: EndCause) -> Turn {
         match (self.hook(), self.program.world()) {
             (Some(Hook::OnStop), _) => Turn::Again,
             (Some(Hook::OnStart | Hook::OnLoop), _) => {
-                self.begin_stop(now);
+                self.begin_stop(now, cause);
                 Turn::Again
             }
-            (_, World::WasiCommand) => Turn::Ended(Ending::Finalised { exit_code: STOPPED_EXIT_CODE }),
-            _ => Turn::Ended(Ending::Finalised { exit_code: 0 }),
+            (_, World::WasiCommand) => Turn::Ended(Ending::Finalised { exit_code: STOPPED_EXIT_CODE, cause }),
+            _ => Turn::Ended(Ending::Finalised { exit_code: 0, cause }),
         }
     }
 
@@ -178,7 +231,7 @@ impl Container {
                 self.activity = Activity::Waiting(hook, call);
                 Turn::Again
             }
-            SliceEnd::Exited(exit_code) => Turn::Ended(Ending::Finalised { exit_code }),
+            SliceEnd::Exited(exit_code) => Turn::Ended(Ending::Finalised { exit_code, cause: self.end_cause() }),
             SliceEnd::Failed(failure) => Turn::Ended(Ending::Failed(failure)),
         }
     }
@@ -218,67 +271,86 @@ impl Container {
         match (hook, answer) {
             (Hook::StartFunction, _) if self.call(Hook::Initialize) => {}
             (Hook::StartFunction | Hook::Initialize, _) => {
-                self.deadline = None;
+                self.installed(now);
                 if self.run {
                     self.begin(now);
                 }
             }
             (Hook::OnStart, 0) => {
-                self.deadline = None;
-                self.ready = Some(now);
-                self.call(Hook::OnLoop);
+                self.times.ready = Some(now);
+                self.begin_loop(now);
             }
             (Hook::OnStart, status) => return Turn::Ended(Ending::Failed(start_refused(status))),
             (Hook::OnLoop, 0) => {
                 self.loops += 1;
-                self.call(Hook::OnLoop);
+                if self.limits.loops.is_some_and(|limit| self.loops >= limit) {
+                    self.begin_stop(now, EndCause::Lifetime);
+                } else {
+                    self.begin_loop(now);
+                }
             }
             (Hook::OnLoop, 1) => {
                 self.loops += 1;
-                self.begin_stop(now);
+                self.begin_stop(now, EndCause::Finished);
             }
             // A TinyContainer goes on for as long as it answers 0.
             (Hook::OnLoop, _) if self.program.world() == World::TinyContainer => {
                 self.loops += 1;
-                self.begin_stop(now);
+                self.begin_stop(now, EndCause::Finished);
             }
             (Hook::OnLoop, next) => {
                 let fault = Fault::NoSuchValue { enumeration: "next", value: next.cast_unsigned() };
                 return Turn::Ended(Ending::Failed(fault_failure(hook.name(self.program.world()), fault)));
             }
-            (Hook::Command | Hook::OnStop, _) => return Turn::Ended(Ending::Finalised { exit_code: 0 }),
+            (Hook::Command | Hook::OnStop, _) => {
+                return Turn::Ended(Ending::Finalised { exit_code: 0, cause: self.end_cause() });
+            }
         }
         Turn::Again
     }
 
     fn begin(&mut self, now: Instant) {
-        self.started = Some(now);
+        self.times.started = Some(now);
         match self.program.world() {
-            World::Reactor | World::TinyContainer => {
-                self.deadline = Some(now.saturating_add(self.hook_limit_ns));
-                self.call(Hook::OnStart);
-            }
+            World::Reactor | World::TinyContainer => self.begin_limited(Hook::OnStart, now),
             _ => {
-                self.ready = Some(now);
+                self.times.ready = Some(now);
                 self.call(Hook::Command);
             }
         }
     }
 
-    fn begin_stop(&mut self, now: Instant) {
-        self.deadline = Some(now.saturating_add(self.hook_limit_ns));
-        self.call(Hook::OnStop);
+    fn begin_loop(&mut self, now: Instant) {
+        self.deadline = self.limits.loop_ns.map(|limit| now.saturating_add(limit));
+        self.call(Hook::OnLoop);
+    }
+
+    fn begin_stop(&mut self, now: Instant, cause: EndCause) {
+        self.cause = cause;
+        self.times.stopping = Some(now);
+        self.begin_limited(Hook::OnStop, now);
+    }
+
+    fn begin_limited(&mut self, hook: Hook, now: Instant) {
+        self.deadline = Some(now.saturating_add(self.limits.of(hook)));
+        self.call(hook);
+    }
+
+    /// Why it ended, now that it has.
+    fn end_cause(&self) -> EndCause {
+        if self.cause == EndCause::None { EndCause::Finished } else { self.cause }
     }
 
     fn limit_failure(&self, hook: Hook) -> Failure {
         let reason = match hook {
             Hook::OnStart => FailureReason::StartLimit,
+            Hook::OnLoop => FailureReason::LoopLimit,
             Hook::OnStop => FailureReason::StopLimit,
             _ => FailureReason::LoadLimit,
         };
         Failure::new(
             reason,
-            format_args!("{} took more than {} us", hook.name(self.program.world()), self.hook_limit_ns / 1000),
+            format_args!("{} took more than {} us", hook.name(self.program.world()), self.limits.of(hook) / 1000),
         )
     }
 }

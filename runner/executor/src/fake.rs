@@ -348,7 +348,8 @@ impl FakeNode {
         let control = CellControl {
             memory_limit_bytes: MEMORY_LIMIT_BYTES,
             table_limit_elements: TABLE_LIMIT_ELEMENTS,
-            hook_limit_us: HOOK_LIMIT_US,
+            start_limit_us: HOOK_LIMIT_US,
+            stop_limit_us: HOOK_LIMIT_US,
             load_limit_us: LOAD_LIMIT_US,
             ..CellControl::default()
         };

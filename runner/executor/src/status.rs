@@ -6,6 +6,7 @@
 use runner_interfaces::{
     cell::{CellStatus, ContainerState, FailureReason, World},
     kernel::{Instant, Kernel},
+    plan::EndCause,
 };
 use shared_ring::{SequencedCell, SharedMemory};
 
@@ -41,8 +42,15 @@ impl<M: SharedMemory> StatusBoard<M> {
             state: state.to_wire(),
             restart_entry: self.values.restart_entry,
             heartbeat: self.values.heartbeat,
+            heartbeat_ns: self.values.heartbeat_ns,
             ..EMPTY
         };
+    }
+
+    /// The domain came round `now`.
+    pub(crate) fn beat(&mut self, now: Instant) {
+        self.values.heartbeat += 1;
+        self.values.heartbeat_ns = now.nanoseconds();
     }
 
     /// Whether readers would be notified of `state`.
@@ -81,6 +89,8 @@ const EMPTY: CellStatus = CellStatus {
     world: World::Unknown.to_wire(),
     exit_code: 0,
     detail_bytes: 0,
+    end_cause: EndCause::None.to_wire(),
+    reserved: 0,
     restart_entry: 0,
     heartbeat: 0,
     fuel: 0,
@@ -92,8 +102,11 @@ const EMPTY: CellStatus = CellStatus {
     heap_bytes: 0,
     output_dropped: 0,
     load_began_ns: 0,
+    installed_ns: 0,
     started_ns: 0,
     ready_ns: 0,
+    stopping_ns: 0,
     ended_ns: 0,
+    heartbeat_ns: 0,
     detail: [0; runner_interfaces::cell::DETAIL_BYTES],
 };

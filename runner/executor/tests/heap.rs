@@ -305,7 +305,7 @@ fn estimate(wasm: &[u8]) -> u64 {
 #[test]
 fn nothing_takes_more_than_was_estimated() {
     let mut node = FakeNode::with_room_for(1024 * 1024, Options { heap_in_use: in_use, ..Options::default() });
-    node.control.hook_limit_us = u32::MAX;
+    node.control.start_limit_us = u32::MAX;
     node.control.memory_limit_bytes = 4 * 65536;
     node.state().records_calls = false;
     for (name, wasm) in dense().into_iter().map(|(name, module)| (name.into(), module.bytes())).chain(samples()) {
@@ -342,7 +342,7 @@ fn assert_a_large_program_fits() {
         2 * 1024 * 1024,
         Options { heap_in_use: || 0, heap_bytes: CELL_HEAP_BYTES, ..Options::default() },
     );
-    node.control.hook_limit_us = u32::MAX;
+    node.control.start_limit_us = u32::MAX;
     let began = std::time::Instant::now();
     let (status, peak) = load(&mut node, &wasm.bytes());
     println!("1.4 MB of code: {peak} bytes, {:?}", began.elapsed());

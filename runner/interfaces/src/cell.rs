@@ -50,11 +50,21 @@ pub struct CellControl {
     pub memory_limit_bytes: u32,
     /// The most table elements.
     pub table_limit_elements: u32,
-    /// The longest that the start function, `on-start` and `on-stop` may take each, in microseconds.
-    pub hook_limit_us: u32,
     /// The longest that copying and compiling the module may take, in microseconds: far longer than a hook, since all of
     /// the module is compiled under the cell's budget.
     pub load_limit_us: u32,
+    /// The longest that the start function, `_initialize` and the start hook may take each, in microseconds.
+    pub start_limit_us: u32,
+    /// The longest that one call of the loop hook may take, waiting included, in microseconds; 0 where it has no limit.
+    pub loop_limit_us: u32,
+    /// The longest that the stop hook may take, in microseconds.
+    pub stop_limit_us: u32,
+    /// With [`Command::Stop`]: why, a [`crate::plan::EndCause`].
+    pub stop_cause: u32,
+    /// Not used; keeps the layout free of padding.
+    pub reserved: u32,
+    /// After so many calls of the loop hook it stops by itself; 0 where it goes on.
+    pub loops_limit: u64,
 }
 
 wire_enum! {
@@ -127,6 +137,8 @@ wire_enum! {
         Watchdog = 15 => "the cell did not respond",
         /// The configuration that came with it cannot be read.
         Configuration = 16 => "invalid configuration",
+        /// One call of `on-loop` took too long.
+        LoopLimit = 17 => "a loop took too long",
     }
 }
 
@@ -161,6 +173,10 @@ pub struct CellStatus {
     pub exit_code: i32,
     /// Bytes of `detail` that count.
     pub detail_bytes: u32,
+    /// Why it stops or has ended, where it did not fail: a [`crate::plan::EndCause`].
+    pub end_cause: u32,
+    /// Not used; keeps the layout free of padding.
+    pub reserved: u32,
     /// Where the domain begins anew (seL4; the warden reads it once, before the first load).
     pub restart_entry: u64,
     /// Grows with each slice and each event. A notification by the warden is one: it asks a silent cell for a sign of life.
@@ -183,13 +199,19 @@ pub struct CellStatus {
     pub output_dropped: u64,
     /// When loading began, nanoseconds since the node's start.
     pub load_began_ns: u64,
+    /// When it was installed, likewise; 0 before.
+    pub installed_ns: u64,
     /// When the container's first instruction (after instantiation) was about to run, likewise; 0 before.
     pub started_ns: u64,
     /// When starting was over, likewise: the start hook had come back, or `_start` was about to run; 0 before. What fails
     /// later failed on its own account, not its deployer's.
     pub ready_ns: u64,
+    /// When its stop hook was about to run, likewise; 0 before.
+    pub stopping_ns: u64,
     /// When it ended, likewise; 0 before.
     pub ended_ns: u64,
+    /// When the domain last came round, likewise: the time of the heartbeat.
+    pub heartbeat_ns: u64,
     /// A reason in words, UTF-8.
     pub detail: [u8; DETAIL_BYTES],
 }

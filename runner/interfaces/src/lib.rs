@@ -19,6 +19,7 @@ pub mod grants;
 pub mod kernel;
 pub mod link;
 pub mod output;
+pub mod plan;
 pub mod policy;
 pub mod timer;
 pub mod warden;

@@ -1,9 +1,9 @@
 //! The warden's protected procedures, called by `admission`, and the status it shows.
 //!
-//! The warden parses nothing: words only, checked against the fixed-size board limits. Requested grants lie in the
-//! `admission_to_warden` region, one [`crate::grants::CellGrants`] a cell at [`crate::grants::grant_offset_bytes`] (plain,
-//! not sequenced: the caller waits in its call while the warden copies); what a cell gets is their intersection with the
-//! board's ceiling.
+//! The warden parses nothing: words only, checked against the fixed-size board limits. What is asked
+//! for lies in the `admission_to_warden` region, one [`crate::plan::LoadRequest`] a cell at [`crate::grants::grant_offset_bytes`]
+//! (plain, not sequenced: the caller waits in its call while the warden copies); what a cell gets is its intersection with
+//! the board's ceiling.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -89,6 +89,12 @@ pub struct WardenCell {
     pub intervention: u32,
     /// How often the domain was started anew.
     pub restarts: u32,
+    /// How often the container was started again by its restart policy, since `admission` last loaded it.
+    pub new_starts: u32,
+    /// 1 where its restart policy gave it up, after as many new starts in a row as it may have.
+    pub given_up: u32,
+    /// When the container is started again, nanoseconds since the node's start; 0 where it is not going to be.
+    pub next_start_ns: u64,
     /// Faults of the domain, ever.
     pub faults: u64,
     /// The last fault: kind (substrate's own number: seL4's fault label, or the signal on the host).

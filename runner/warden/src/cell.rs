@@ -4,10 +4,11 @@ use runner_interfaces::{
     cell::{CellControl, CellStatus, Command, ContainerState},
     grants::CellGrants,
     kernel::{Channel, Instant},
+    plan::{EndCause, LoadRequest, RestartPolicy, WELL_AFTER_NS},
 };
 use shared_ring::{OutOfRange, SequencedCell, SharedMemory};
 
-use crate::phase::{PING_AFTER_NS, Phase};
+use crate::phase::{PING_AFTER_NS, Patience, Phase};
 
 /// The memory of one cell's seam.
 pub(crate) struct CellMemory<M> {
@@ -38,13 +39,56 @@ pub(crate) enum Health {
     Lost,
 }
 
+/// What the cell was last asked to hold, so that it can be loaded again without anybody's help.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Assignment {
+    /// Rights and plan, cut down to what the board allows.
+    pub(crate) request: LoadRequest,
+    pub(crate) configuration_bytes: u32,
+    pub(crate) module_bytes: u32,
+    /// New starts by the plan, one after the other without a time in between in which it was well.
+    pub(crate) in_a_row: u32,
+    /// When its first instruction was about to run, in the load that it is.
+    pub(crate) begun: Option<Instant>,
+}
+
+/// How a container came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Somebody wanted it, or its plan did.
+    Wanted,
+    /// By itself.
+    Finished,
+    /// It failed.
+    Failed,
+}
+
 /// What a look at the status showed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sight {
     /// The state of the current load's container; `None` where the block is being written, or is about another load.
     pub(crate) state: Option<ContainerState>,
+    /// Why it ended, in the cell's words.
+    cause: Option<EndCause>,
     heartbeat: Option<u64>,
     sequence: u32,
+}
+
+/// Whether and when a container is started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NextStart {
+    /// Its plan has no new start after such an end.
+    Never,
+    /// It has had as many in a row as it may.
+    GivenUp,
+    At(Instant),
+}
+
+const fn wants_new_start(policy: RestartPolicy, end: End) -> bool {
+    match (policy, end) {
+        (RestartPolicy::OnFailure | RestartPolicy::Always, End::Failed) | (RestartPolicy::Always, End::Finished) => true,
+        (RestartPolicy::Never, _) | (_, End::Wanted) | (RestartPolicy::OnFailure, End::Finished) => false,
+    }
 }
 
 pub(crate) struct Cell<M> {
@@ -56,6 +100,7 @@ pub(crate) struct Cell<M> {
     status_memory: M,
     /// What the cell was told last.
     told: CellControl,
+    pub(crate) assignment: Assignment,
     pub(crate) phase: Phase,
     /// The domain was started clean and nothing was loaded since.
     pub(crate) pristine: bool,
@@ -76,6 +121,7 @@ impl<M: SharedMemory + Clone> Cell<M> {
             status: SequencedCell::new(memory.status.clone(), 0)?,
             status_memory: memory.status,
             told: CellControl::default(),
+            assignment: Assignment::default(),
             phase: Phase::Empty,
             pristine: true,
             entry: None,
@@ -111,6 +157,48 @@ impl<M: SharedMemory + Clone> Cell<M> {
         self.write_control(CellControl { command: command.to_wire(), ..self.told });
     }
 
+    /// The same load is to stop, and why.
+    pub(crate) fn write_stop(&mut self, cause: EndCause) {
+        self.write_control(CellControl {
+            command: Command::Stop.to_wire(),
+            stop_cause: cause.to_wire(),
+            ..self.told
+        });
+    }
+
+    /// Follows what the cell says of its container.
+    pub(crate) fn follow(&mut self, state: ContainerState, now: Instant) {
+        let plan = self.assignment.request.plan;
+        let begun = self.assignment.begun.unwrap_or(now);
+        let expires = Some(plan.time_ns).filter(|time_ns| *time_ns != 0).map(|time_ns| begun.saturating_add(time_ns));
+        let start_ns = u64::from(plan.start_limit_us) * 1_000;
+        self.phase = self.phase.after(state, now, Patience { start_ns, expires });
+        if matches!(self.phase, Phase::Starting { .. } | Phase::Active { .. }) {
+            self.assignment.begun = Some(begun);
+        }
+    }
+
+    /// Goes over to waiting for the next start, where the plan has one after such an end, and answers when that is. A load
+    /// that never got to its first instruction is nobody's failure but its deployer's, who is told.
+    pub(crate) fn plan_next_start(&mut self, end: End, now: Instant) -> NextStart {
+        let Assignment { request, begun, ref mut in_a_row, .. } = self.assignment;
+        let Some(begun) = begun.or_else(|| (*in_a_row > 0).then_some(now)) else { return NextStart::Never };
+        if !wants_new_start(request.plan.policy(), end) {
+            return NextStart::Never;
+        }
+        if now.nanoseconds_since(begun) >= WELL_AFTER_NS {
+            *in_a_row = 0;
+        }
+        match request.plan.back_off_ns(*in_a_row) {
+            Some(wait_ns) => {
+                let until = now.saturating_add(wait_ns);
+                self.phase = Phase::BackOff { until };
+                NextStart::At(until)
+            }
+            None => NextStart::GivenUp,
+        }
+    }
+
     /// Looks at what the cell shows. Its numbers are the cell's word: an unknown state counts as none.
     pub(crate) fn look(&self) -> Sight {
         // The sequence number grows with every write of the block, so it is a heartbeat too, and can be had while the cell
@@ -119,8 +207,18 @@ impl<M: SharedMemory + Clone> Cell<M> {
         let status = self.status.try_read().filter(|status| status.generation == self.told.generation);
         Sight {
             state: status.and_then(|status| ContainerState::from_wire(status.state)),
+            cause: status.and_then(|status| EndCause::from_wire(status.end_cause)),
             heartbeat: status.map(|status| status.heartbeat),
             sequence,
+        }
+    }
+
+    /// How the container ended that was in `before` and is now in the state of `sight`.
+    pub(crate) fn end_after(before: Phase, sight: &Sight) -> End {
+        match (before, sight.state, sight.cause) {
+            (Phase::Stopping { .. }, ..) | (_, _, Some(EndCause::Lifetime)) => End::Wanted,
+            (_, Some(ContainerState::Finalised), _) => End::Finished,
+            _ => End::Failed,
         }
     }
 

@@ -45,44 +45,62 @@ pub(crate) enum Phase {
     Installed,
     /// Told to run; the start hook runs.
     Starting { deadline: Instant },
-    /// It runs, or waits for an event.
-    Active,
+    /// It runs, or waits for an event, until its lifetime is over.
+    Active { expires: Option<Instant> },
     /// Stop was ordered.
     Stopping { deadline: Instant },
-    /// The container has come to its end by itself; its rights are gone.
+    /// The container has come to its end; its rights are gone.
     Ended,
+    /// It has ended, and is loaded and started again at that time.
+    BackOff { until: Instant },
+}
+
+/// What the plan of a container says about its phases.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Patience {
+    /// The longest that starting may take.
+    pub(crate) start_ns: u64,
+    /// When its lifetime is over, had its first instruction run now.
+    pub(crate) expires: Option<Instant>,
 }
 
 impl Phase {
-    /// The phase after the cell was seen in `state`. `hook_ns` is the board's limit for one hook.
-    pub(crate) fn after(self, state: ContainerState, now: Instant, hook_ns: u64) -> Self {
+    /// The phase after the cell was seen in `state`.
+    pub(crate) fn after(self, state: ContainerState, now: Instant, patience: Patience) -> Self {
         use ContainerState as State;
         match (self, state) {
-            (Self::Empty | Self::Ended, _) => self,
+            (Self::Empty | Self::Ended | Self::BackOff { .. }, _) => self,
             (_, State::Finalised | State::Failed) => Self::Ended,
             (Self::Loading { run: true, .. }, State::Installed | State::Starting) => {
-                Self::Starting { deadline: deadline(now, hook_ns) }
+                Self::Starting { deadline: deadline(now, patience.start_ns) }
             }
             (Self::Loading { run: false, .. }, State::Installed) => Self::Installed,
             // It runs although nobody told it to: watched like one that was.
-            (Self::Loading { .. } | Self::Installed, State::Starting | State::Ready | State::Running) => Self::Active,
-            (Self::Starting { .. }, State::Ready | State::Running) => Self::Active,
+            (Self::Loading { .. } | Self::Installed, State::Starting | State::Ready | State::Running)
+            | (Self::Starting { .. }, State::Ready | State::Running) => Self::Active { expires: patience.expires },
             _ => self,
         }
     }
 
     /// Whether there is a container that has not ended.
     pub(crate) const fn is_live(self) -> bool {
-        !matches!(self, Self::Empty | Self::Ended)
+        !matches!(self, Self::Empty | Self::Ended | Self::BackOff { .. })
     }
 
-    /// When the patience ends, where it has an end.
+    /// Whether the warden must come round by itself.
+    pub(crate) fn is_watched(self) -> bool {
+        !matches!(self, Self::Empty | Self::Installed | Self::Ended)
+    }
+
+    /// When something is due although nothing happens, where there is such a time: patience ends, a lifetime, a wait.
     pub(crate) const fn deadline(self) -> Option<Instant> {
         match self {
             Self::Loading { deadline, .. } | Self::Starting { deadline } | Self::Stopping { deadline } => {
                 Some(deadline)
             }
-            Self::Empty | Self::Installed | Self::Active | Self::Ended => None,
+            Self::Active { expires } => expires,
+            Self::BackOff { until } => Some(until),
+            Self::Empty | Self::Installed | Self::Ended => None,
         }
     }
 
@@ -93,8 +111,13 @@ impl Phase {
     pub(crate) const fn silence_limit_ns(self) -> Option<u64> {
         match self {
             Self::Loading { .. } => Some(TAKE_UP_LIMIT_NS),
-            Self::Active => Some(HEARTBEAT_LIMIT_NS),
-            Self::Empty | Self::Installed | Self::Starting { .. } | Self::Stopping { .. } | Self::Ended => None,
+            Self::Active { .. } => Some(HEARTBEAT_LIMIT_NS),
+            Self::Empty
+            | Self::Installed
+            | Self::Starting { .. }
+            | Self::Stopping { .. }
+            | Self::Ended
+            | Self::BackOff { .. } => None,
         }
     }
 }
@@ -109,9 +132,9 @@ mod tests {
     use super::*;
 
     const NOW: Instant = Instant::from_nanoseconds(7);
-    const HOOK_NS: u64 = 1_000;
+    const PATIENCE: Patience = Patience { start_ns: 1_000, expires: Some(Instant::from_nanoseconds(5_000)) };
 
-    fn phases() -> [Phase; 8] {
+    fn phases() -> [Phase; 10] {
         let deadline = Instant::from_nanoseconds(99);
         [
             Phase::Empty,
@@ -119,9 +142,11 @@ mod tests {
             Phase::Loading { deadline, run: true },
             Phase::Installed,
             Phase::Starting { deadline },
-            Phase::Active,
+            Phase::Active { expires: None },
+            Phase::Active { expires: Some(deadline) },
             Phase::Stopping { deadline },
             Phase::Ended,
+            Phase::BackOff { until: deadline },
         ]
     }
 
@@ -129,7 +154,7 @@ mod tests {
     fn nothing_that_a_cell_says_revives_it_or_moves_a_deadline_it_has() {
         for phase in phases() {
             for &state in ContainerState::ALL {
-                let after = phase.after(state, NOW, HOOK_NS);
+                let after = phase.after(state, NOW, PATIENCE);
                 assert!(phase.is_live() || after == phase, "{phase:?} {state}");
                 if matches!(phase, Phase::Stopping { .. }) {
                     assert!(after == phase || after == Phase::Ended);
@@ -144,15 +169,15 @@ mod tests {
     #[test]
     fn a_container_that_starts_gets_one_hook_limit_for_it() {
         let loading = Phase::Loading { deadline: NOW, run: true };
-        let starting = loading.after(ContainerState::Starting, NOW, HOOK_NS);
+        let starting = loading.after(ContainerState::Starting, NOW, PATIENCE);
         assert_eq!(starting, Phase::Starting { deadline: Instant::from_nanoseconds(7 + 1_000 + GRACE_NS) });
-        assert_eq!(starting.after(ContainerState::Starting, Instant::from_nanoseconds(500), HOOK_NS), starting);
-        assert_eq!(starting.after(ContainerState::Running, NOW, HOOK_NS), Phase::Active);
+        assert_eq!(starting.after(ContainerState::Starting, Instant::from_nanoseconds(500), PATIENCE), starting);
+        assert_eq!(starting.after(ContainerState::Running, NOW, PATIENCE), Phase::Active { expires: PATIENCE.expires });
     }
 
     #[test]
     fn what_has_no_deadline_has_a_heartbeat_or_nothing_to_do() {
-        for phase in phases().into_iter().filter(|phase| phase.is_live() && *phase != Phase::Installed) {
+        for phase in phases().into_iter().filter(|phase| phase.is_watched()) {
             assert!(phase.deadline().is_some() || phase.silence_limit_ns().is_some(), "{phase:?}");
         }
     }

@@ -6,4 +6,5 @@ mod fake;
 mod faults;
 mod hostile;
 mod limits;
+mod plan;
 mod procedures;

@@ -11,6 +11,7 @@ use runner_interfaces::{
     kernel::{
         Channel, ChannelSet, Domain, Instant, Kernel, Message, MissingWiring, Wiring, required_channel, required_region,
     },
+    plan::{EndCause, LoadRequest},
     policy::{BoardLimits, POLICY_MAGIC},
     timer::{self, EXECUTOR_TIMER, TIMERS_PER_CLIENT},
     warden::{CELL_OUT_OF_SERVICE, CELL_PRESENT, Intervention, Procedure, WardenStatus, WardenTable},
@@ -18,7 +19,7 @@ use runner_interfaces::{
 use shared_ring::{OutOfRange, SequencedCell, SharedMemory, SharedValues};
 
 use crate::{
-    cell::{Cell, CellMemory, Health},
+    cell::{Assignment, Cell, CellMemory, End, Health, NextStart},
     phase::{LOOK_PERIOD_NS, Phase, deadline},
     symbols,
 };
@@ -105,8 +106,12 @@ impl Limits {
         })
     }
 
-    fn hook_ns(&self) -> u64 {
-        u64::from(self.hook_us) * 1_000
+    /// What is asked for, as far as the board allows it.
+    fn allow(&self, asked: LoadRequest) -> LoadRequest {
+        LoadRequest {
+            grants: asked.grants.intersection(self.ceiling),
+            plan: asked.plan.within(self.hook_us, self.memory_bytes),
+        }
     }
 
     /// Compiling alone; the start function behind it has a hook's time.
@@ -192,10 +197,10 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
         shown.fault_syndrome = fault.syndrome;
         if found.pristine {
             found.idle_faults = found.idle_faults.saturating_add(1);
+            self.restart_clean(kernel, cell);
         } else {
-            shown.intervention = Intervention::Fault.to_wire();
+            self.intervene(kernel, cell, Intervention::Fault);
         }
-        self.restart_clean(kernel, cell);
         self.settle(kernel);
     }
 
@@ -239,28 +244,62 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
         if !self.cell(number).pristine {
             self.restart_clean(kernel, number);
         }
-        let grants = self.requested(number).intersection(limits.ceiling);
+        let request = limits.allow(self.requested(number));
+        self.cell(number).assignment =
+            Assignment { request, configuration_bytes, module_bytes, in_a_row: 0, begun: None };
+        let shown = &mut self.table.cells[number];
+        (shown.new_starts, shown.given_up) = (0, 0);
+        Ok(u64::from(self.assign(kernel, number, limits, run)))
+    }
+
+    /// Has a clean cell load what it was assigned, and answers the load's generation.
+    fn assign<K: Kernel>(&mut self, kernel: &mut K, number: usize, limits: Limits, run: bool) -> u32 {
         let generation = self.cell(number).next_generation();
+        let Assignment { request: LoadRequest { grants, plan }, configuration_bytes, module_bytes, .. } =
+            self.cell(number).assignment;
         self.place(number, CellGrants { generation, ..grants });
         let control = CellControl {
             generation,
             command: if run { Command::Run } else { Command::Load }.to_wire(),
             configuration_bytes,
             module_bytes,
-            memory_limit_bytes: limits.memory_bytes,
+            memory_limit_bytes: plan.memory_limit_bytes,
             table_limit_elements: limits.table_elements,
-            hook_limit_us: limits.hook_us,
             load_limit_us: limits.load_us,
+            start_limit_us: plan.start_limit_us,
+            loop_limit_us: plan.loop_limit_us,
+            stop_limit_us: plan.stop_limit_us,
+            loops_limit: plan.loops,
+            ..CellControl::default()
         };
         let now = kernel.now();
         let cell = self.cell(number);
         cell.pristine = false;
         cell.idle_faults = 0;
+        cell.assignment.begun = None;
         cell.write_control(control);
         cell.reset_pulse(now);
-        cell.phase = Phase::Loading { deadline: deadline(now, limits.load_ns() + limits.hook_ns()), run };
+        let start_ns = u64::from(plan.start_limit_us) * 1_000;
+        cell.phase = Phase::Loading { deadline: deadline(now, limits.load_ns() + start_ns), run };
         kernel.notify(cell.channel);
-        Ok(u64::from(generation))
+        generation
+    }
+
+    /// The wait before a new start is over.
+    fn start_again<K: Kernel>(&mut self, kernel: &mut K, number: usize) {
+        let Some(limits) = self.limits else { return };
+        if !self.cell(number).pristine {
+            self.restart_clean(kernel, number);
+        }
+        if self.table.cells[number].present != CELL_PRESENT {
+            return;
+        }
+        let cell = self.cell(number);
+        cell.assignment.in_a_row = cell.assignment.in_a_row.saturating_add(1);
+        let shown = &mut self.table.cells[number];
+        shown.new_starts = shown.new_starts.saturating_add(1);
+        self.assign(kernel, number, limits, true);
+        self.news = true;
     }
 
     /// Puts `grants` in force and shows them as the cell's new load.
@@ -269,23 +308,24 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
         let shown = &mut self.table.cells[number];
         shown.generation = grants.generation;
         shown.intervention = Intervention::None.to_wire();
+        shown.next_start_ns = 0;
         shown.grants = grants;
         self.changed = true;
     }
 
     /// What `admission` asks for the cell. It waits in its call, so nobody writes there meanwhile; and if it does, what it
     /// gains is another request.
-    fn requested(&self, number: usize) -> CellGrants {
+    fn requested(&self, number: usize) -> LoadRequest {
         grant_offset_bytes(number).and_then(|offset| self.requests.read_value(offset).ok()).unwrap_or_default()
     }
 
     fn run<K: Kernel>(&mut self, kernel: &mut K, number: usize) -> Result<u64, WardenStatus> {
-        let hook_ns = self.hook_ns();
         let now = kernel.now();
         let cell = self.cell(number);
+        let start_ns = u64::from(cell.assignment.request.plan.start_limit_us) * 1_000;
         cell.phase = match cell.phase {
             Phase::Loading { deadline, run: false } => Phase::Loading { deadline, run: true },
-            Phase::Installed => Phase::Starting { deadline: deadline(now, hook_ns) },
+            Phase::Installed => Phase::Starting { deadline: deadline(now, start_ns) },
             _ => return Err(WardenStatus::WrongState),
         };
         cell.write_command(Command::Run);
@@ -294,42 +334,73 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
     }
 
     fn stop<K: Kernel>(&mut self, kernel: &mut K, number: usize) -> Result<u64, WardenStatus> {
-        let hook_ns = self.hook_ns();
-        let now = kernel.now();
-        let cell = self.cell(number);
-        match cell.phase {
+        match self.cell(number).phase {
             Phase::Empty => return Err(WardenStatus::WrongState),
             // Asked twice: the first deadline stands. Ended already: there is nothing to do.
-            Phase::Stopping { .. } | Phase::Ended => return Ok(0),
-            Phase::Loading { .. } | Phase::Installed | Phase::Starting { .. } | Phase::Active => {}
+            Phase::Stopping { .. } | Phase::Ended => {}
+            Phase::BackOff { .. } => self.cancel_next_start(number),
+            Phase::Loading { .. } | Phase::Installed | Phase::Starting { .. } | Phase::Active { .. } => {
+                self.order_stop(kernel, number, EndCause::Stopped);
+            }
         }
-        cell.phase = Phase::Stopping { deadline: deadline(now, hook_ns) };
-        cell.write_command(Command::Stop);
-        kernel.notify(cell.channel);
         Ok(0)
+    }
+
+    fn order_stop<K: Kernel>(&mut self, kernel: &mut K, number: usize, cause: EndCause) {
+        let now = kernel.now();
+        let cell = self.cell(number);
+        let stop_ns = u64::from(cell.assignment.request.plan.stop_limit_us) * 1_000;
+        cell.phase = Phase::Stopping { deadline: deadline(now, stop_ns) };
+        cell.write_stop(cause);
+        kernel.notify(cell.channel);
     }
 
     fn kill<K: Kernel>(&mut self, kernel: &mut K, number: usize) -> Result<u64, WardenStatus> {
         match self.cell(number).phase {
-            Phase::Empty => Err(WardenStatus::WrongState),
-            Phase::Ended => Ok(0),
-            _ => {
-                self.intervene(kernel, number, Intervention::Killed);
-                Ok(0)
-            }
+            Phase::Empty => return Err(WardenStatus::WrongState),
+            Phase::Ended => {}
+            Phase::BackOff { .. } => self.cancel_next_start(number),
+            _ => self.intervene(kernel, number, Intervention::Killed),
         }
+        Ok(0)
     }
 
     fn release<K: Kernel>(&mut self, kernel: &mut K, number: usize) -> Result<u64, WardenStatus> {
+        if matches!(self.cell(number).phase, Phase::BackOff { .. }) {
+            self.cancel_next_start(number);
+        }
         if !self.cell(number).pristine {
             self.restart_clean(kernel, number);
         }
         Ok(0)
     }
 
+    /// The container stays ended.
+    fn cancel_next_start(&mut self, number: usize) {
+        self.cell(number).phase = Phase::Ended;
+        self.table.cells[number].next_start_ns = 0;
+        (self.changed, self.news) = (true, true);
+    }
+
+    /// Ends a container by force, and starts its cell clean.
     fn intervene<K: Kernel>(&mut self, kernel: &mut K, number: usize, intervention: Intervention) {
+        let asked_to_stop = matches!(self.cell(number).phase, Phase::Stopping { .. });
+        let wanted = asked_to_stop || intervention == Intervention::Killed;
         self.table.cells[number].intervention = intervention.to_wire();
         self.restart_clean(kernel, number);
+        self.ended(number, if wanted { End::Wanted } else { End::Failed }, kernel.now());
+    }
+
+    /// A container came to its end: what its plan has follow.
+    fn ended(&mut self, number: usize, end: End, now: Instant) {
+        let next = self.cell(number).plan_next_start(end, now);
+        let shown = &mut self.table.cells[number];
+        match next {
+            NextStart::Never => {}
+            NextStart::GivenUp => shown.given_up = 1,
+            NextStart::At(until) => shown.next_start_ns = until.nanoseconds(),
+        }
+        self.changed = true;
     }
 
     /// Empties the cell. The grants go first: from there on the drivers refuse whatever the cell still tries. The domain is
@@ -370,17 +441,22 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
 
     /// Takes what the cell shows into account: its phase, and what is due at an end.
     fn look_at<K: Kernel>(&mut self, kernel: &mut K, number: usize) {
-        let hook_ns = self.hook_ns();
         let now = kernel.now();
         let Some(cell) = self.cells[number].as_mut() else { return };
         cell.learn_entry();
+        if let Phase::BackOff { until } = cell.phase {
+            if until <= now {
+                self.start_again(kernel, number);
+            }
+            return;
+        }
         if !cell.phase.is_live() {
             return;
         }
         let sight = cell.look();
         let before = cell.phase;
         if let Some(state) = sight.state {
-            cell.phase = before.after(state, now, hook_ns);
+            cell.follow(state, now);
         }
         let health = cell.feel_pulse(&sight, now);
         let (phase, channel) = (cell.phase, cell.channel);
@@ -388,8 +464,12 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
         if phase == Phase::Ended {
             self.withdraw_grants(number);
             self.release_devices(kernel, number);
-        } else if let Some(intervention) = overdue(phase, now, health) {
-            self.intervene(kernel, number, intervention);
+            self.ended(number, Cell::<M>::end_after(before, &sight), now);
+        } else if let Some(due) = due(phase, now, health) {
+            match due {
+                Due::Stop => self.order_stop(kernel, number, EndCause::Lifetime),
+                Due::Force(intervention) => self.intervene(kernel, number, intervention),
+            }
         } else if health == Health::Silent {
             kernel.notify(channel);
         }
@@ -429,17 +509,15 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
 
     /// When the warden must look again by itself; `None` while no cell is watched.
     fn next_look(&mut self, now: Instant) -> Option<Instant> {
-        let live = || self.cells.iter().flatten().map(|cell| cell.phase).filter(|phase| phase.is_live());
-        live().find(|phase| *phase != Phase::Installed)?;
+        let phases = || self.cells.iter().flatten().map(|cell| cell.phase);
+        if !phases().any(Phase::is_watched) {
+            return None;
+        }
         if self.alarm.armed_for.is_none() {
             self.alarm.last_look = now;
         }
         let routine = self.alarm.last_look.saturating_add(LOOK_PERIOD_NS);
-        live().filter_map(Phase::deadline).chain([routine]).min()
-    }
-
-    fn hook_ns(&self) -> u64 {
-        self.limits.as_ref().map_or(0, Limits::hook_ns)
+        phases().filter_map(Phase::deadline).chain([routine]).min()
     }
 
     fn cell(&mut self, number: usize) -> &mut Cell<M> {
@@ -513,15 +591,24 @@ fn find_cell<W: Wiring>(wiring: &W, number: usize) -> Result<Option<Cell<W::Memo
     Cell::new(channel, memory).map(Some).map_err(|OutOfRange| StartError::RegionTooSmall(symbols.status))
 }
 
-/// What is due where patience ended.
-fn overdue(phase: Phase, now: Instant, health: Health) -> Option<Intervention> {
-    if phase.deadline().is_some_and(|deadline| deadline <= now) {
-        return Some(match phase {
-            Phase::Stopping { .. } => Intervention::StopLimit,
-            _ => Intervention::LoadLimit,
-        });
+/// What the warden does of itself.
+enum Due {
+    /// The container has lived long enough.
+    Stop,
+    Force(Intervention),
+}
+
+/// What is due, if anything is.
+fn due(phase: Phase, now: Instant, health: Health) -> Option<Due> {
+    if health == Health::Lost {
+        return Some(Due::Force(Intervention::Watchdog));
     }
-    (health == Health::Lost).then_some(Intervention::Watchdog)
+    phase.deadline().filter(|deadline| *deadline <= now)?;
+    Some(match phase {
+        Phase::Active { .. } => Due::Stop,
+        Phase::Stopping { .. } => Due::Force(Intervention::StopLimit),
+        _ => Due::Force(Intervention::LoadLimit),
+    })
 }
 
 /// A size in bytes, at least 1 and at the most `limit`.

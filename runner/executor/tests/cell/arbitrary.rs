@@ -17,7 +17,7 @@ use crate::support::*;
 fn small_node() -> FakeNode {
     let options = Options { slice_fuel: 2000, heap_bytes: 32 * 1024 * 1024, ..Options::default() };
     let mut node = furnished(FakeNode::with_room_for(128 * 1024, options));
-    node.control.hook_limit_us = 3_000;
+    (node.control.start_limit_us, node.control.stop_limit_us) = (3_000, 3_000);
     node.control.memory_limit_bytes = 4 * 65536;
     node
 }
@@ -103,8 +103,13 @@ proptest! {
                 memory_limit_bytes: c,
                 table_limit_elements: d,
                 // The clock moves by 100 us a slice: no more than a hundred slices a hook.
-                hook_limit_us: e % 10_000,
+                start_limit_us: e % 10_000,
+                stop_limit_us: e % 10_000,
                 load_limit_us: f,
+                loop_limit_us: a % 20_000,
+                loops_limit: u64::from(b % 5),
+                stop_cause: c % 7,
+                reserved: 0,
             });
             node.cell.notified(&mut node.kernel, ChannelSet::from_bits(channels | 4));
         }

@@ -603,7 +603,7 @@ fn memory_and_tables_stay_within_their_limits() {
 fn growing_a_table_is_refused_and_the_program_goes_on_where_it_was() {
     let mut node = node_with(Options { slice_fuel: 60, ..Options::default() });
     node.control.table_limit_elements = u32::MAX;
-    node.control.hook_limit_us = 10_000_000;
+    node.control.start_limit_us = 10_000_000;
     let wasm = reactor(
         "(table $t 1 funcref) (global $rounds (mut i32) (i32.const 0))",
         "(local $left i32) (local.set $left (i32.const 200))

@@ -3,6 +3,7 @@
 mod arbitrary;
 mod hostile;
 mod life;
+mod plan;
 mod samples;
 mod stack;
 mod support;

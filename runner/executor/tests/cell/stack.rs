@@ -24,7 +24,7 @@ fn run_on_small_stack(wasm: Vec<u8>, slice_fuel: u64) -> CellStatus {
         .stack_size(STACK_BYTES)
         .spawn(move || {
             let mut node = node_with(Options { slice_fuel, ..Options::default() });
-            node.control.hook_limit_us = u32::MAX;
+            node.control.start_limit_us = u32::MAX;
             node.run(&wasm, &configuration(&[]))
         })
         .expect("a small thread can be had")

@@ -9,6 +9,7 @@ use runner_interfaces::{
     gpio,
     grants::{CellGrants, grant_offset_bytes},
     kernel::{Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring},
+    plan::{LoadRequest, Plan},
     policy::{BoardLimits, POLICY_MAGIC},
     timer,
     warden::{Procedure, WardenCell, WardenStatus, WardenTable},
@@ -347,8 +348,12 @@ impl Node {
     }
 
     pub(super) fn request(&self, cell: usize, grants: CellGrants) {
+        self.request_plan(cell, LoadRequest { grants, plan: Plan::default() });
+    }
+
+    pub(super) fn request_plan(&self, cell: usize, request: LoadRequest) {
         let offset = grant_offset_bytes(cell).expect("in the table");
-        self.regions.get("region_requests").write_value(offset, &grants).expect("fits");
+        self.regions.get("region_requests").write_value(offset, &request).expect("fits");
     }
 
     pub(super) fn write_status(&self, cell: usize, status: CellStatus) {

@@ -28,7 +28,7 @@ fn a_load_puts_the_grants_in_force_before_the_cell_is_told() {
     let control = node.control(2);
     assert_eq!((control.generation, control.configuration_bytes, control.module_bytes), (1, 100, 1000));
     assert_eq!((control.memory_limit_bytes, control.table_limit_elements), (4 * 1024 * 1024, 10_000));
-    assert_eq!(control.hook_limit_us, 1_000_000);
+    assert_eq!((control.start_limit_us, control.stop_limit_us), (1_000_000, 1_000_000));
     assert_eq!(node.shown(2).grants, node.grants(2));
     assert_eq!(node.shown(2).generation, 1);
 }
