@@ -11,7 +11,7 @@ use std::{
 };
 
 use runner_container::{
-    Channel, ChannelKind, Direction, Lifetime, Limits, Manifest, Need, Restart, RestartPolicy, Schedule, Service, World,
+    Channel, ChannelKind, Direction, Lifetime, Limits, Manifest, Restart, RestartPolicy, Schedule, Service, World,
 };
 use serde::{
     Deserialize, Deserializer,
@@ -140,7 +140,7 @@ struct Document {
     #[serde(default)]
     provides: Vec<ServiceTable>,
     #[serde(default)]
-    needs: Vec<NeedTable>,
+    needs: Vec<ServiceTable>,
     schedule: Option<ScheduleTable>,
 }
 
@@ -216,14 +216,6 @@ enum Kind {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ServiceTable {
-    service: Name,
-    #[serde(default)]
-    attributes: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NeedTable {
     channel: Name,
     service: Name,
     #[serde(default)]
@@ -286,20 +278,8 @@ impl Document {
                 attempts: restart.attempts,
             },
             channels: self.channels.into_iter().map(ChannelTable::into_channel).collect(),
-            provides: self
-                .provides
-                .into_iter()
-                .map(|table| Service { service: table.service.0, attributes: table.attributes.into_iter().collect() })
-                .collect(),
-            needs: self
-                .needs
-                .into_iter()
-                .map(|table| Need {
-                    channel: table.channel.0,
-                    service: table.service.0,
-                    attributes: table.attributes.into_iter().collect(),
-                })
-                .collect(),
+            provides: self.provides.into_iter().map(ServiceTable::into_service).collect(),
+            needs: self.needs.into_iter().map(ServiceTable::into_service).collect(),
             schedule: self.schedule.map(|table| Schedule {
                 period_ns: table.period.0,
                 deadline_ns: table.deadline.0,
@@ -312,6 +292,12 @@ impl Document {
 
 /// A queue's depth where none is said: bursts of a few values, a fraction of a page.
 const DEFAULT_DEPTH: u64 = 16;
+
+impl ServiceTable {
+    fn into_service(self) -> Service {
+        Service { channel: self.channel.0, service: self.service.0, attributes: self.attributes.into_iter().collect() }
+    }
+}
 
 impl ChannelTable {
     fn into_channel(self) -> Channel {

@@ -7,7 +7,7 @@ use runner_interfaces::{
     MAX_CELLS,
     boot_report::Finding,
     gpio::GpioStatus,
-    kernel::{Channel, ChannelSet, Domain, Kernel, MissingWiring, Wiring, required_channel, required_region},
+    kernel::{Channel, ChannelSet, Domain, Instant, Kernel, MissingWiring, Wiring, required_channel, required_region},
     link::{LINK_PAYLOAD_BYTES, LINK_SLOT_BYTES, LinkKind, LinkSlot, MAX_SESSIONS},
     timer::TimerStatus,
     warden::WardenTable,
@@ -20,6 +20,7 @@ use crate::{
     cell::{CellMemory, CellPort, CellSymbols, TooSmall},
     container::load_failure,
     counters::{Counter, Counters},
+    events::{Event, Events},
     failure::Failure,
     link::{Arrival, Link},
     pending::{MAX_PENDING_REQUESTS, Pending, Progress, Wish},
@@ -78,6 +79,7 @@ pub struct Admission<M> {
     pub(crate) sessions: [Session; MAX_SESSIONS],
     pub(crate) pending: Vec<Pending>,
     pub(crate) counters: Counters,
+    pub(crate) events: Events,
     pub(crate) last_serial: u64,
 }
 
@@ -108,6 +110,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
             sessions: core::array::from_fn(Session::new),
             pending: Vec::new(),
             counters: Counters::default(),
+            events: Events::default(),
             last_serial: 0,
         })
     }
@@ -145,14 +148,32 @@ impl<M: SharedMemory + Clone> Admission<M> {
     pub(crate) fn look_at<K: Kernel>(&mut self, kernel: &mut K, cell: usize) -> bool {
         self.refresh_table();
         let Some(port) = self.cells[cell].as_mut() else { return false };
-        let more = port.look(&mut self.counters);
+        let mut more = port.look(&mut self.counters);
+        let (shown, fault_name, now) = (&self.table.cells[cell], self.options.fault_name, kernel.now());
         if let Some(container) = port.container.as_mut() {
-            let shown = &self.table.cells[cell];
-            let dropped = container.note_intervention(shown, self.options.fault_name, kernel.now());
+            let mut news = container.news(shown, fault_name, now);
+            if container.was_started_again(shown) {
+                container.loaded(shown.generation);
+                let text = alloc::format!("new start {}, {}", shown.new_starts, container.declaration.plan.policy());
+                let (time_ns, generation) = (now.nanoseconds(), shown.generation);
+                news.push(Event { time_ns, generation, event: "restarted", text });
+                more |= port.look(&mut self.counters);
+            }
+            let container = port.container.as_mut().expect("looking takes no container away");
+            news.extend(container.news(shown, fault_name, now));
+            news.into_iter().for_each(|event| self.events.push(container.name(), cell, event));
+            let dropped = container.note_intervention(shown, fault_name, now);
             self.counters.add(Counter::OutputLost, dropped);
         }
         port.notify(kernel);
         more
+    }
+
+    /// Writes down something that the node did to the container in that cell.
+    pub(crate) fn note(&mut self, cell: usize, now: Instant, event: &'static str, text: String) {
+        let Some(container) = self.cells[cell].as_ref().and_then(|port| port.container.as_ref()) else { return };
+        let event = Event { time_ns: now.nanoseconds(), generation: container.generation(), event, text };
+        self.events.push(container.name(), cell, event);
     }
 
     /// Reads the warden's table; while that is being written, what is known stands.

@@ -92,8 +92,8 @@ impl<M: SharedMemory + Clone> Admission<M> {
         let gone = || Failure::internal("the container is gone");
         let container = self.cells[cell].as_ref().and_then(|port| port.container.as_ref()).ok_or_else(gone)?;
         let page = container.log.page(cursor);
-        let state = container.view(&self.table.cells[cell], self.options.fault_name).state;
-        let ended = state.is_final() && container.log.is_past_end(page.next);
+        let over = container.is_over(&self.table.cells[cell], self.options.fault_name);
+        let ended = over && container.log.is_past_end(page.next);
         Ok(Answer::Logs { records: page.records, next: page.next, lost: page.lost, ended })
     }
 

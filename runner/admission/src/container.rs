@@ -10,6 +10,7 @@ use runner_interfaces::{
     cell::{CellConfiguration, CellStatus, ContainerState, DETAIL_BYTES, FailureReason, World},
     kernel::Instant,
     output::Stream,
+    plan::EndCause,
     warden::{Intervention, WardenCell},
 };
 use sha2::Sha256;
@@ -17,7 +18,9 @@ use shared_ring_messages::{ContainerReport, DeployRequest, ErrorCode};
 
 use crate::{
     counters::{Counter, Counters},
-    failure::{Failure, printable},
+    declaration::Declaration,
+    events::Event,
+    failure::{Failure, duration, printable},
     log::Log,
     policy::Rights,
     session::SessionKey,
@@ -49,6 +52,8 @@ pub(crate) struct Container {
     pub(crate) serial: u64,
     pub(crate) request: DeployRequest,
     pub(crate) rights: Rights,
+    /// What its manifest says; nothing before the upload is whole.
+    pub(crate) declaration: Declaration,
     /// The session that it ends with.
     pub(crate) attached: Option<SessionKey>,
     deployed: Instant,
@@ -62,7 +67,19 @@ pub(crate) struct Container {
     dropped: u64,
     /// The log tells already what the warden did to that load.
     intervention_noted: bool,
+    /// What the list of events tells of that load already.
+    told: Told,
     pub(crate) log: Log,
+}
+
+/// What was told of one load.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    /// How many of the steps of [`CellStatus`] that have a time.
+    steps: usize,
+    end: bool,
+    next_start_ns: u64,
+    given_up: bool,
 }
 
 impl Container {
@@ -80,6 +97,8 @@ impl Container {
             seen: None,
             dropped: 0,
             intervention_noted: false,
+            told: Told::default(),
+            declaration: Declaration::default(),
         }
     }
 
@@ -97,6 +116,76 @@ impl Container {
         self.seen = None;
         self.dropped = 0;
         self.intervention_noted = false;
+        self.told = Told::default();
+    }
+
+    /// Whether the warden shows a later load of this container than is known of: it started it again.
+    pub(crate) fn was_started_again(&self, shown: &WardenCell) -> bool {
+        // Generations grow; a table read before a load must not bring back the one before it.
+        let ahead = shown.generation.wrapping_sub(self.generation);
+        self.generation != 0 && shown.generation != 0 && (1..u32::MAX / 2).contains(&ahead)
+    }
+
+    /// Whether it has come to its end and nothing follows, as far as cell and warden have told.
+    pub(crate) fn is_over(&self, shown: &WardenCell, fault_name: fn(u64) -> &'static str) -> bool {
+        // The warden takes away the rights of a container whose end it has seen; before, it has not said what follows.
+        let seen_by_warden = shown.grants.generation != self.generation;
+        self.view(shown, fault_name).state.is_final() && seen_by_warden && shown.next_start_ns == 0
+    }
+
+    /// What happened to it that was not told yet, in its order.
+    pub(crate) fn news(&mut self, shown: &WardenCell, fault_name: fn(u64) -> &'static str, now: Instant) -> Vec<Event> {
+        let generation = self.generation;
+        let mut news = Vec::new();
+        if generation == 0 || shown.generation != generation {
+            return news;
+        }
+        let mut add = |time_ns, event, text| news.push(Event { time_ns, generation, event, text });
+        for (index, (event, time_ns)) in self.steps().into_iter().enumerate().skip(self.told.steps) {
+            if time_ns != 0 {
+                self.told.steps = index + 1;
+                add(time_ns, event, String::new());
+            }
+        }
+        let view = self.view(shown, fault_name);
+        if view.state.is_final() && !self.told.end {
+            self.told.end = true;
+            let ended_ns =
+                self.seen.filter(|status| status.ended_ns != 0).map_or(now.nanoseconds(), |seen| seen.ended_ns);
+            let text = if view.reason_text.is_empty() { self.end_text(&view) } else { view.reason_text };
+            add(ended_ns, view.state.text(), text);
+        }
+        if self.told.next_start_ns != shown.next_start_ns {
+            self.told.next_start_ns = shown.next_start_ns;
+            if shown.next_start_ns != 0 {
+                let wait = shown.next_start_ns.saturating_sub(now.nanoseconds()).next_multiple_of(1_000_000);
+                add(now.nanoseconds(), "restart-scheduled", format!("in {}", duration(wait)));
+            }
+        }
+        if shown.given_up != 0 && !self.told.given_up {
+            self.told.given_up = true;
+            add(now.nanoseconds(), "given-up", format!("after {} new starts", shown.new_starts));
+        }
+        news
+    }
+
+    /// The steps of a life with their times, 0 where it has not got there.
+    fn steps(&self) -> [(&'static str, u64); 5] {
+        let time = |of: fn(&CellStatus) -> u64| self.seen.as_ref().map_or(0, of);
+        [
+            ("loading", time(|status| status.load_began_ns)),
+            ("installed", time(|status| status.installed_ns)),
+            ("starting", time(|status| status.started_ns)),
+            ("running", time(|status| status.ready_ns)),
+            ("stopping", time(|status| status.stopping_ns)),
+        ]
+    }
+
+    /// Why it ended or is about to, where it did not fail.
+    fn end_text(&self, view: &View) -> String {
+        let ends = matches!(view.state, ContainerState::Stopping | ContainerState::Finalised);
+        let cause = self.seen.and_then(|status| EndCause::from_wire(status.end_cause)).filter(|_| ends);
+        cause.unwrap_or(EndCause::None).to_string()
     }
 
     /// What the cell is told about it.
@@ -227,6 +316,7 @@ impl Container {
             self.seen.and_then(|status| World::from_wire(status.world)).filter(|world| *world != World::Unknown);
         let finalised = view.state == ContainerState::Finalised;
         let number = |of: fn(&CellStatus) -> u64| self.seen.as_ref().map_or(0, of);
+        let end_text = self.end_text(&view);
         ContainerReport {
             name: self.request.name.clone(),
             cell: u8::try_from(cell).unwrap_or(u8::MAX),
@@ -255,6 +345,18 @@ impl Container {
             output_lost: self.log.lost(),
             cell_restarts: shown.restarts,
             fault_text: if shown.faults == 0 { String::new() } else { fault_text(shown, fault_name) },
+            version: self.declaration.version.clone(),
+            end_text,
+            restart: self.declaration.plan.policy().text().into(),
+            new_starts: shown.new_starts,
+            next_start_ns: shown.next_start_ns,
+            given_up: shown.given_up != 0,
+            installed_ns: number(|status| status.installed_ns),
+            ready_ns: number(|status| status.ready_ns),
+            stopping_ns: number(|status| status.stopping_ns),
+            heartbeat_ns: number(|status| status.heartbeat_ns),
+            channels: Vec::new(),
+            update: String::new(),
         }
     }
 }
@@ -287,6 +389,7 @@ pub(crate) fn load_failure(view: &View) -> Failure {
         | FailureReason::CellMemory
         | FailureReason::LoadLimit
         | FailureReason::StartLimit
+        | FailureReason::LoopLimit
         | FailureReason::StopLimit
         | FailureReason::Trap
         | FailureReason::StartRefused

@@ -1,11 +1,12 @@
 //! A first look at a module, so that what cannot run is refused with a clear word before a cell is bothered.
 //!
-//! It walks the sections: are they whole, do the imports come from a world that cells offer, are there entry points, do
-//! memory and tables fit. It does not validate code, nor does it know each world's functions: both are the cell's, where a
+//! It walks the sections: are they whole, do the imports come from an interface that cells offer, are there entry points, do
+//! memory and tables fit. It does not validate code, nor does it look at the functions' types: both are the cell's, where a
 //! fault in the parser harms nobody but the container. What passes here can still fail there, with the same kinds of error.
 
 use alloc::format;
 
+use runner_container::{World, offers};
 use runner_interfaces::policy::BoardLimits;
 use shared_ring_messages::ErrorCode;
 use wasmparser::{BinaryReaderError, Encoding, ExternalKind, Import, MemoryType, Parser, Payload, TypeRef};
@@ -15,30 +16,29 @@ use crate::failure::{Failure, Quoted};
 /// `\0asm` (WebAssembly core specification, 5.5.16).
 const MAGIC: &[u8] = b"\0asm";
 
-/// Where WASI preview 1 functions are imported from.
-const WASI: &str = "wasi_snapshot_preview1";
-
-/// The package of the node's own interfaces (`runner/wit/atoll.wit`).
-const NODE_PACKAGE: &str = "atoll:node/";
-
 /// A page of linear memory is 2^16 bytes.
 const PAGE_BITS: u32 = 16;
 
-/// What makes a module a command, and what a reactor.
-const COMMAND_ENTRY: &str = "_start";
-const REACTOR_ENTRIES: [&str; 3] = ["on-start", "on-loop", "on-stop"];
+/// The hooks of each world, in the order in which a module is taken for one: who exports the hooks of two is the first.
+const WORLDS: [(World, Hooks); 3] = [
+    (World::Reactor, offers::REACTOR_HOOKS),
+    (World::WasiCommand, offers::COMMAND_HOOKS),
+    (World::TinyContainer, offers::TINY_HOOKS),
+];
+
+type Hooks = &'static [(&'static str, &'static str)];
 
 /// What was found on the way through the sections.
 #[derive(Default)]
 struct Findings {
-    command: bool,
-    reactor: [bool; REACTOR_ENTRIES.len()],
+    /// Of each of [`WORLDS`], which hooks are exported, a bit a hook.
+    hooks: [u8; WORLDS.len()],
     memory_bytes: u64,
     table_elements: u64,
 }
 
-/// Refuses what no cell could run.
-pub(crate) fn inspect(wasm: &[u8], limits: &BoardLimits) -> Result<(), Failure> {
+/// Refuses what no cell could run, and answers the world of what may.
+pub(crate) fn inspect(wasm: &[u8], limits: &BoardLimits) -> Result<World, Failure> {
     if !wasm.starts_with(MAGIC) {
         let detail = format!("the {} bytes do not begin as a WebAssembly module (`\\0asm`)", wasm.len());
         return Err(Failure::new(ErrorCode::NotWasm, detail));
@@ -92,24 +92,27 @@ impl Findings {
     }
 
     fn note_entry(&mut self, name: &str) {
-        self.command |= name == COMMAND_ENTRY;
-        for (found, entry) in self.reactor.iter_mut().zip(REACTOR_ENTRIES) {
-            *found |= name == entry;
+        for (found, (_, hooks)) in self.hooks.iter_mut().zip(WORLDS) {
+            if let Some(position) = hooks.iter().position(|(hook, _)| *hook == name) {
+                *found |= 1 << position;
+            }
         }
     }
 
-    fn judge(&self, limits: &BoardLimits) -> Result<(), Failure> {
-        let complete = self.reactor.iter().all(|found| *found);
-        if !self.command && !complete {
-            let detail = if self.reactor.contains(&true) {
-                "a reactor exports all of `on-start`, `on-loop` and `on-stop`"
-            } else {
-                "it exports neither `_start` nor `on-start`, `on-loop` and `on-stop`"
+    fn judge(&self, limits: &BoardLimits) -> Result<World, Failure> {
+        let all = |hooks: Hooks| (1 << hooks.len()) - 1;
+        let found = self.hooks.iter().zip(WORLDS).find(|(found, (_, hooks))| **found == all(hooks));
+        let Some((_, (world, _))) = found else {
+            let detail = match self.hooks {
+                [0, _, 0] => "it exports neither `_start` nor the hooks of a reactor or a TinyContainer",
+                [0, ..] => "a TinyContainer exports all of `start`, `loop` and `stop`",
+                _ => "a reactor exports all of `on-start`, `on-loop` and `on-stop`",
             };
             return Err(Failure::new(ErrorCode::UnknownWorld, detail));
-        }
+        };
         check_limit("bytes of memory", self.memory_bytes, limits.memory_limit_bytes)?;
-        check_limit("table elements", self.table_elements, limits.table_limit_elements)
+        check_limit("table elements", self.table_elements, limits.table_limit_elements)?;
+        Ok(world)
     }
 }
 
@@ -129,23 +132,19 @@ fn initial_bytes(memory: &MemoryType) -> u64 {
 fn check_import(import: &Import<'_>) -> Result<(), Failure> {
     let name = format!("{}.{}", import.module, import.name);
     let refused = |why: &str| Err(Failure::new(ErrorCode::UnknownImport, format!("{}: {why}", Quoted(&name))));
-    if import.module == WASI || is_node_interface(import.module) {
+    if offers::interface(import.module).is_some() {
         return match import.ty {
-            TypeRef::Func(_) | TypeRef::FuncExact(_) => Ok(()),
+            TypeRef::Func(_) | TypeRef::FuncExact(_) if offers::find(import.module, import.name).is_some() => Ok(()),
+            TypeRef::Func(_) | TypeRef::FuncExact(_) => {
+                refused("this node's version of the interface has no such function")
+            }
             _ => refused("only functions can be imported"),
         };
     }
-    if import.module.starts_with(NODE_PACKAGE) {
+    if import.module.starts_with(offers::NODE_PACKAGE) {
         return refused("this node offers the versions 0.1.x of `atoll:node`");
     }
     refused("no world of this node offers it")
-}
-
-/// Any interface of the package in a version 0.1.x, as semver has it.
-fn is_node_interface(module: &str) -> bool {
-    let version = module.strip_prefix(NODE_PACKAGE).and_then(|rest| rest.split_once('@'));
-    let patch = version.and_then(|(_, version)| version.strip_prefix("0.1."));
-    patch.is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 fn invalid(error: &BinaryReaderError) -> Failure {
@@ -182,7 +181,7 @@ mod tests {
     const COMMAND: &str = r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))
         (memory 64) (table 100 funcref) (func (export "_start")))"#;
 
-    fn look(text: &str) -> Result<(), (ErrorCode, alloc::string::String)> {
+    fn look(text: &str) -> Result<World, (ErrorCode, alloc::string::String)> {
         let wasm = wat::parse_str(text).unwrap();
         inspect(&wasm, &LIMITS).map_err(|failure| (failure.code, failure.detail))
     }
@@ -192,16 +191,19 @@ mod tests {
     }
 
     #[test]
-    fn modules_of_both_worlds_pass() {
-        assert_eq!(look(COMMAND), Ok(()));
-        assert_eq!(look(&reactor(r#"(import "atoll:node/gpio@0.1.0" "open-output" (func))"#)), Ok(()));
-        assert_eq!(look(&reactor(r#"(import "atoll:node/log@0.1.9" "log" (func))"#)), Ok(()));
+    fn modules_of_every_world_pass() {
+        assert_eq!(look(COMMAND), Ok(World::WasiCommand));
+        assert_eq!(look(&reactor(r#"(import "atoll:node/gpio@0.1.0" "open-output" (func))"#)), Ok(World::Reactor));
+        assert_eq!(look(&reactor(r#"(import "atoll:node/log@0.1.9" "log" (func))"#)), Ok(World::Reactor));
+        let tiny = r#"(import "env" "logger" (func (param i32))) (func (export "start")) (func (export "stop"))"#;
+        assert_eq!(look(&format!(r#"(module {tiny} (func (export "loop")))"#)), Ok(World::TinyContainer));
+        assert_eq!(look(&reactor(r#"(func (export "_start"))"#)), Ok(World::Reactor));
     }
 
     #[test]
     fn what_no_cell_could_run_is_refused_by_name() {
         let cases = [
-            (reactor(r#"(import "env" "puts" (func))"#), ErrorCode::UnknownImport, "`env.puts`"),
+            (reactor(r#"(import "host" "puts" (func))"#), ErrorCode::UnknownImport, "`host.puts`"),
             (reactor(r#"(import "atoll:node/log@0.2.0" "log" (func))"#), ErrorCode::UnknownImport, "0.1.x"),
             (reactor(r#"(import "atoll:node/log@0.1.0-x" "log" (func))"#), ErrorCode::UnknownImport, "0.1.x"),
             (
@@ -210,7 +212,8 @@ mod tests {
                 "only functions",
             ),
             (r#"(module (func (export "main")))"#.into(), ErrorCode::UnknownWorld, "neither `_start`"),
-            (r#"(module (func (export "on-loop")))"#.into(), ErrorCode::UnknownWorld, "exports all of"),
+            (r#"(module (func (export "on-loop")))"#.into(), ErrorCode::UnknownWorld, "reactor exports all of"),
+            (r#"(module (func (export "loop")))"#.into(), ErrorCode::UnknownWorld, "TinyContainer exports all of"),
             (r#"(module (global (export "_start") i32 (i32.const 0)))"#.into(), ErrorCode::UnknownWorld, "neither"),
             (reactor("(memory 65)"), ErrorCode::ResourceLimit, "4259840 bytes of memory"),
             (reactor("(memory 40) (memory 40)"), ErrorCode::ResourceLimit, "bytes of memory"),

@@ -35,6 +35,8 @@ mod answers;
 mod cell;
 mod container;
 mod counters;
+mod declaration;
+mod events;
 mod failure;
 mod inspection;
 mod link;
@@ -48,6 +50,7 @@ mod validation;
 
 pub use admission::{Admission, Options, StartError};
 pub use counters::COUNTER_NAMES;
+pub use events::{MAX_EVENT_TEXT_BYTES, MAX_EVENTS};
 pub use log::{MAX_LOG_BYTES, MAX_LOG_RECORDS};
 pub use memory::worst_case_heap_bytes;
 pub use pending::MAX_PENDING_REQUESTS;

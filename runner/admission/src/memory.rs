@@ -3,6 +3,7 @@
 use runner_interfaces::link::MAX_SESSIONS;
 
 use crate::{
+    events::{MAX_EVENT_TEXT_BYTES, MAX_EVENTS},
     log::{MAX_LOG_BYTES, MAX_LOG_RECORDS},
     session::MAX_UNREAD_BYTES,
 };
@@ -12,9 +13,16 @@ const KIB: usize = 1024;
 /// A session: the answers that it has not read, and the unfinished frame (8 KiB in a vector that doubles).
 const SESSION_BYTES: usize = MAX_UNREAD_BYTES + 16 * KIB;
 
-/// A container: its log (a place in it takes 32 bytes), and 32 KiB for its name, rights and at the most 64 arguments of
-/// together 4 KiB.
-const CONTAINER_BYTES: usize = MAX_LOG_BYTES + MAX_LOG_RECORDS * 32 + 32 * KIB;
+/// A container: its log (a place in it takes 32 bytes), 32 KiB for its name, rights and at the most 64 arguments of together
+/// 4 KiB, and as much for what is kept of its manifest: the texts, less than 16 KiB, and 16 channels with two services of 8
+/// attributes each, 48 bytes an attribute.
+const CONTAINER_BYTES: usize = MAX_LOG_BYTES + MAX_LOG_RECORDS * 32 + 2 * 32 * KIB;
+
+/// A manifest while it is decoded, which is at the end of an upload and not while a long frame is decoded: 20 times its size at the most (`runner_container::Manifest::decode`).
+const MANIFEST_BYTES: usize = 20 * runner_container::MAX_MANIFEST_BYTES;
+
+/// An event with the longest name and text; the list has room for half as many again as it grows.
+const EVENTS_BYTES: usize = MAX_EVENTS * (MAX_EVENT_TEXT_BYTES + shared_ring_messages::MAX_NAME_BYTES + 2 * 96);
 
 /// A frame while it is decoded: a vector gets room for as many elements as it claims, at the most as many as bytes are left
 /// of the frame (8 KiB), and none is larger than two strings (48 bytes).
@@ -31,8 +39,9 @@ const POLICY_BYTES: usize = 64 * KIB;
 pub const fn worst_case_heap_bytes(cells: usize, module_limit_bytes: usize) -> usize {
     MAX_SESSIONS * SESSION_BYTES
         + cells * CONTAINER_BYTES
-        + DECODING_BYTES
+        + if DECODING_BYTES > MANIFEST_BYTES { DECODING_BYTES } else { MANIFEST_BYTES }
         + ANSWERING_BYTES
         + POLICY_BYTES
+        + EVENTS_BYTES
         + module_limit_bytes
 }

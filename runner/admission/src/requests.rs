@@ -1,11 +1,12 @@
 //! Requests that change something: uploads, and the verbs of a container's life.
 
-use alloc::format;
+use alloc::{format, string::String, vec::Vec};
 
 use runner_interfaces::{
     cell::ContainerState,
-    grants::{CellGrants, grant_offset_bytes},
+    grants::grant_offset_bytes,
     kernel::{Kernel, Message},
+    plan::LoadRequest,
     warden::{self, Procedure, WardenStatus},
 };
 use sha2::Digest;
@@ -17,6 +18,8 @@ use crate::{
     cell::{CellPort, CopyError},
     container::{Container, Upload},
     counters::Counter,
+    declaration,
+    events::{Event, Page},
     failure::Failure,
     inspection,
     pending::{Pending, Wish},
@@ -62,6 +65,12 @@ impl<M: SharedMemory + Clone> Admission<M> {
                 self.look_at(kernel, cell);
                 self.logs(cell, cursor).map(Some)
             }
+            Request::Events { cursor } => {
+                let Page { records, next, lost } = self.events.page(cursor);
+                Ok(Some(Answer::Events { records, next, lost }))
+            }
+            Request::Channels => Ok(Some(Answer::Channels(Vec::new()))),
+            Request::Update { .. } => Err(Failure::protocol("not yet")),
         }
     }
 
@@ -127,6 +136,8 @@ impl<M: SharedMemory + Clone> Admission<M> {
         let container = Container::new(self.last_serial, request, rights, key, kernel.now());
         self.port(cell)?.container = Some(container);
         self.sessions[index].upload = Some(cell);
+        let size = self.container(cell)?.request.size;
+        self.note(cell, kernel.now(), "deployed", format!("an upload of {size} bytes begins"));
         Ok(Some(Answer::Ready { credit: CHUNK_CREDIT }))
     }
 
@@ -213,8 +224,10 @@ impl<M: SharedMemory + Clone> Admission<M> {
             CopyError::NoMemory => Failure::new(ErrorCode::Busy, "there is no memory to look the module over"),
             CopyError::OutOfRange => Failure::internal("the module does not lie in the cell's region"),
         })?;
-        inspection::inspect(&wasm, &limits)?;
+        let world = inspection::inspect(&wasm, &limits)?;
+        let declaration = declaration::read(&wasm, world, &limits)?;
         drop(wasm);
+        self.container(cell)?.declaration = declaration;
         Ok((self.load(kernel, cell, start)?, start))
     }
 
@@ -222,11 +235,12 @@ impl<M: SharedMemory + Clone> Admission<M> {
     pub(crate) fn load<K: Kernel>(&mut self, kernel: &mut K, cell: usize, run: bool) -> Result<u32, Failure> {
         let labels = self.policy()?.labels();
         let container = self.container(cell)?;
-        let (module_bytes, grants) = (container.request.size, container.rights.grants);
+        let module_bytes = container.request.size;
+        let request = LoadRequest { grants: container.rights.grants, plan: container.declaration.plan };
         let configuration = container.configuration(labels, seed(kernel.now().nanoseconds(), container.serial));
         let too_long = || Failure::new(ErrorCode::TooManyArguments, "the configuration has no room before the module");
         let configuration_bytes = self.port(cell)?.configure(&configuration).ok_or_else(too_long)?;
-        self.write_request(cell, &grants)?;
+        self.write_request(cell, &request)?;
         // What the last load wrote is still in the ring, and the ring starts anew with the domain.
         self.look_for_the_last_time(kernel, cell);
         let words = [cell as u64, configuration_bytes.into(), module_bytes.into(), run.into()];
@@ -243,10 +257,10 @@ impl<M: SharedMemory + Clone> Admission<M> {
         Ok(generation)
     }
 
-    fn write_request(&mut self, cell: usize, grants: &CellGrants) -> Result<(), Failure> {
+    fn write_request(&mut self, cell: usize, request: &LoadRequest) -> Result<(), Failure> {
         let missing = || Failure::internal("the region of requests is too small");
         let offset = grant_offset_bytes(cell).ok_or_else(missing)?;
-        self.requests.write_value(offset, grants).map_err(|_| missing())
+        self.requests.write_value(offset, request).map_err(|_| missing())
     }
 
     fn refused(&mut self, code: ErrorCode, verb: &str, status: WardenStatus) -> Failure {
@@ -289,7 +303,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
         if state == ContainerState::Provisioned {
             return Err(wrong_state(name, state, "its upload is not done"));
         }
-        if !state.is_final() {
+        if !state.is_final() || self.table.cells[cell].next_start_ns != 0 {
             // Refused where it ended or faulted in this moment: then the wait is over at once.
             let _ = self.ask_warden(kernel, Procedure::Stop, cell);
         }
@@ -305,7 +319,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
         if state == ContainerState::Provisioned {
             return Err(wrong_state(name, state, "its upload is not done"));
         }
-        if !state.is_final() {
+        if !state.is_final() || self.table.cells[cell].next_start_ns != 0 {
             // Refused where it ended or faulted in this moment, which is what was wanted.
             let _ = self.ask_warden(kernel, Procedure::Kill, cell);
             self.look_at(kernel, cell);
@@ -332,6 +346,13 @@ impl<M: SharedMemory + Clone> Admission<M> {
     pub(crate) fn remove_container<K: Kernel>(&mut self, kernel: &mut K, cell: usize) {
         let Some(port) = self.cells.get_mut(cell).and_then(Option::as_mut) else { return };
         let Some(container) = port.container.take() else { return };
+        let event = Event {
+            time_ns: kernel.now().nanoseconds(),
+            generation: container.generation(),
+            event: "removed",
+            text: String::new(),
+        };
+        self.events.push(container.name(), cell, event);
         // Output that nobody will read any more; left in the ring, it would look like the next container's.
         port.look(&mut self.counters);
         let released = container.generation() == 0 || self.ask_warden(kernel, Procedure::Release, cell).is_ok();
@@ -339,7 +360,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
             self.counters.count(Counter::WardenRefusals);
         }
         // Zeros ask for nothing.
-        let _ = self.write_request(cell, &CellGrants::default());
+        let _ = self.write_request(cell, &LoadRequest::default());
         if let Some(port) = self.cells[cell].as_mut() {
             port.lost |= !released;
             match &container.upload {

@@ -13,6 +13,7 @@ use std::{
 
 use node::{ADMISSION_RUNS, CELLS, MODULE_LIMIT, Node, Script, hello, reactor, request};
 use runner_admission::{MAX_UNREAD_BYTES, worst_case_heap_bytes};
+use runner_container::{Channel, ChannelKind, Direction, Manifest, Service, embed};
 use runner_interfaces::link::MAX_SESSIONS;
 use serde::{Serialize, Serializer, ser::SerializeTuple};
 use shared_ring_messages::{DeployRequest, FromAgent, FromNode, PROTOCOL_MAJOR, Request, frame};
@@ -57,10 +58,29 @@ fn leb(number: usize) -> Vec<u8> {
     postcard::to_allocvec(&number).expect("there is memory")
 }
 
+/// A manifest of which much is kept.
+fn large_manifest() -> Manifest {
+    let name = |number: usize| format!("{number:x<40}");
+    let attributes = || (0..8).map(|number| (name(number), "v".repeat(20))).collect();
+    let channel = |number: usize| Channel {
+        name: name(number),
+        direction: Direction::Put,
+        type_text: "u64".into(),
+        kind: ChannelKind::Latest,
+    };
+    Manifest {
+        channels: (0..16).map(channel).collect(),
+        provides: (0..16)
+            .map(|number| Service { channel: name(number), service: name(number), attributes: attributes() })
+            .collect(),
+        ..Manifest::named("a")
+    }
+}
+
 /// The largest module that is allowed.
 fn largest_module() -> Vec<u8> {
-    let room = MODULE_LIMIT as usize - reactor().len() - 16;
-    let mut wasm = reactor();
+    let mut wasm = embed(&reactor(), &large_manifest(), &[]).expect("valid");
+    let room = MODULE_LIMIT as usize - wasm.len() - 16;
     // A custom section (number 0) of that many bytes behind the rest, its name empty.
     wasm.push(0);
     wasm.extend(leb(room));

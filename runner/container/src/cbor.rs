@@ -62,6 +62,12 @@ pub enum Violation {
     PathIsFolder,
     /// The channel that it speaks of is not declared.
     NoSuchChannel,
+    /// The channel that it speaks of goes the other way.
+    ChannelDirection,
+    /// More channels than a container may have.
+    TooManyChannels,
+    /// More attributes than a service may have.
+    TooManyAttributes,
     /// A queue without a depth, or a depth without a queue.
     Depth,
     /// The longest wait is shorter than the first.
@@ -98,6 +104,9 @@ impl fmt::Display for Violation {
             Self::Path => "a path is relative and no part of it is empty, `.` or `..`",
             Self::PathIsFolder => "it is a file and another file's folder",
             Self::NoSuchChannel => "that channel is not declared",
+            Self::ChannelDirection => "a service is provided over a channel that puts, and needed over one that gets",
+            Self::TooManyChannels => "a container has at most 16 channels",
+            Self::TooManyAttributes => "a service has at most 8 attributes",
             Self::Depth => "a queue has a depth from 1 to 1024, and nothing else has one",
             Self::BackOff => "the longest wait is shorter than the first",
         })

@@ -33,7 +33,7 @@ pub use cbor::Violation;
 pub use embed::{EmbedError, embed};
 pub use files::{Files, FilesError, encode_files};
 pub use manifest::{
-    Channel, ChannelKind, Direction, Lifetime, Limits, Manifest, ManifestError, Need, Restart, RestartPolicy, Schedule,
+    Channel, ChannelKind, Direction, Lifetime, Limits, Manifest, ManifestError, Restart, RestartPolicy, Schedule,
     Service, World,
 };
 pub use sections::{
@@ -53,6 +53,12 @@ pub const MAX_FILES_BYTES: usize = 1024 * 1024;
 
 /// The most entries of any list in a manifest.
 pub const MAX_ENTRIES: usize = 64;
+
+/// The most channels of one container: the domain that holds their values has a table of so many for each cell.
+pub const MAX_CHANNELS: usize = 16;
+
+/// The most attributes of a service.
+pub const MAX_ATTRIBUTES: usize = 8;
 
 /// The longest text in a manifest and the longest path of a file, in bytes.
 pub const MAX_TEXT_BYTES: usize = 255;

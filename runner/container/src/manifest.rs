@@ -10,7 +10,7 @@ use alloc::{string::String, vec::Vec};
 use core::fmt;
 
 use crate::{
-    MAX_ENTRIES, MAX_QUEUE_DEPTH, MAX_TEXT_BYTES,
+    MAX_ATTRIBUTES, MAX_CHANNELS, MAX_ENTRIES, MAX_QUEUE_DEPTH, MAX_TEXT_BYTES,
     cbor::Violation,
     text::{check_name, check_version},
 };
@@ -41,7 +41,7 @@ pub struct Manifest {
     /// The services that it offers.
     pub provides: Vec<Service>,
     /// The services that it asks for.
-    pub needs: Vec<Need>,
+    pub needs: Vec<Service>,
     /// When it wants to run. Decoded, not served yet.
     pub schedule: Option<Schedule>,
 }
@@ -175,23 +175,15 @@ pub enum ChannelKind {
     },
 }
 
-/// A service that the container offers.
+/// A service that the container offers or asks for over one of its channels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
-    /// Its name; rules as for a container's name.
-    pub service: String,
-    /// What tells it from others of the name, ascending by key.
-    pub attributes: Vec<(String, String)>,
-}
-
-/// A service that the container asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Need {
-    /// Its own channel that is bound to it.
+    /// The container's own channel that carries it: one that it puts into where it offers the service, one that it gets from
+    /// where it asks for it. No channel carries two.
     pub channel: String,
-    /// The service's name.
+    /// The service's name; rules as for a container's name.
     pub service: String,
-    /// Attributes that it must have, ascending by key.
+    /// What tells it from others of the name, or what it must have, ascending by key.
     pub attributes: Vec<(String, String)>,
 }
 
@@ -264,8 +256,8 @@ impl Manifest {
         check_list("grants", &self.grants, |field, text| check_text(field, text))?;
         self.check_restart()?;
         self.check_channels()?;
-        check_list("provides", &self.provides, |_, service| check_service("provides", service))?;
-        check_list("needs", &self.needs, |_, need| self.check_need(need))
+        self.check_services("provides", &self.provides, Direction::Put)?;
+        self.check_services("needs", &self.needs, Direction::Get)
     }
 
     fn check_restart(&self) -> Result<()> {
@@ -277,6 +269,9 @@ impl Manifest {
     }
 
     fn check_channels(&self) -> Result<()> {
+        if self.channels.len() > MAX_CHANNELS {
+            return Err(ManifestError::of("channel", Violation::TooManyChannels));
+        }
         check_list("channel", &self.channels, |_, channel| {
             check_name(&channel.name).map_err(|violation| ManifestError::of("channel.name", violation))?;
             check_text("channel.type", &channel.type_text)?;
@@ -296,12 +291,21 @@ impl Manifest {
         Ok(())
     }
 
-    fn check_need(&self, need: &Need) -> Result<()> {
-        if !self.channels.iter().any(|channel| channel.name == need.channel) {
-            return Err(ManifestError::of("needs.channel", Violation::NoSuchChannel));
+    fn check_services(&self, field: &'static str, services: &[Service], direction: Direction) -> Result<()> {
+        for (index, Service { channel, service, attributes }) in services.iter().enumerate() {
+            let fault = |violation| ManifestError::of(field, violation);
+            let declared = self.channels.iter().find(|declared| declared.name == *channel);
+            let declared = declared.ok_or(fault(Violation::NoSuchChannel))?;
+            if declared.direction != direction {
+                return Err(fault(Violation::ChannelDirection));
+            }
+            if services.iter().take(index).any(|other| other.channel == *channel) {
+                return Err(fault(Violation::EntryOrder));
+            }
+            check_name(service).map_err(fault)?;
+            check_attributes(field, attributes)?;
         }
-        check_name(&need.service).map_err(|violation| ManifestError::of("needs.service", violation))?;
-        check_attributes("needs.attributes", &need.attributes)
+        Ok(())
     }
 }
 
@@ -340,16 +344,14 @@ fn check_environment(environment: &[(String, String)]) -> Result<()> {
 }
 
 fn check_attributes(field: &'static str, attributes: &[(String, String)]) -> Result<()> {
+    if attributes.len() > MAX_ATTRIBUTES {
+        return Err(ManifestError::of(field, Violation::TooManyAttributes));
+    }
     check_list(field, attributes, |field, (key, value)| {
         check_name(key).map_err(|violation| ManifestError::of(field, violation))?;
         check_text(field, value)
     })?;
     check_ascending(field, attributes)
-}
-
-fn check_service(field: &'static str, service: &Service) -> Result<()> {
-    check_name(&service.service).map_err(|violation| ManifestError::of(field, violation))?;
-    check_attributes("provides.attributes", &service.attributes)
 }
 
 fn check_ascending(field: &'static str, pairs: &[(String, String)]) -> Result<()> {

@@ -89,7 +89,8 @@ pub struct LoadRequest {
     pub plan: Plan,
 }
 
-const _: () = assert!(size_of::<LoadRequest>() <= crate::grants::GRANT_STRIDE_BYTES, "one entry does not reach the next");
+const _: () =
+    assert!(size_of::<LoadRequest>() <= crate::grants::GRANT_STRIDE_BYTES, "one entry does not reach the next");
 
 impl Plan {
     /// The plan within the board's limits for hooks and memory, with every number that has a default filled in.
@@ -97,7 +98,8 @@ impl Plan {
     pub fn within(self, hook_limit_us: u32, memory_limit_bytes: u32) -> Self {
         let at_most = |asked: u32, limit: u32| if asked == 0 { limit } else { asked.min(limit) };
         let first_back_off_ns = self.first_back_off_ns.max(SHORTEST_BACK_OFF_NS);
-        let longest = if self.longest_back_off_ns == 0 { DEFAULT_LONGEST_BACK_OFF_NS } else { self.longest_back_off_ns };
+        let longest =
+            if self.longest_back_off_ns == 0 { DEFAULT_LONGEST_BACK_OFF_NS } else { self.longest_back_off_ns };
         Self {
             first_back_off_ns,
             longest_back_off_ns: longest.max(first_back_off_ns),

@@ -86,7 +86,9 @@ pub(crate) enum NextStart {
 
 const fn wants_new_start(policy: RestartPolicy, end: End) -> bool {
     match (policy, end) {
-        (RestartPolicy::OnFailure | RestartPolicy::Always, End::Failed) | (RestartPolicy::Always, End::Finished) => true,
+        (RestartPolicy::OnFailure | RestartPolicy::Always, End::Failed) | (RestartPolicy::Always, End::Finished) => {
+            true
+        }
         (RestartPolicy::Never, _) | (_, End::Wanted) | (RestartPolicy::OnFailure, End::Finished) => false,
     }
 }
@@ -159,11 +161,7 @@ impl<M: SharedMemory + Clone> Cell<M> {
 
     /// The same load is to stop, and why.
     pub(crate) fn write_stop(&mut self, cause: EndCause) {
-        self.write_control(CellControl {
-            command: Command::Stop.to_wire(),
-            stop_cause: cause.to_wire(),
-            ..self.told
-        });
+        self.write_control(CellControl { command: Command::Stop.to_wire(), stop_cause: cause.to_wire(), ..self.told });
     }
 
     /// Follows what the cell says of its container.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub const HELLO_MAGIC: u32 = u32::from_le_bytes(*b"ATOL");
 
 /// Raised when an older peer could misread something.
-pub const PROTOCOL_MAJOR: u16 = 1;
+pub const PROTOCOL_MAJOR: u16 = 2;
 
 /// Raised when something was added that an older peer does not know.
 pub const PROTOCOL_MINOR: u16 = 0;
@@ -126,6 +126,21 @@ pub enum Request {
         /// The number of the first record that is wanted; 0 for the oldest kept.
         cursor: u64,
     },
+    /// What happened to containers, from `cursor` on: [`Answer::Events`].
+    Events {
+        /// The number of the first event that is wanted; 0 for the oldest kept.
+        cursor: u64,
+    },
+    /// Every channel that the node holds values for: [`Answer::Channels`].
+    Channels,
+    /// Begins an upload like [`Request::Deploy`], of another version of the container of that name. Once it is committed and
+    /// has proved itself it takes the other's place; else the other goes on. [`Answer::Container`] tells which is there.
+    Update {
+        /// The new version; `start` and `attached` have no meaning.
+        deploy: DeployRequest,
+        /// How long the new version must be well before the old one goes, in nanoseconds; 0 leaves it to the node.
+        probation_ns: u64,
+    },
 }
 
 /// What an upload will be.
@@ -200,6 +215,81 @@ pub enum Answer {
         /// The container has ended and nothing more will come.
         ended: bool,
     },
+    /// A page of events; ask again from `next` for more.
+    Events {
+        /// In the order in which the node saw them.
+        records: Vec<EventRecord>,
+        /// The cursor behind the last record.
+        next: u64,
+        /// Events that were dropped from a full list between the asked cursor and the first record.
+        lost: u64,
+    },
+    /// Channels, by name.
+    Channels(Vec<ChannelReport>),
+}
+
+/// Something that happened to a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventRecord {
+    /// Nanoseconds since the node's start: when it happened, as far as cell or warden told, else when it was seen.
+    pub time_ns: u64,
+    /// The container.
+    pub container: String,
+    /// The cell that it was in.
+    pub cell: u8,
+    /// Which load it was of; 0 before the first.
+    pub generation: u32,
+    /// What: a state (`loading`, `installed`, `starting`, `running`, `stopping`, `finalised`, `failed`), or one of
+    /// `deployed`, `restart-scheduled`, `restarted`, `given-up`, `removed`, `update-*`, `channel-*`. Names are stable.
+    pub event: String,
+    /// Why, and what follows, in words. May be empty.
+    pub text: String,
+}
+
+/// A channel, as the domain that holds its values sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelReport {
+    /// Its address: the name of a plain channel, `service{key=value}` of a service.
+    pub address: String,
+    /// The WIT type of its values.
+    pub type_text: String,
+    /// `latest` or `queue`.
+    pub kind: String,
+    /// How many values it has room for.
+    pub depth: u32,
+    /// How many it holds.
+    pub held: u32,
+    /// Values put, ever.
+    pub puts: u64,
+    /// Values taken, ever.
+    pub takes: u64,
+    /// Values that were written over before anybody took them.
+    pub overwritten: u64,
+    /// Values refused because it was full.
+    pub refused: u64,
+    /// When the last value was put, nanoseconds since the node's start; 0 before.
+    pub last_put_ns: u64,
+    /// The first bytes of the last value.
+    pub last_value: Vec<u8>,
+    /// The container that writes it; empty where there is none now.
+    pub writer: String,
+    /// The containers that read it.
+    pub readers: Vec<String>,
+}
+
+/// A channel as a container declares it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BindingReport {
+    /// What the container calls it.
+    pub name: String,
+    /// `put` or `get`.
+    pub direction: String,
+    /// The WIT type of its values.
+    pub type_text: String,
+    /// The address that it is bound to or waits for.
+    pub address: String,
+    /// It is bound.
+    pub bound: bool,
 }
 
 /// A piece of a container's output.
@@ -274,6 +364,30 @@ pub struct ContainerReport {
     pub cell_restarts: u32,
     /// The domain's last fault in words; empty where there was none.
     pub fault_text: String,
+    /// The version in its manifest; empty where it has none.
+    pub version: String,
+    /// Why it ended, or is about to, where it did not fail; empty otherwise.
+    pub end_text: String,
+    /// Its restart policy.
+    pub restart: String,
+    /// How often that started it again since it was last started by hand.
+    pub new_starts: u32,
+    /// When it is started again, nanoseconds since the node's start; 0 where it is not going to be.
+    pub next_start_ns: u64,
+    /// Its policy gave it up.
+    pub given_up: bool,
+    /// When it was installed; 0 before.
+    pub installed_ns: u64,
+    /// When its start hook had come back; 0 before.
+    pub ready_ns: u64,
+    /// When its stop hook was about to run; 0 before.
+    pub stopping_ns: u64,
+    /// When its cell last came round.
+    pub heartbeat_ns: u64,
+    /// Its channels.
+    pub channels: Vec<BindingReport>,
+    /// Its part in an update: `old`, `new`, or empty.
+    pub update: String,
 }
 
 /// The node and its counters.
@@ -359,4 +473,10 @@ pub enum ErrorCode {
     Busy,
     /// The node found a fault of its own.
     Internal,
+    /// The manifest cannot be read, or asks for something that the node does not have.
+    InvalidManifest,
+    /// A channel has another type, kind or writer than the container declares.
+    ChannelMismatch,
+    /// The new version did not prove itself; the old one goes on.
+    RolledBack,
 }

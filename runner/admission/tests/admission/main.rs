@@ -7,5 +7,6 @@ mod dialog;
 mod hostile;
 mod life;
 mod logs;
+mod plans;
 mod sessions;
 mod uploads;

@@ -774,6 +774,11 @@ impl Node {
         self.regions["admission_to_warden"].read_value(offset).expect("fits")
     }
 
+    /// What the warden told that cell last.
+    pub(crate) fn control(&self, cell: usize) -> CellControl {
+        self.cells[cell].control_seen
+    }
+
     pub(crate) fn show_gpio(&self, status: &GpioStatus) {
         SequencedCell::new(self.regions["gpio_status"].clone(), 0).expect("fits").write(status);
     }

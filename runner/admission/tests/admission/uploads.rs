@@ -364,7 +364,7 @@ fn a_port_opened_anew_without_a_close_is_another_session() {
     assert_eq!(node.list(0), []);
     // Not even the opening was seen: the greeting says it.
     node.ask(0, Request::Deploy(request("a", &wasm))).expect("free");
-    node.send(0, &hello(1));
+    node.send(0, &hello(shared_ring_messages::PROTOCOL_MAJOR));
     node.run();
     node.take_messages(0);
     assert_eq!(node.list(0), []);

@@ -3,7 +3,7 @@
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
 
 use super::{
-    Channel, ChannelKind, Direction, Lifetime, Limits, Manifest, ManifestError, Need, Restart, RestartPolicy, Result,
+    Channel, ChannelKind, Direction, Lifetime, Limits, Manifest, ManifestError, Restart, RestartPolicy, Result,
     Schedule, Service, World,
 };
 use crate::{
@@ -63,7 +63,7 @@ fn read(reader: &mut Reader<'_>, manifest: &mut Manifest, field: &mut &'static s
             9 => manifest.restart = restart(reader)?,
             10 => manifest.channels = list(reader, channel)?,
             11 => manifest.provides = list(reader, service)?,
-            12 => manifest.needs = list(reader, need)?,
+            12 => manifest.needs = list(reader, service)?,
             13 => manifest.schedule = Some(schedule(reader)?),
             _ => return Ok(false),
         }
@@ -180,21 +180,6 @@ fn channel(reader: &mut Reader<'_>) -> Read<Channel> {
 
 fn service(reader: &mut Reader<'_>) -> Read<Service> {
     let offset = reader.position();
-    let (mut service, mut attributes) = (None, Vec::new());
-    reader.map(|reader, key| {
-        match key {
-            1 => service = Some(text(reader)?),
-            2 => attributes = list(reader, pair)?,
-            _ => return Ok(false),
-        }
-        Ok(true)
-    })?;
-    let service = service.ok_or(Fault { violation: Violation::Missing, offset })?;
-    Ok(Service { service, attributes })
-}
-
-fn need(reader: &mut Reader<'_>) -> Read<Need> {
-    let offset = reader.position();
     let (mut channel, mut service, mut attributes) = (None, None, Vec::new());
     reader.map(|reader, key| {
         match key {
@@ -208,5 +193,5 @@ fn need(reader: &mut Reader<'_>) -> Read<Need> {
     let (Some(channel), Some(service)) = (channel, service) else {
         return Err(Fault { violation: Violation::Missing, offset });
     };
-    Ok(Need { channel, service, attributes })
+    Ok(Service { channel, service, attributes })
 }

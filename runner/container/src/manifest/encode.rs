@@ -5,7 +5,7 @@ use core::convert::Infallible;
 
 use minicbor::{Encoder, encode::Error};
 
-use super::{Channel, ChannelKind, Manifest, ManifestError, Need, RestartPolicy, Result, Schedule, Service};
+use super::{Channel, ChannelKind, Manifest, ManifestError, RestartPolicy, Result, Schedule, Service};
 use crate::{MAX_MANIFEST_BYTES, cbor::Violation};
 
 type Writer = Encoder<Vec<u8>>;
@@ -73,7 +73,7 @@ impl Manifest {
                 9 => numbers(writer, &restart)?,
                 10 => list(writer, &self.channels, channel)?,
                 11 => list(writer, &self.provides, service)?,
-                12 => list(writer, &self.needs, need)?,
+                12 => list(writer, &self.needs, service)?,
                 _ => numbers(writer, &schedule.unwrap_or_default())?,
             }
         }
@@ -120,22 +120,12 @@ fn channel(writer: &mut Writer, channel: &Channel) -> Written {
 }
 
 fn service(writer: &mut Writer, service: &Service) -> Written {
-    writer.map(if service.attributes.is_empty() { 1 } else { 2 })?;
-    writer.u8(1)?.str(&service.service)?;
-    attributes(writer, 2, &service.attributes)
-}
-
-fn need(writer: &mut Writer, need: &Need) -> Written {
-    writer.map(if need.attributes.is_empty() { 2 } else { 3 })?;
-    writer.u8(1)?.str(&need.channel)?;
-    writer.u8(2)?.str(&need.service)?;
-    attributes(writer, 3, &need.attributes)
-}
-
-fn attributes(writer: &mut Writer, key: u8, attributes: &[(String, String)]) -> Written {
-    if attributes.is_empty() {
+    writer.map(if service.attributes.is_empty() { 2 } else { 3 })?;
+    writer.u8(1)?.str(&service.channel)?;
+    writer.u8(2)?.str(&service.service)?;
+    if service.attributes.is_empty() {
         return Ok(());
     }
-    writer.u8(key)?;
-    pairs(writer, attributes)
+    writer.u8(3)?;
+    pairs(writer, &service.attributes)
 }

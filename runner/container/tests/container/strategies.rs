@@ -2,7 +2,7 @@
 
 use proptest::{collection::vec, option, prelude::*};
 use runner_container::{
-    Channel, ChannelKind, Direction, Lifetime, Limits, Manifest, Need, Restart, RestartPolicy, Schedule, Service, World,
+    Channel, ChannelKind, Direction, Lifetime, Limits, Manifest, Restart, RestartPolicy, Schedule, Service, World,
 };
 
 /// What `check_name` allows.
@@ -73,11 +73,13 @@ pub(crate) fn manifest() -> impl Strategy<Value = Manifest> {
     let wiring = (channels(), vec((name(), sorted(name())), 0..3), vec((name(), sorted(name())), 0..3));
     (head, numbers, wiring).prop_map(|(head, (limits, lifetime, restart, schedule), (channels, provides, needs))| {
         let (name, version, world, arguments, environment, grants) = head;
-        let needs = needs.into_iter().zip(&channels).map(|((service, attributes), channel)| Need {
-            channel: channel.name.clone(),
-            service,
-            attributes,
-        });
+        let over = |services: Vec<(String, Vec<(String, String)>)>, direction: Direction| -> Vec<Service> {
+            let fit = channels.iter().filter(|channel| channel.direction == direction);
+            let pairs = services.into_iter().zip(fit);
+            pairs
+                .map(|((service, attributes), channel)| Service { channel: channel.name.clone(), service, attributes })
+                .collect()
+        };
         Manifest {
             name,
             version,
@@ -88,8 +90,8 @@ pub(crate) fn manifest() -> impl Strategy<Value = Manifest> {
             limits: Limits { start_ns: limits[0], loop_ns: limits[1], stop_ns: limits[2], memory_bytes: limits[3] },
             lifetime: Lifetime { loops: lifetime[0], time_ns: lifetime[1] },
             restart,
-            provides: provides.into_iter().map(|(service, attributes)| Service { service, attributes }).collect(),
-            needs: needs.collect(),
+            provides: over(provides, Direction::Put),
+            needs: over(needs, Direction::Get),
             channels,
             schedule: schedule.map(|[period_ns, deadline_ns, budget_ns, class]| Schedule {
                 period_ns,

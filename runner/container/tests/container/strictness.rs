@@ -1,7 +1,7 @@
 //! One broken manifest per rule. Each differs from a valid one in the rule that it is named for.
 
 use runner_container::{
-    Channel, ChannelKind, Direction, Manifest, Need, Restart, Service, Violation, check_name, check_path, check_version,
+    Channel, ChannelKind, Direction, Manifest, Restart, Service, Violation, check_name, check_path, check_version,
 };
 
 /// `{1: "a", …}` with so many entries, the rest as given.
@@ -189,19 +189,37 @@ fn channels_and_services_have_rules() {
     unwritable(|m| m.channels = queue(1025), "channel.depth", Violation::Depth);
     let twice = || vec![channel("c", "f32", latest), channel("b", "f32", latest), channel("c", "u8", latest)];
     unwritable(|m| m.channels = twice(), "channel.name", Violation::EntryOrder);
-    let service = |service: &str, attributes: &[(&str, &str)]| Service {
+    let many: Vec<_> = (0..17).map(|number| channel(&format!("c{number}"), "f32", latest)).collect();
+    unwritable(|m| m.channels = many, "channel", Violation::TooManyChannels);
+    let service = |channel: &str, service: &str, attributes: &[(&str, &str)]| Service {
+        channel: channel.into(),
         service: service.into(),
         attributes: attributes.iter().map(|(key, value)| pair(key, value)).collect(),
     };
-    unwritable(|m| m.provides = vec![service("", &[])], "provides", Violation::Name);
-    unwritable(|m| m.provides = vec![service("s", &[("k", "")])], "provides.attributes", Violation::Empty);
-    let unsorted = service("s", &[("k", "1"), ("a", "2")]);
-    unwritable(|m| m.provides = vec![unsorted], "provides.attributes", Violation::EntryOrder);
-    let need = Need { channel: "c".into(), service: "s".into(), attributes: Vec::new() };
-    unwritable(|m| m.needs = vec![need.clone()], "needs.channel", Violation::NoSuchChannel);
-    let unnamed = Need { service: String::new(), ..need };
-    let nameless = |m: &mut Manifest| (m.channels, m.needs) = (vec![channel("c", "f32", latest)], vec![unnamed]);
-    unwritable(nameless, "needs.service", Violation::Name);
+    let both = || {
+        let get = Channel { direction: Direction::Get, ..channel("g", "f32", latest) };
+        let put = Channel { direction: Direction::Put, ..channel("p", "f32", latest) };
+        vec![get, put]
+    };
+    let attributes: Vec<_> = (0..9).map(|number| (format!("k{number}"), "v")).collect();
+    let attributes: Vec<_> = attributes.iter().map(|(key, value)| (key.as_str(), *value)).collect();
+    for (bad, violation) in [
+        (service("p", "", &[]), Violation::Name),
+        (service("p", "s", &[("k", "")]), Violation::Empty),
+        (service("p", "s", &[("k", "1"), ("a", "2")]), Violation::EntryOrder),
+        (service("p", "s", &attributes), Violation::TooManyAttributes),
+        (service("c", "s", &[]), Violation::NoSuchChannel),
+        (service("g", "s", &[]), Violation::ChannelDirection),
+    ] {
+        unwritable(|m| (m.channels, m.provides) = (both(), vec![bad]), "provides", violation);
+    }
+    for (bad, violation) in [
+        (vec![service("c", "s", &[])], Violation::NoSuchChannel),
+        (vec![service("p", "s", &[])], Violation::ChannelDirection),
+        (vec![service("g", "s", &[]), service("g", "t", &[])], Violation::EntryOrder),
+    ] {
+        unwritable(|m| (m.channels, m.needs) = (both(), bad), "needs", violation);
+    }
 }
 
 #[test]

@@ -66,9 +66,11 @@ fn each_call_of_a_loop_has_the_whole_limit() {
 #[test]
 fn start_and_stop_have_limits_of_their_own() {
     let long = "(drop (call $sleep (i64.const 8000000)))";
-    for (start_us, stop_us, expected) in
-        [(5_000, 50_000, Some(FailureReason::StartLimit)), (50_000, 5_000, Some(FailureReason::StopLimit)), (50_000, 50_000, None)]
-    {
+    for (start_us, stop_us, expected) in [
+        (5_000, 50_000, Some(FailureReason::StartLimit)),
+        (50_000, 5_000, Some(FailureReason::StopLimit)),
+        (50_000, 50_000, None),
+    ] {
         let mut node = node();
         (node.control.start_limit_us, node.control.stop_limit_us) = (start_us, stop_us);
         let wasm = reactor(IMPORTS, &format!("{long} (i32.const 0)"), "(i32.const 1)", long);

@@ -81,8 +81,7 @@ fn a_domain_that_faulted_or_hung_comes_back_too() {
 #[test]
 fn each_policy_follows_the_ends_that_it_names() {
     use RestartPolicy::{Always, Never, OnFailure};
-    for (policy, after_failure, after_finish) in
-        [(Never, false, false), (OnFailure, true, false), (Always, true, true)]
+    for (policy, after_failure, after_finish) in [(Never, false, false), (OnFailure, true, false), (Always, true, true)]
     {
         let mut node = running(plan(policy));
         fail(&mut node);

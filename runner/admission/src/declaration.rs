@@ -1,0 +1,203 @@
+//! What a container says of itself: its manifest, held against the module and the board.
+//!
+//! Arguments, environment and rights of a manifest came with the request, where a person could change them; they are not
+//! looked at again. What is taken from here is how the container wants to live and whom it wants to speak to.
+
+use alloc::{format, string::String, vec::Vec};
+
+use runner_container::{Manifest, World, parts};
+use runner_interfaces::{
+    plan::{Plan, RestartPolicy},
+    policy::BoardLimits,
+};
+use shared_ring_messages::ErrorCode;
+
+use crate::failure::{Failure, duration};
+
+/// See the module's documentation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Declaration {
+    /// As semver has it; empty where there is none.
+    pub(crate) version: String,
+    pub(crate) plan: Plan,
+    pub(crate) channels: Vec<runner_container::Channel>,
+    pub(crate) provides: Vec<runner_container::Service>,
+    pub(crate) needs: Vec<runner_container::Service>,
+}
+
+/// Reads what `wasm` declares, a module of that world; a module without a manifest declares nothing.
+pub(crate) fn read(wasm: &[u8], world: World, limits: &BoardLimits) -> Result<Declaration, Failure> {
+    let parts = parts(wasm).map_err(|error| Failure::new(ErrorCode::InvalidModule, error))?;
+    let Some(bytes) = parts.manifest else { return Ok(Declaration::default()) };
+    let manifest = Manifest::decode(bytes).map_err(|error| Failure::new(ErrorCode::InvalidManifest, error))?;
+    if manifest.world.is_some_and(|said| said != world) {
+        let said = manifest.world.map_or("", World::name);
+        let detail = format!("its manifest says that it is a {said}; by its exports it is a {}", world.name());
+        return Err(Failure::new(ErrorCode::InvalidManifest, detail));
+    }
+    if manifest.schedule.is_some() {
+        let detail = "its manifest has a `schedule`, which this node does not keep yet; leave it out";
+        return Err(Failure::new(ErrorCode::InvalidManifest, detail));
+    }
+    Ok(Declaration {
+        plan: plan(&manifest, limits)?,
+        version: manifest.version,
+        channels: manifest.channels,
+        provides: manifest.provides,
+        needs: manifest.needs,
+    })
+}
+
+/// A wish that goes beyond the board is refused and not cut down in silence.
+fn plan(manifest: &Manifest, limits: &BoardLimits) -> Result<Plan, Failure> {
+    let hook = |name, ns| hook_limit(name, ns, limits.hook_limit_us);
+    let memory = manifest.limits.memory_bytes;
+    if memory > u64::from(limits.memory_limit_bytes) {
+        let detail = format!("`limits.memory` is {memory} bytes; the board allows {}", limits.memory_limit_bytes);
+        return Err(Failure::new(ErrorCode::ResourceLimit, detail));
+    }
+    Ok(Plan {
+        loops: manifest.lifetime.loops,
+        time_ns: manifest.lifetime.time_ns,
+        first_back_off_ns: manifest.restart.first_back_off_ns,
+        longest_back_off_ns: manifest.restart.longest_back_off_ns,
+        start_limit_us: hook("limits.start", manifest.limits.start_ns)?,
+        // A loop may take as long as it wants, so the board has no limit for it.
+        loop_limit_us: microseconds("limits.loop", manifest.limits.loop_ns)?,
+        stop_limit_us: hook("limits.stop", manifest.limits.stop_ns)?,
+        memory_limit_bytes: u32::try_from(memory).unwrap_or(u32::MAX),
+        restart_policy: policy(manifest.restart.policy).to_wire(),
+        restart_attempts: u32::try_from(manifest.restart.attempts).unwrap_or(u32::MAX),
+    })
+}
+
+fn hook_limit(name: &str, asked_ns: u64, limit_us: u32) -> Result<u32, Failure> {
+    let asked_us = microseconds(name, asked_ns)?;
+    if asked_us > limit_us {
+        let limit = duration(u64::from(limit_us) * 1_000);
+        let detail = format!("`{name}` is {}; the board allows {limit}", duration(asked_ns));
+        return Err(Failure::new(ErrorCode::ResourceLimit, detail));
+    }
+    Ok(asked_us)
+}
+
+/// Rounded up, so that a limit never becomes none.
+fn microseconds(name: &str, ns: u64) -> Result<u32, Failure> {
+    u32::try_from(ns.div_ceil(1_000)).map_err(|_| {
+        let longest = duration(u64::from(u32::MAX) * 1_000);
+        Failure::new(ErrorCode::InvalidManifest, format!("`{name}` is {}; at the most {longest}", duration(ns)))
+    })
+}
+
+const fn policy(policy: runner_container::RestartPolicy) -> RestartPolicy {
+    match policy {
+        runner_container::RestartPolicy::Never => RestartPolicy::Never,
+        runner_container::RestartPolicy::OnFailure => RestartPolicy::OnFailure,
+        runner_container::RestartPolicy::Always => RestartPolicy::Always,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use runner_container::{Lifetime, Limits, Restart, Schedule, embed};
+
+    use super::*;
+
+    const BOARD: BoardLimits = BoardLimits {
+        magic: 0,
+        names_bytes: 0,
+        ceiling: runner_interfaces::grants::CellGrants {
+            output_lines: 0,
+            input_lines: 0,
+            edge_lines: 0,
+            minimum_period_ns: 0,
+            timers: 0,
+            generation: 0,
+        },
+        module_limit_bytes: 1 << 20,
+        memory_limit_bytes: 4 << 20,
+        table_limit_elements: 100,
+        hook_limit_us: 1_000_000,
+        load_limit_us: 0,
+        reserved: 0,
+    };
+
+    fn declared(manifest: &Manifest) -> Result<Declaration, Failure> {
+        let wasm = embed(&wat::parse_str("(module)").unwrap(), manifest, &[]).unwrap();
+        read(&wasm, World::Reactor, &BOARD)
+    }
+
+    #[test]
+    fn a_module_without_a_manifest_declares_nothing() {
+        let wasm = wat::parse_str("(module)").unwrap();
+        assert_eq!(read(&wasm, World::WasiCommand, &BOARD), Ok(Declaration::default()));
+    }
+
+    #[test]
+    fn a_manifest_becomes_a_plan() {
+        let manifest = Manifest {
+            version: "1.2.3".into(),
+            limits: Limits { start_ns: 1_000_000_000, loop_ns: 1, stop_ns: 1_500, memory_bytes: 65_536 },
+            lifetime: Lifetime { loops: 7, time_ns: 9 },
+            restart: Restart {
+                policy: runner_container::RestartPolicy::Always,
+                first_back_off_ns: 3,
+                longest_back_off_ns: 4,
+                attempts: 5,
+            },
+            ..Manifest::named("a")
+        };
+        let Declaration { version, plan, .. } = declared(&manifest).unwrap();
+        assert_eq!(version, "1.2.3");
+        let expected = Plan {
+            loops: 7,
+            time_ns: 9,
+            first_back_off_ns: 3,
+            longest_back_off_ns: 4,
+            start_limit_us: 1_000_000,
+            loop_limit_us: 1,
+            stop_limit_us: 2,
+            memory_limit_bytes: 65_536,
+            restart_policy: RestartPolicy::Always.to_wire(),
+            restart_attempts: 5,
+        };
+        assert_eq!(plan, expected);
+    }
+
+    #[test]
+    fn what_goes_beyond_the_board_is_refused_by_name() {
+        let limits = |limits| Manifest { limits, ..Manifest::named("a") };
+        let none = Limits::default();
+        let cases = [
+            (limits(Limits { start_ns: 1_000_000_001, ..none }), ErrorCode::ResourceLimit, "`limits.start`"),
+            (limits(Limits { stop_ns: 2_000_000_000, ..none }), ErrorCode::ResourceLimit, "is 2s; the board allows 1s"),
+            (limits(Limits { memory_bytes: 5 << 20, ..none }), ErrorCode::ResourceLimit, "allows 4194304"),
+            (limits(Limits { loop_ns: u64::MAX, ..none }), ErrorCode::InvalidManifest, "`limits.loop`"),
+            (
+                Manifest { world: Some(World::TinyContainer), ..Manifest::named("a") },
+                ErrorCode::InvalidManifest,
+                "says that it is a tiny-container; by its exports it is a reactor",
+            ),
+            (
+                Manifest { schedule: Some(Schedule::default()), ..Manifest::named("a") },
+                ErrorCode::InvalidManifest,
+                "does not keep yet",
+            ),
+        ];
+        for (manifest, code, words) in cases {
+            let failure = declared(&manifest).unwrap_err();
+            assert_eq!(failure.code, code, "{}", failure.detail);
+            assert!(failure.detail.contains(words), "{}", failure.detail);
+        }
+    }
+
+    #[test]
+    fn a_broken_manifest_is_told_from_a_broken_module() {
+        let mut wasm = embed(&wat::parse_str("(module)").unwrap(), &Manifest::named("a"), &[]).unwrap();
+        let end = wasm.len();
+        wasm[end - 1] ^= 0xff;
+        assert_eq!(read(&wasm, World::Reactor, &BOARD).unwrap_err().code, ErrorCode::InvalidManifest);
+        wasm.truncate(end - 1);
+        assert_eq!(read(&wasm, World::Reactor, &BOARD).unwrap_err().code, ErrorCode::InvalidModule);
+    }
+}
