@@ -78,6 +78,10 @@ pub(crate) enum Command {
     /// Put app.toml and its files into a module
     #[cfg(feature = "kit")]
     Pack(Pack),
+    /// Show what happened to containers: each change of state with its reason and time, new starts, updates
+    Events(Events),
+    /// Show the channels between containers: type, values, who writes and who reads
+    Channels,
     /// Show the node: cells, limits, lines, counters
     Info,
     /// Write what the node counts in the text format that Prometheus scrapes
@@ -260,6 +264,16 @@ pub(crate) struct Logs {
     /// The container
     pub(crate) name: String,
     /// Go on showing what comes until the container ends
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+}
+
+/// `emit events`.
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// Only what happened to this container
+    pub(crate) name: Option<String>,
+    /// Go on showing what comes, until interrupted
     #[arg(short, long)]
     pub(crate) follow: bool,
 }

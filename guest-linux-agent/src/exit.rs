@@ -11,7 +11,8 @@ Exit codes:
     4  the node speaks another version of the protocol
     5  the node did not answer in time
     6  the file cannot be read
-    7  the node refused the container: not WebAssembly, invalid, too large, not allowed; or `check` found that it would
+    7  the node refused the container: not WebAssembly, invalid, too large, not allowed; `check` found that it would; or a new
+       version did not prove itself and the old one goes on
     8  the node refused the request: no such container, name taken, no free cell, wrong state
     9  emit or the node found a fault of its own
    10  app.toml has a mistake, the sources do not build, or a tool to build them is missing
@@ -94,7 +95,10 @@ impl Failure {
             | ErrorCode::UnknownWorld
             | ErrorCode::ResourceLimit
             | ErrorCode::NotAllowed
-            | ErrorCode::LoadFailed => Self::ContainerRefused,
+            | ErrorCode::LoadFailed
+            | ErrorCode::InvalidManifest
+            | ErrorCode::ChannelMismatch
+            | ErrorCode::RolledBack => Self::ContainerRefused,
             ErrorCode::InvalidName
             | ErrorCode::NameTaken
             | ErrorCode::NoSuchContainer

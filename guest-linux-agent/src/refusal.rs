@@ -41,6 +41,7 @@ const fn tells_all(code: ErrorCode) -> bool {
             | ErrorCode::NoSuchContainer
             | ErrorCode::NoFreeCell
             | ErrorCode::WrongState
+            | ErrorCode::RolledBack
     )
 }
 
@@ -77,7 +78,7 @@ const fn words(code: ErrorCode) -> Words {
         ErrorCode::UnknownWorld => (
             "unknown-world",
             "the module belongs to no known world",
-            "export `_start`, or `on-start`, `on-loop` and `on-stop`",
+            "export `_start`, the hooks of a reactor (`on-start`, `on-loop`, `on-stop`), or a TinyContainer's",
         ),
         ErrorCode::ResourceLimit => {
             ("resource-limit", "the module asks for more than it may have", "`emit info` shows the limits")
@@ -95,6 +96,19 @@ const fn words(code: ErrorCode) -> Words {
             ("too-many-arguments", "too many or too long arguments and environment variables", "")
         }
         ErrorCode::Busy => ("busy", "the node is busy", "try again"),
+        ErrorCode::InvalidManifest => (
+            "invalid-manifest",
+            "the container's manifest cannot be kept",
+            "mend app.toml and pack it again; `emit check` looks at it without a node",
+        ),
+        ErrorCode::ChannelMismatch => (
+            "channel-mismatch",
+            "a channel does not fit",
+            "`emit channels` shows what the node's channels carry and who writes them",
+        ),
+        ErrorCode::RolledBack => {
+            ("rolled-back", "the new version did not prove itself; the old one goes on", "`emit events` tells why")
+        }
         ErrorCode::Internal => {
             ("node-fault", "the node found a fault of its own", "please report it with what `emit info` shows")
         }

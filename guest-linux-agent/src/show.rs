@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
-use shared_ring_messages::{ContainerReport, NodeReport};
+use shared_ring_messages::{BindingReport, ChannelReport, ContainerReport, NodeReport};
 
 use crate::{exit, terminal::printable};
 
@@ -55,18 +55,145 @@ pub(crate) fn container_json(report: &ContainerReport) -> Value {
         "output_lost": report.output_lost,
         "cell_restarts": report.cell_restarts,
         "fault": report.fault_text,
+        "version": report.version,
+        "end": report.end_text,
+        "restart": report.restart,
+        "new_starts": report.new_starts,
+        "next_start_ns": (report.next_start_ns != 0).then_some(report.next_start_ns),
+        "given_up": report.given_up,
+        "installed_ns": report.installed_ns,
+        "ready_ns": report.ready_ns,
+        "stopping_ns": report.stopping_ns,
+        "heartbeat_ns": report.heartbeat_ns,
+        "channels": report.channels.iter().map(binding_json).collect::<Vec<_>>(),
+        "update": report.update,
     })
 }
 
-/// The state with what belongs to it: `finalised (0)`, `failed: trap: unreachable`.
+fn binding_json(binding: &BindingReport) -> Value {
+    json!({
+        "name": binding.name,
+        "direction": binding.direction,
+        "type": binding.type_text,
+        "address": binding.address,
+        "bound": binding.bound,
+    })
+}
+
+/// The state with what belongs to it: `finalised (0), its lifetime was over`, `failed: trap: unreachable; starts again in 1 s`.
 pub(crate) fn state(report: &ContainerReport) -> String {
-    if exit::has_failed(report) {
+    let mut text = if exit::has_failed(report) {
         format!("failed: {}", report.reason_text)
     } else if exit::has_finished(report) {
         format!("{} ({})", report.state_text, report.exit_code)
     } else {
         report.state_text.clone()
+    };
+    // That it came to its end by itself is what one expects.
+    if !matches!(report.end_text.as_str(), "" | "finished") {
+        let _ = write!(text, ", {}", report.end_text);
     }
+    if report.next_start_ns != 0 {
+        let wait_ns = report.next_start_ns.saturating_sub(report.now_ns);
+        let _ = write!(text, "; starts again in {}", duration(wait_ns));
+    }
+    if report.given_up {
+        let _ = write!(text, "; given up after {} new starts", report.new_starts);
+    }
+    text
+}
+
+/// A container's channels, a line each.
+fn channels(report: &ContainerReport) -> String {
+    let one = |binding: &BindingReport| {
+        let arrow = if binding.direction == "put" { "->" } else { "<-" };
+        let unbound = if binding.bound { "" } else { " (nobody provides it now)" };
+        format!("{} {arrow} {}: {}{unbound}", binding.name, binding.address, binding.type_text)
+    };
+    let all: Vec<String> = report.channels.iter().map(one).collect();
+    if all.is_empty() { "none".to_owned() } else { all.join(", ") }
+}
+
+/// The restart policy, and what it did so far.
+fn restart(report: &ContainerReport) -> String {
+    if report.new_starts == 0 {
+        report.restart.clone()
+    } else {
+        format!("{}, {} new starts", report.restart, report.new_starts)
+    }
+}
+
+/// How long ago the cell last came round.
+fn heartbeat(report: &ContainerReport) -> String {
+    if report.heartbeat_ns == 0 {
+        return "-".to_owned();
+    }
+    format!("{} ago", duration(report.now_ns.saturating_sub(report.heartbeat_ns)))
+}
+
+/// `emit channels` for a script.
+pub(crate) fn channel_json(report: &ChannelReport) -> Value {
+    json!({
+        "address": report.address,
+        "type": report.type_text,
+        "kind": report.kind,
+        "depth": report.depth,
+        "held": report.held,
+        "puts": report.puts,
+        "takes": report.takes,
+        "overwritten": report.overwritten,
+        "refused": report.refused,
+        "last_put_ns": (report.puts != 0).then_some(report.last_put_ns),
+        "last_value": hexadecimal(&report.last_value),
+        "writer": report.writer,
+        "readers": report.readers,
+    })
+}
+
+/// The table of `emit channels`.
+pub(crate) fn channel_table(reports: &[ChannelReport]) -> String {
+    let header = ["CHANNEL", "TYPE", "KIND", "HOLDS", "PUTS", "TAKES", "LOST", "WRITER", "READERS", "LAST VALUE"];
+    let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
+    let rows = reports.iter().map(|report| {
+        [
+            report.address.clone(),
+            report.type_text.clone(),
+            report.kind.clone(),
+            format!("{} of {}", report.held, report.depth),
+            HumanCount(report.puts).to_string(),
+            HumanCount(report.takes).to_string(),
+            HumanCount(report.overwritten.saturating_add(report.refused)).to_string(),
+            or_dash(report.writer.clone()),
+            or_dash(report.readers.join(",")),
+            or_dash(value_text(&report.type_text, &report.last_value)),
+        ]
+    });
+    table(&std::iter::once(header.map(str::to_owned)).chain(rows).collect::<Vec<_>>())
+}
+
+/// A value as a person reads it: a number of a simple type, text, else bytes in hexadecimal.
+fn value_text(type_text: &str, bytes: &[u8]) -> String {
+    let number = |length: usize| {
+        let mut padded = [0; 8];
+        padded[..length].copy_from_slice(bytes.get(..length)?);
+        Some(u64::from_le_bytes(padded))
+    };
+    let text = match type_text {
+        "bool" => number(1).map(|value| (value != 0).to_string()),
+        "u8" => number(1).map(|value| value.to_string()),
+        "u16" => number(2).map(|value| value.to_string()),
+        "u32" => number(4).map(|value| value.to_string()),
+        "u64" => number(8).map(|value| value.to_string()),
+        "s8" => number(1).map(|value| value.to_le_bytes()[0].cast_signed().to_string()),
+        "s16" => bytes.first_chunk().map(|value| i16::from_le_bytes(*value).to_string()),
+        "s32" => bytes.first_chunk().map(|value| i32::from_le_bytes(*value).to_string()),
+        "s64" => number(8).map(|value| value.cast_signed().to_string()),
+        "f32" => bytes.first_chunk().map(|value| f32::from_le_bytes(*value).to_string()),
+        "f64" => number(8).map(|value| f64::from_bits(value).to_string()),
+        "string" => Some(String::from_utf8_lossy(bytes).into_owned()),
+        _ => None,
+    };
+    text.unwrap_or_else(|| hexadecimal(bytes))
 }
 
 /// How long it ran, or runs.
@@ -123,7 +250,11 @@ pub(crate) fn container_text(report: &ContainerReport) -> String {
         ("module", format!("{}, sha256 {}", HumanBytes(report.module_bytes.into()), hexadecimal(&report.sha256))),
         ("arguments", list(&report.arguments)),
         ("grants", list(&report.grants)),
+        ("version", if report.version.is_empty() { "-".to_owned() } else { report.version.clone() }),
+        ("restart", restart(report)),
+        ("channels", channels(report)),
         ("runs for", run_time(report)),
+        ("heartbeat", heartbeat(report)),
         ("loops", HumanCount(report.loops).to_string()),
         ("fuel", format!("{} in {} slices", HumanCount(report.fuel), HumanCount(report.slices))),
         ("host calls", format!("{}, {} refused", HumanCount(report.host_calls), HumanCount(report.refused_calls))),

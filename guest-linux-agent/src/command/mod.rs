@@ -5,6 +5,7 @@ mod build;
 #[cfg(feature = "kit")]
 mod check;
 mod deploy;
+mod events;
 mod inspect;
 mod logs;
 #[cfg(feature = "kit")]
@@ -133,6 +134,8 @@ fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Check(arguments) => check::check(context, &arguments.target),
         #[cfg(feature = "kit")]
         Command::Pack(arguments) => pack::pack(context, &arguments),
+        Command::Events(arguments) => events::events(context, &arguments),
+        Command::Channels => channels(context),
         Command::Info => info(context),
         Command::Metrics => metrics(context),
         Command::Completions { shell } => shell::completions(shell),
@@ -172,6 +175,17 @@ fn list(context: &Context) -> Result<u8> {
         Answer::Containers(reports) => {
             let value = reports.iter().map(show::container_json).collect();
             print(context, &value, &show::container_table(&reports))?;
+            Ok(0)
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn channels(context: &Context) -> Result<u8> {
+    match context.ask(Request::Channels)? {
+        Answer::Channels(reports) => {
+            let value = reports.iter().map(show::channel_json).collect();
+            print(context, &value, &show::channel_table(&reports))?;
             Ok(0)
         }
         other => Err(unexpected(&other)),

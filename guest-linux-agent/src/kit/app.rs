@@ -459,6 +459,7 @@ kind = "queue"
 depth = 8
 
 [[provides]]
+channel = "temp"
 service = "temperature"
 attributes = { room = "kitchen" }
 
@@ -508,7 +509,7 @@ budget = "100us"
         let page = include_str!("../../../docs/containers.md");
         let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("there is one");
         let app = parse(example).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!((app.manifest.name.as_str(), app.manifest.channels.len()), ("thermostat", 1));
+        assert_eq!((app.manifest.name.as_str(), app.manifest.channels.len()), ("thermostat", 2));
         assert_eq!(app.manifest.limits.memory_bytes, 128 * 1024);
     }
 

@@ -42,7 +42,7 @@ fn what_fails_before_it_runs_is_refused() {
     let blinker = Blinker::deploy(&node);
     for (name, counter, kind, words) in [
         ("invalid-code", "loads_failed", "invalid-module", &["the module is invalid"][..]),
-        ("unknown-import", "loads_failed", "unknown-import", &["atoll:node/teleport@0.1.0", "beam"]),
+        ("unknown-import", "modules_refused", "unknown-import", &["atoll:node/teleport@0.1.0", "beam"]),
         ("unknown-version", "modules_refused", "unknown-import", &["atoll:node/clock@9.0.0"]),
         ("wrong-signature", "loads_failed", "unknown-import", &["[method]output.set"]),
         ("imported-memory", "modules_refused", "unknown-import", &["env", "memory"]),

@@ -9,32 +9,44 @@ use crate::{
     sample,
 };
 
-const CONTAINER: [&str; 26] = [
+const CONTAINER: [&str; 38] = [
     "arguments",
     "cell",
     "cell_restarts",
+    "channels",
     "deployed_ns",
+    "end",
     "ended_ns",
     "exit_code",
     "failed",
     "fault",
     "fuel",
+    "given_up",
     "grants",
     "heap_bytes",
+    "heartbeat_ns",
     "host_calls",
+    "installed_ns",
     "linear_memory_bytes",
     "load_began_ns",
     "loops",
     "module_bytes",
     "name",
+    "new_starts",
+    "next_start_ns",
     "now_ns",
     "output_lost",
+    "ready_ns",
     "reason",
     "refused_calls",
+    "restart",
     "sha256",
     "slices",
     "started_ns",
     "state",
+    "stopping_ns",
+    "update",
+    "version",
     "world",
 ];
 const NODE: [&str; 10] = [
@@ -51,6 +63,7 @@ const NODE: [&str; 10] = [
 ];
 const LINE: [&str; 7] = ["allowed", "edges", "held_as", "high", "label", "line", "transitions"];
 const RECORD: [&str; 4] = ["continues", "stream", "text", "time_ns"];
+const EVENT: [&str; 6] = ["cell", "container", "event", "generation", "text", "time_ns"];
 const ERROR: [&str; 4] = ["error", "exit_code", "hint", "kind"];
 
 /// Its field names, sorted, must be exactly these.
@@ -86,6 +99,10 @@ fn every_verb_answers_in_json() {
     let info = node.ask(&["info"]);
     has_fields(&info, &NODE);
     has_fields(&info["lines"][0], &LINE);
+    let events = node.emit(&["--format", "json", "events"]);
+    events.succeeds();
+    events.json_lines().iter().for_each(|event| has_fields(event, &EVENT));
+    assert_eq!(node.ask(&["channels"]), serde_json::json!([]));
     assert!(info["counters"].as_object().is_some_and(|counters| counters.values().all(Value::is_u64)));
 }
 

@@ -11,6 +11,7 @@ mod fake;
 mod finding;
 mod hostile;
 mod json;
+mod life;
 mod node;
 mod packing;
 mod refusals;

@@ -27,8 +27,12 @@ fn a_containers_life_by_hand() {
     let before_ns = began_ns();
     node.emit(&["restart", "blinker"]).succeeds();
     assert!(began_ns() > before_ns, "it began anew");
-    assert_eq!(node.emit(&["stop", "blinker"]).succeeds(), "blinker: finalised (0)\n");
-    assert_eq!(node.emit(&["stop", "blinker"]).succeeds(), "blinker: finalised (0)\n", "stopped is stopped");
+    assert_eq!(node.emit(&["stop", "blinker"]).succeeds(), "blinker: finalised (0), stopped on request\n");
+    assert_eq!(
+        node.emit(&["stop", "blinker"]).succeeds(),
+        "blinker: finalised (0), stopped on request\n",
+        "stopped is stopped"
+    );
     node.emit(&["start", "blinker"]).succeeds();
     node.emit(&["rm", "blinker"]).fails(8, &["`blinker`", "stop or kill it first", "emit stop"]);
     assert_eq!(node.emit(&["kill", "blinker"]).succeeds(), "blinker: failed: killed\n");

@@ -3,12 +3,37 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use runner_container::{Lifetime, Manifest, Restart, RestartPolicy, embed};
 use shared_ring_messages::{FromAgent, HELLO_MAGIC, PROTOCOL_MAJOR, frame};
 
 /// Assembles a hostile sample.
 pub(crate) fn module(name: &str) -> Result<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/hostile");
     wat::parse_file(folder.join(format!("{name}.wat"))).with_context(|| format!("the hostile sample {name}"))
+}
+
+/// `examples/fragile` as `emit pack` would pack it, but for its name and waits.
+pub(crate) fn fragile() -> Result<Vec<u8>> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/fragile/fragile.wat");
+    let restart =
+        Restart { policy: RestartPolicy::OnFailure, first_back_off_ns: 100_000_000, attempts: 2, ..Restart::default() };
+    let manifest = Manifest { restart, ..Manifest::named("fragile") };
+    embed(&wat::parse_file(source)?, &manifest, &[]).context("the manifest is valid")
+}
+
+/// A container that sleeps 20 ms a loop and lives for so many, but is started again whenever it ends otherwise.
+pub(crate) fn mortal(loops: u64) -> Result<Vec<u8>> {
+    let text = r#"(module
+        (import "atoll:node/timer@0.1.0" "sleep" (func $sleep (param i64) (result i32)))
+        (func (export "on-start") (result i32) (i32.const 0))
+        (func (export "on-loop") (result i32) (drop (call $sleep (i64.const 20000000))) (i32.const 0))
+        (func (export "on-stop")))"#;
+    let manifest = Manifest {
+        lifetime: Lifetime { loops, time_ns: 0 },
+        restart: Restart { policy: RestartPolicy::Always, ..Restart::default() },
+        ..Manifest::named("mortal")
+    };
+    embed(&wat::parse_str(text)?, &manifest, &[]).context("the manifest is valid")
 }
 
 /// What [`secret_keeper`] fills its memory with, a word at a time. It stands in no file: the module computes it.

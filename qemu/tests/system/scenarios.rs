@@ -184,6 +184,31 @@ pub(crate) fn a_loop_is_stopped_and_others_run_on(node: &mut Node) -> Result<()>
     node.clear()
 }
 
+/// A container that fails comes back by its policy, clean, until it is given up; one that has lived as long as it may does not;
+/// and every step is told. A container beside them does not notice.
+pub(crate) fn a_life_goes_as_its_manifest_says(node: &mut Node) -> Result<()> {
+    let blinker = Blinker::deploy(node)?;
+    node.type_file("/tmp/fragile.wasm", &hostile::fragile()?)?;
+    node.emit("deploy /tmp/fragile.wasm")?;
+    node.wait_until("it is given up", |node| Ok(node.container("fragile")?["given_up"] == true))?;
+    let fragile = node.container("fragile")?;
+    ensure!(fragile["state"] == "failed" && number(&fragile, "new_starts")? == 2, "{fragile}");
+    let logs = node.emit("logs fragile")?;
+    ensure!(logs.matches("alive").count() == 3, "one line of each life: {logs}");
+    let events = node.emit("events fragile")?;
+    for (event, times) in [("running", 3), ("failed", 3), ("restart-scheduled", 2), ("restarted", 2), ("given-up", 1)] {
+        let told = events.lines().filter(|line| line.contains(&format!(" {event} ")) || line.ends_with(event)).count();
+        ensure!(told == times, "{event} is told {told} times: {events}");
+    }
+    node.type_file("/tmp/mortal.wasm", &hostile::mortal(5)?)?;
+    node.emit("deploy /tmp/mortal.wasm")?;
+    node.wait_until("its life is over", |node| Ok(node.state("mortal")? == "finalised"))?;
+    let mortal = node.container("mortal")?;
+    ensure!(mortal["end"] == "its lifetime was over" && number(&mortal, "loops")? == 5, "{mortal}");
+    blinker.lost_nothing(node)?;
+    node.clear()
+}
+
 /// The guest starts again, by command and by panic, and the container blinks on.
 pub(crate) fn the_guest_restarts_and_no_blink_is_lost(node: &mut Node, boot: std::time::Duration) -> Result<()> {
     let blinker = Blinker::deploy(node)?;

@@ -134,6 +134,12 @@ macro_rules! on_every_board {
 
         #[test]
         #[ignore = "needs a boot image: run by `cargo xtask test`"]
+        fn a_life_goes_as_its_manifest_says() {
+            on!($board, scenarios::a_life_goes_as_its_manifest_says);
+        }
+
+        #[test]
+        #[ignore = "needs a boot image: run by `cargo xtask test`"]
         fn the_guest_restarts_and_no_blink_is_lost() {
             on!($board, |node| scenarios::the_guest_restarts_and_no_blink_is_lost(node, BOOT));
         }
