@@ -10,7 +10,7 @@ use core::cell::RefCell;
 
 use runner_interfaces::{
     boot_report::Finding,
-    cell::{CellConfiguration, CellControl, Command, ContainerState, FailureReason, MODULE_OFFSET_BYTES},
+    cell::{CellConfiguration, CellControl, Command, ContainerState, FailureReason, Hold, MODULE_OFFSET_BYTES},
     kernel::{ChannelSet, Domain, Instant, Kernel, MissingWiring, Wiring, required_channel, required_region},
     output::Stream,
     plan::EndCause,
@@ -135,7 +135,7 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
         match command {
             Command::Idle => self.empty(kernel),
             Command::Load | Command::Run if is_new => self.load(kernel, control, command == Command::Run),
-            Command::Run => self.run(kernel),
+            Command::Run => self.run(kernel, control),
             Command::Stop if is_new => self.stop_before_load(kernel, control),
             Command::Stop => self.stop(kernel, control),
             Command::Load => {}
@@ -174,6 +174,7 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
             Ok(program) => {
                 let mut container = Container::new(program, kernel.now(), HookLimits::new(&control));
                 if run {
+                    container.hold(hold(control), kernel.now());
                     container.run(kernel.now());
                 }
                 self.container = Some(container);
@@ -238,8 +239,9 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
         if heap.has_room_for(needed) { Ok(bytes) } else { Err(no_memory(needed)) }
     }
 
-    fn run<K: Kernel>(&mut self, kernel: &mut K) {
+    fn run<K: Kernel>(&mut self, kernel: &mut K, control: CellControl) {
         if let Some(container) = &mut self.container {
+            container.hold(hold(control), kernel.now());
             container.run(kernel.now());
         }
     }
@@ -324,6 +326,7 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
         values.slices = container.slices;
         values.loops = container.loops;
         values.end_cause = container.cause().to_wire();
+        values.held = u32::from(container.is_held());
         let since_start = |time: Option<Instant>| time.map_or(0, Instant::nanoseconds);
         values.installed_ns = since_start(container.times.installed);
         values.started_ns = since_start(container.times.started);
@@ -357,6 +360,11 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
             host.note_edges();
         }
     }
+}
+
+/// Whether the warden has it held.
+fn hold(control: CellControl) -> Hold {
+    Hold::from_wire(control.hold).unwrap_or(Hold::No)
 }
 
 /// Why the warden has it stop.

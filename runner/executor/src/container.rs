@@ -4,7 +4,7 @@
 //! to go on. What the container does cannot make a turn longer than its fuel and its largest bulk operation.
 
 use runner_interfaces::{
-    cell::{CellControl, ContainerState, FailureReason, World},
+    cell::{CellControl, ContainerState, FailureReason, Hold, World},
     gpio::Status,
     kernel::Instant,
     plan::EndCause,
@@ -86,6 +86,8 @@ pub(crate) struct Times {
 enum Activity {
     /// No hook was called: installed.
     None,
+    /// The next hook is the loop hook, and the container is held.
+    Held,
     /// A hook can run.
     Runnable(Hook, Execution),
     /// A hook waits in a host call.
@@ -103,6 +105,7 @@ pub(crate) struct Container {
     limits: HookLimits,
     /// Why it stops, once it does.
     cause: EndCause,
+    hold: Hold,
     pub(crate) times: Times,
     pub(crate) fuel: u64,
     pub(crate) slices: u64,
@@ -119,6 +122,7 @@ impl Container {
             deadline: Some(now.saturating_add(limits.start_ns)),
             limits,
             cause: EndCause::None,
+            hold: Hold::No,
             times: Times::default(),
             fuel: 0,
             slices: 0,
@@ -156,11 +160,36 @@ impl Container {
         }
     }
 
+    /// Holds it, or lets it go.
+    pub(crate) fn hold(&mut self, hold: Hold, now: Instant) {
+        let was_held = self.is_held();
+        self.hold = hold;
+        if hold != Hold::No || !was_held {
+            return;
+        }
+        if matches!(self.activity, Activity::Held) {
+            self.begin_loop(now);
+        } else {
+            // The time in which it was held is not its own.
+            self.deadline = self.limits.loop_ns.map(|limit| now.saturating_add(limit));
+        }
+    }
+
+    /// Whether it is held, and does nothing until it is let go or stopped.
+    pub(crate) fn is_held(&self) -> bool {
+        match self.activity {
+            Activity::Held => true,
+            Activity::Waiting(Hook::OnLoop, _) => self.hold == Hold::Anywhere,
+            _ => false,
+        }
+    }
+
     /// Stops it: what waits is abandoned, a reactor that has begun runs its stop hook.
     pub(crate) fn stop(&mut self, now: Instant, cause: EndCause) -> Turn {
         match (self.hook(), self.program.world()) {
             (Some(Hook::OnStop), _) => Turn::Again,
             (Some(Hook::OnStart | Hook::OnLoop), _) => {
+                self.hold = Hold::No;
                 self.begin_stop(now, cause);
                 Turn::Again
             }
@@ -176,20 +205,23 @@ impl Container {
             (_, Some(Hook::StartFunction | Hook::Initialize)) => ContainerState::Loading,
             (_, Some(Hook::OnStart)) => ContainerState::Starting,
             (_, Some(Hook::OnStop)) => ContainerState::Stopping,
-            (Activity::Waiting(..), _) => ContainerState::Ready,
+            (Activity::Waiting(..) | Activity::Held, _) => ContainerState::Ready,
             _ => ContainerState::Running,
         }
     }
 
     /// Goes on for at most one slice of `fuel`.
     pub(crate) fn turn(&mut self, now: Instant, fuel: u64) -> Turn {
+        if self.is_held() {
+            return Turn::Rests;
+        }
         if let (Some(deadline), Some(hook)) = (self.deadline, self.hook())
             && now > deadline
         {
             return Turn::Ended(Ending::Failed(self.limit_failure(hook)));
         }
         match core::mem::replace(&mut self.activity, Activity::None) {
-            Activity::None => Turn::Rests,
+            Activity::None | Activity::Held => Turn::Rests,
             Activity::Runnable(hook, execution) => self.slice(hook, execution, fuel),
             Activity::Waiting(hook, call) => self.settle(hook, call, now),
         }
@@ -198,6 +230,7 @@ impl Container {
     fn hook(&self) -> Option<Hook> {
         match &self.activity {
             Activity::None => None,
+            Activity::Held => Some(Hook::OnLoop),
             Activity::Runnable(hook, _) | Activity::Waiting(hook, _) => Some(*hook),
         }
     }
@@ -321,6 +354,11 @@ impl Container {
     }
 
     fn begin_loop(&mut self, now: Instant) {
+        if self.hold != Hold::No {
+            self.deadline = None;
+            self.activity = Activity::Held;
+            return;
+        }
         self.deadline = self.limits.loop_ns.map(|limit| now.saturating_add(limit));
         self.call(Hook::OnLoop);
     }

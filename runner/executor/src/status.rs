@@ -17,8 +17,8 @@ pub(crate) struct StatusBoard<M> {
     block: SequencedCell<M, CellStatus>,
     channels: Channels,
     pub(crate) values: CellStatus,
-    /// State and generation that the readers were notified of.
-    announced: Option<(u32, u32)>,
+    /// Generation, state and whether it is held, as the readers were notified of them.
+    announced: Option<(u32, u32, u32)>,
     /// When the last edition was published.
     pub(crate) published: Instant,
 }
@@ -58,8 +58,8 @@ impl<M: SharedMemory> StatusBoard<M> {
         let executes =
             |number| matches!(ContainerState::from_wire(number), Some(ContainerState::Ready | ContainerState::Running));
         match self.announced {
-            Some((_, announced)) if executes(announced) && executes(state.to_wire()) => false,
-            announced => announced != Some((self.values.generation, state.to_wire())),
+            Some((_, announced, held)) if executes(announced) && executes(state.to_wire()) => held != self.values.held,
+            announced => announced != Some((self.values.generation, state.to_wire(), self.values.held)),
         }
     }
 
@@ -69,7 +69,7 @@ impl<M: SharedMemory> StatusBoard<M> {
         self.block.write(&self.values);
         let state = ContainerState::from_wire(self.values.state).unwrap_or(ContainerState::Empty);
         if self.is_news(state) {
-            self.announced = Some((self.values.generation, self.values.state));
+            self.announced = Some((self.values.generation, self.values.state, self.values.held));
             kernel.notify(self.channels.warden);
             kernel.notify(self.channels.admission);
         }
@@ -90,7 +90,7 @@ const EMPTY: CellStatus = CellStatus {
     exit_code: 0,
     detail_bytes: 0,
     end_cause: EndCause::None.to_wire(),
-    reserved: 0,
+    held: 0,
     restart_entry: 0,
     heartbeat: 0,
     fuel: 0,

@@ -34,6 +34,18 @@ wire_enum! {
     }
 }
 
+wire_enum! {
+    /// Whether a container that has started goes on. For an update, in which one version waits for the other.
+    Hold {
+        /// It goes on.
+        No = 0 => "no",
+        /// It waits before its next call of the loop hook.
+        AtLoop = 1 => "at the next loop",
+        /// The same, and where it waits in a host call it stays there: a loop may wait for hours.
+        Anywhere = 2 => "at the next loop or wait",
+    }
+}
+
 /// What the warden tells a cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -61,8 +73,8 @@ pub struct CellControl {
     pub stop_limit_us: u32,
     /// With [`Command::Stop`]: why, a [`crate::plan::EndCause`].
     pub stop_cause: u32,
-    /// Not used; keeps the layout free of padding.
-    pub reserved: u32,
+    /// With [`Command::Run`]: whether the container is to be held, a [`Hold`].
+    pub hold: u32,
     /// After so many calls of the loop hook it stops by itself; 0 where it goes on.
     pub loops_limit: u64,
 }
@@ -175,8 +187,8 @@ pub struct CellStatus {
     pub detail_bytes: u32,
     /// Why it stops or has ended, where it did not fail: a [`crate::plan::EndCause`].
     pub end_cause: u32,
-    /// Not used; keeps the layout free of padding.
-    pub reserved: u32,
+    /// 1 while the container is held (see [`Hold`]): it has started, and does nothing until it is let go.
+    pub held: u32,
     /// Where the domain begins anew (seL4; the warden reads it once, before the first load).
     pub restart_entry: u64,
     /// Grows with each slice and each event. A notification by the warden is one: it asks a silent cell for a sign of life.

@@ -109,7 +109,7 @@ proptest! {
                 loop_limit_us: a % 20_000,
                 loops_limit: u64::from(b % 5),
                 stop_cause: c % 7,
-                reserved: 0,
+                hold: d % 4,
             });
             node.cell.notified(&mut node.kernel, ChannelSet::from_bits(channels | 4));
         }
