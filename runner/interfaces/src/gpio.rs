@@ -31,6 +31,12 @@ wire_enum! {
         Release = 9 => "release a cell",
         /// Words: line, pull (see [`Pull`]). Until the input is closed or opened again; `Invalid` where the bank has none.
         Pull = 10 => "set the pull",
+        /// Words: cell, cell. The warden only: the second may open what the first has open, on standby until
+        /// [`Procedure::TakeOver`]. What it does to an output then counts when it has taken over; an input it can read.
+        Succeed = 11 => "open on standby",
+        /// Words: cell, cell. The warden only, after [`Procedure::Succeed`]: what both have open is the second's from here on, at
+        /// once and without a level in between, and the first's on standby. With the words exchanged it gives it back.
+        TakeOver = 12 => "take over",
     }
 }
 

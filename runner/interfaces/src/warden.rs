@@ -22,6 +22,9 @@ wire_enum! {
         Kill = 4 => "kill",
         /// Words: cell. Empties the cell: grants gone, lines and timers released, domain started clean.
         Release = 5 => "release",
+        /// Words: the cell of a container that loops, the cell of its next version (loaded, not told to run), and how many
+        /// microseconds that one has to prove itself. The warden does the rest; see [`Succession`].
+        Succeed = 6 => "succeed",
     }
 }
 
@@ -68,6 +71,26 @@ wire_enum! {
         Watchdog = 4 => "did not respond",
         /// Killed because it did not load in time.
         LoadLimit = 5 => "did not load in time",
+        /// Killed because it was still in its first loop when its probation was over, and waited for nothing.
+        NotProven = 6 => "did not come round in its probation",
+        /// Killed because the version that it was to replace could not be held, or ended.
+        NoHandover = 7 => "the version before it did not come to a point where it could be replaced",
+    }
+}
+
+wire_enum! {
+    /// How far the container in a cell has come on its way to take another's place.
+    Succession {
+        /// It is on none.
+        None = 0 => "none",
+        /// It is loaded and started beside the other, and held before its first loop.
+        Preparing = 1 => "preparing",
+        /// It has taken over lines and channels and loops; the other is held.
+        Probation = 2 => "on probation",
+        /// It has proved itself; the other was told to stop.
+        Done = 3 => "done",
+        /// It did not; the other goes on with all it had.
+        RolledBack = 4 => "rolled back",
     }
 }
 
@@ -93,6 +116,10 @@ pub struct WardenCell {
     pub new_starts: u32,
     /// 1 where its restart policy gave it up, after as many new starts in a row as it may have.
     pub given_up: u32,
+    /// A [`Succession`], since the last load.
+    pub succession: u32,
+    /// Not used; keeps the layout free of padding.
+    pub reserved: u32,
     /// When the container is started again, nanoseconds since the node's start; 0 where it is not going to be.
     pub next_start_ns: u64,
     /// Faults of the domain, ever.

@@ -1,14 +1,17 @@
 //! One cell as the warden keeps it: the blocks it writes, the status it reads, and its own account of both.
 
 use runner_interfaces::{
-    cell::{CellControl, CellStatus, Command, ContainerState},
+    cell::{CellControl, CellStatus, Command, ContainerState, Hold},
     grants::CellGrants,
     kernel::{Channel, Instant},
     plan::{EndCause, LoadRequest, RestartPolicy, WELL_AFTER_NS},
 };
 use shared_ring::{OutOfRange, SequencedCell, SharedMemory};
 
-use crate::phase::{PING_AFTER_NS, Patience, Phase};
+use crate::{
+    phase::{PING_AFTER_NS, Patience, Phase},
+    succession::Heir,
+};
 
 /// The memory of one cell's seam.
 pub(crate) struct CellMemory<M> {
@@ -70,6 +73,10 @@ pub(crate) struct Sight {
     pub(crate) state: Option<ContainerState>,
     /// Why it ended, in the cell's words.
     cause: Option<EndCause>,
+    /// It is held.
+    pub(crate) held: bool,
+    /// Calls of its loop hook.
+    pub(crate) loops: u64,
     heartbeat: Option<u64>,
     sequence: u32,
 }
@@ -103,6 +110,8 @@ pub(crate) struct Cell<M> {
     /// What the cell was told last.
     told: CellControl,
     pub(crate) assignment: Assignment,
+    /// The container is to take another's place.
+    pub(crate) heir: Option<Heir>,
     pub(crate) phase: Phase,
     /// The domain was started clean and nothing was loaded since.
     pub(crate) pristine: bool,
@@ -124,6 +133,7 @@ impl<M: SharedMemory + Clone> Cell<M> {
             status_memory: memory.status,
             told: CellControl::default(),
             assignment: Assignment::default(),
+            heir: None,
             phase: Phase::Empty,
             pristine: true,
             entry: None,
@@ -157,6 +167,11 @@ impl<M: SharedMemory + Clone> Cell<M> {
     /// The same load, another wish.
     pub(crate) fn write_command(&mut self, command: Command) {
         self.write_control(CellControl { command: command.to_wire(), ..self.told });
+    }
+
+    /// The same load runs, held or not.
+    pub(crate) fn write_hold(&mut self, hold: Hold) {
+        self.write_control(CellControl { command: Command::Run.to_wire(), hold: hold.to_wire(), ..self.told });
     }
 
     /// The same load is to stop, and why.
@@ -206,6 +221,8 @@ impl<M: SharedMemory + Clone> Cell<M> {
         Sight {
             state: status.and_then(|status| ContainerState::from_wire(status.state)),
             cause: status.and_then(|status| EndCause::from_wire(status.end_cause)),
+            held: status.is_some_and(|status| status.held == 1),
+            loops: status.map_or(0, |status| status.loops),
             heartbeat: status.map(|status| status.heartbeat),
             sequence,
         }

@@ -32,6 +32,7 @@ extern crate std;
 
 mod cell;
 mod phase;
+mod succession;
 mod symbols;
 mod warden;
 
@@ -39,4 +40,5 @@ mod warden;
 mod tests;
 
 pub use phase::{GRACE_NS, HEARTBEAT_LIMIT_NS, LOOK_PERIOD_NS, PING_AFTER_NS, TAKE_UP_LIMIT_NS};
+pub use succession::{BOUNDARY_WAIT_NS, HANDOVER_LIMIT_NS};
 pub use warden::{Cells, Fault, IDLE_FAULT_LIMIT, StartError, Warden};

@@ -8,3 +8,4 @@ mod hostile;
 mod limits;
 mod plan;
 mod procedures;
+mod succession;

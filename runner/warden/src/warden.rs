@@ -14,7 +14,7 @@ use runner_interfaces::{
     plan::{EndCause, LoadRequest},
     policy::{BoardLimits, POLICY_MAGIC},
     timer::{self, EXECUTOR_TIMER, TIMERS_PER_CLIENT},
-    warden::{CELL_OUT_OF_SERVICE, CELL_PRESENT, Intervention, Procedure, WardenStatus, WardenTable},
+    warden::{CELL_OUT_OF_SERVICE, CELL_PRESENT, Intervention, Procedure, Succession, WardenStatus, WardenTable},
 };
 use shared_ring::{OutOfRange, SequencedCell, SharedMemory, SharedValues};
 
@@ -130,17 +130,17 @@ struct Alarm {
 /// See the crate's documentation.
 pub struct Warden<M, C> {
     limits: Option<Limits>,
-    cells: [Option<Cell<M>>; MAX_CELLS],
+    pub(crate) cells: [Option<Cell<M>>; MAX_CELLS],
     substrate: C,
     requests: M,
     status: SequencedCell<M, WardenTable>,
-    table: WardenTable,
+    pub(crate) table: WardenTable,
     /// The table differs from what is published.
-    changed: bool,
+    pub(crate) changed: bool,
     /// `admission` has something to look at.
-    news: bool,
+    pub(crate) news: bool,
     alarm: Alarm,
-    gpio: Channel,
+    pub(crate) gpio: Channel,
     timer: Channel,
     admission: Channel,
 }
@@ -218,10 +218,11 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
             Procedure::Stop => self.stop(kernel, number),
             Procedure::Kill => self.kill(kernel, number),
             Procedure::Release => self.release(kernel, number),
+            Procedure::Succeed => self.succeed(kernel, message.words),
         }
     }
 
-    fn present(&self, word: u64) -> Result<usize, WardenStatus> {
+    pub(crate) fn present(&self, word: u64) -> Result<usize, WardenStatus> {
         let number = usize::try_from(word).map_err(|_| WardenStatus::NoSuchCell)?;
         match self.cells.get(number) {
             Some(Some(_)) => Ok(number),
@@ -309,6 +310,7 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
         shown.generation = grants.generation;
         shown.intervention = Intervention::None.to_wire();
         shown.next_start_ns = 0;
+        shown.succession = Succession::None.to_wire();
         shown.grants = grants;
         self.changed = true;
     }
@@ -346,7 +348,7 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
         Ok(0)
     }
 
-    fn order_stop<K: Kernel>(&mut self, kernel: &mut K, number: usize, cause: EndCause) {
+    pub(crate) fn order_stop<K: Kernel>(&mut self, kernel: &mut K, number: usize, cause: EndCause) {
         let now = kernel.now();
         let cell = self.cell(number);
         let stop_ns = u64::from(cell.assignment.request.plan.stop_limit_us) * 1_000;
@@ -383,7 +385,7 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
     }
 
     /// Ends a container by force, and starts its cell clean.
-    fn intervene<K: Kernel>(&mut self, kernel: &mut K, number: usize, intervention: Intervention) {
+    pub(crate) fn intervene<K: Kernel>(&mut self, kernel: &mut K, number: usize, intervention: Intervention) {
         let asked_to_stop = matches!(self.cell(number).phase, Phase::Stopping { .. });
         let wanted = asked_to_stop || intervention == Intervention::Killed;
         self.table.cells[number].intervention = intervention.to_wire();
@@ -393,6 +395,10 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
 
     /// A container came to its end: what its plan has follow.
     fn ended(&mut self, number: usize, end: End, now: Instant) {
+        // It was to replace another, which goes on; or another has taken its place already.
+        if self.cell(number).heir.is_some() || self.heirs().any(|(_, heir)| heir.has_replaced(number)) {
+            return;
+        }
         let next = self.cell(number).plan_next_start(end, now);
         let shown = &mut self.table.cells[number];
         match next {
@@ -433,6 +439,7 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
     }
 
     fn release_devices<K: Kernel>(&mut self, kernel: &mut K, number: usize) {
+        self.give_back(kernel, number);
         // Neither driver can refuse: the channel is the warden's, the cell exists. What it answers changes nothing here.
         let word = number as u64;
         kernel.call(self.gpio, Message::with_word(u64::from(gpio::Procedure::Release.to_wire()), word));
@@ -440,7 +447,7 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
     }
 
     /// Takes what the cell shows into account: its phase, and what is due at an end.
-    fn look_at<K: Kernel>(&mut self, kernel: &mut K, number: usize) {
+    pub(crate) fn look_at<K: Kernel>(&mut self, kernel: &mut K, number: usize) {
         let now = kernel.now();
         let Some(cell) = self.cells[number].as_mut() else { return };
         cell.learn_entry();
@@ -484,6 +491,7 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
 
     /// Shows what changed, tells `admission`, and sets the alarm: the end of everything that the warden does.
     fn settle<K: Kernel>(&mut self, kernel: &mut K) {
+        self.advance_heirs(kernel);
         if core::mem::take(&mut self.changed) {
             self.status.write(&self.table);
         }
@@ -517,10 +525,11 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
             self.alarm.last_look = now;
         }
         let routine = self.alarm.last_look.saturating_add(LOOK_PERIOD_NS);
-        phases().filter_map(Phase::deadline).chain([routine]).min()
+        let heirs = self.heirs().filter_map(|(_, heir)| heir.deadline());
+        phases().filter_map(Phase::deadline).chain(heirs).chain([routine]).min()
     }
 
-    fn cell(&mut self, number: usize) -> &mut Cell<M> {
+    pub(crate) fn cell(&mut self, number: usize) -> &mut Cell<M> {
         self.cells[number].as_mut().expect("`present` found it")
     }
 

@@ -36,6 +36,8 @@ pub(super) enum Action {
     Notify(u8),
     ReleaseLines(u64),
     ReleaseTimers(u64),
+    Succeed(u64, u64),
+    TakeOver(u64, u64),
     Stop(usize),
     Restart(usize, u64),
     Arm(u64),
@@ -191,8 +193,12 @@ impl Kernel for Clockwork {
         let label = u32::try_from(message.label).expect("small");
         match channel.number() {
             GPIO => {
-                assert_eq!(gpio::Procedure::from_wire(label), Some(gpio::Procedure::Release));
-                self.diary.note(Action::ReleaseLines(message.words[0]));
+                self.diary.note(match gpio::Procedure::from_wire(label) {
+                    Some(gpio::Procedure::Release) => Action::ReleaseLines(message.words[0]),
+                    Some(gpio::Procedure::Succeed) => Action::Succeed(message.words[0], message.words[1]),
+                    Some(gpio::Procedure::TakeOver) => Action::TakeOver(message.words[0], message.words[1]),
+                    other => panic!("the warden has no use for {other:?}"),
+                });
             }
             TIMER => self.timer(timer::Procedure::from_wire(label).expect("known"), message.words),
             other => panic!("the warden has no call on channel {other}"),
@@ -312,7 +318,7 @@ impl Node {
         self.warden.called(&mut self.kernel, channel, Message { label, words })
     }
 
-    fn procedure(&mut self, procedure: Procedure, words: [u64; 4]) -> Result<u64, WardenStatus> {
+    pub(super) fn procedure(&mut self, procedure: Procedure, words: [u64; 4]) -> Result<u64, WardenStatus> {
         let answer = self.call_words(ADMISSION, u64::from(procedure.to_wire()), words);
         match WardenStatus::of(&answer) {
             WardenStatus::Ok => Ok(answer.words[0]),
@@ -366,6 +372,15 @@ impl Node {
         let generation = self.control(cell).generation;
         let heartbeat = self.kernel.now_ns;
         self.write_status(cell, CellStatus { heartbeat, ..status(generation, state) });
+        self.notify(u8::try_from(cell).expect("small"));
+    }
+
+    /// The cell shows a running container with that many loops, held or not.
+    pub(super) fn show_loops(&mut self, cell: usize, state: ContainerState, loops: u64, held: bool) {
+        let generation = self.control(cell).generation;
+        let heartbeat = self.kernel.now_ns;
+        let shown = CellStatus { heartbeat, loops, held: u32::from(held), ..status(generation, state) };
+        self.write_status(cell, shown);
         self.notify(u8::try_from(cell).expect("small"));
     }
 
