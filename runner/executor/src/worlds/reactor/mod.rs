@@ -13,6 +13,7 @@ use crate::host::Host;
 mod clock;
 mod gpio;
 mod log;
+mod node;
 mod timer;
 
 /// The package in front of an interface's name.
@@ -31,6 +32,7 @@ pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Res
         "clock" => clock::define(linker, module, name),
         "timer" => timer::define(linker, module, name),
         "gpio" => gpio::define(linker, module, name),
+        "node" => node::define(linker, module, name),
         _ => Err(Unknown),
     }
 }
