@@ -3,7 +3,7 @@
 use runner_interfaces::MAX_CELLS;
 use runner_interfaces::boot_report::Finding;
 use runner_interfaces::driver::StartError;
-use runner_interfaces::gpio::{Edges, GpioStatus, Procedure, Pull, Status};
+use runner_interfaces::gpio::{Edges, GpioStatus, Opened, Procedure, Pull, Status};
 use runner_interfaces::grants::{CellGrants, MAX_LINES, grant_offset_bytes};
 use runner_interfaces::kernel::{
     Channel, ChannelSet, Domain, Kernel, Message, Wiring, required_channel, required_region,
@@ -25,6 +25,8 @@ struct Line {
     holder: Option<(usize, Use)>,
     /// Edges that the holder has not taken yet.
     untaken: u64,
+    /// The level at which it is inactive. From the grants of who opened it last: when a cell is released, it has none left.
+    rests_high: bool,
 }
 
 /// What a served call answers, or why it was not served.
@@ -163,7 +165,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
     }
 
     fn held_output(&self, cell: usize, line: u8, grants: CellGrants) -> Result<bool, Status> {
-        granted(grants.output_lines, line)?;
+        granted(grants.output_lines, line, grants)?;
         match self.held(cell, line)? {
             Use::Output { high } => Ok(high),
             Use::Input { .. } => Err(Status::Invalid),
@@ -171,32 +173,40 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
     }
 
     fn open_output(&mut self, cell: usize, line: u8, grants: CellGrants) -> Outcome {
-        granted(grants.output_lines, line)?;
+        granted(grants.output_lines, line, grants)?;
         match self.held(cell, line) {
             Err(Status::Busy) => Err(Status::Busy),
             // Opened again: it goes on as it is.
-            Ok(Use::Output { high }) => Ok(u64::from(high)),
+            Ok(Use::Output { high }) => Ok(opened(grants, line, high)),
             Ok(Use::Input { .. }) | Err(_) => {
+                let high = active_low(grants, line);
                 self.stop_watching(line);
-                self.hold(line, Some((cell, Use::Output { high: false })));
-                self.bank.drive(line, false);
-                Ok(0)
+                self.line(line).rests_high = high;
+                self.hold(line, Some((cell, Use::Output { high })));
+                self.bank.drive(line, high);
+                Ok(opened(grants, line, high))
             }
         }
     }
 
     fn open_input(&mut self, cell: usize, line: u8, grants: CellGrants) -> Outcome {
-        granted(readable_lines(grants), line)?;
+        granted(readable_lines(grants), line, grants)?;
         match self.held(cell, line) {
             Err(Status::Busy) => return Err(Status::Busy),
-            Ok(Use::Input { .. }) => return Ok(0),
-            // What was driven high goes low first, as at any release.
-            Ok(Use::Output { .. }) => self.drive(line, false),
+            Ok(Use::Input { .. }) => return Ok(opened(grants, line, self.bank.level(line))),
+            // What was driven goes to rest first, as at any release.
+            Ok(Use::Output { .. }) => self.rest(line),
             Err(_) => {}
         }
         self.bank.listen(line);
         self.hold(line, Some((cell, Use::Input { watched: false })));
-        Ok(0)
+        Ok(opened(grants, line, self.bank.level(line)))
+    }
+
+    /// Drives an output that is held to its inactive level.
+    fn rest(&mut self, line: u8) {
+        let high = self.line(line).rests_high;
+        self.drive(line, high);
     }
 
     fn set(&mut self, cell: usize, line: u8, grants: CellGrants, high: bool) -> Outcome {
@@ -212,21 +222,21 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
     }
 
     fn get(&mut self, cell: usize, line: u8, grants: CellGrants) -> Outcome {
-        granted(readable_lines(grants) | grants.output_lines, line)?;
+        granted(all_lines(grants), line, grants)?;
         match self.held(cell, line)? {
             Use::Output { high } => {
-                granted(grants.output_lines, line)?;
+                granted(grants.output_lines, line, grants)?;
                 Ok(u64::from(high))
             }
             Use::Input { .. } => {
-                granted(readable_lines(grants), line)?;
+                granted(readable_lines(grants), line, grants)?;
                 Ok(u64::from(self.bank.level(line)))
             }
         }
     }
 
     fn watch(&mut self, cell: usize, line: u8, grants: CellGrants, edges: Edges) -> Outcome {
-        granted(grants.edge_lines, line)?;
+        granted(grants.edge_lines, line, grants)?;
         if !matches!(self.held(cell, line)?, Use::Input { .. }) {
             return Err(Status::Invalid);
         }
@@ -237,7 +247,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
     }
 
     fn take_edges(&mut self, cell: usize, line: u8, grants: CellGrants) -> Outcome {
-        granted(grants.edge_lines, line)?;
+        granted(grants.edge_lines, line, grants)?;
         match self.held(cell, line)? {
             Use::Input { watched: true } => {
                 // Those that the interrupt is still on its way for.
@@ -249,10 +259,11 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
     }
 
     fn pull(&mut self, cell: usize, line: u8, grants: CellGrants, pull: Pull) -> Outcome {
-        granted(readable_lines(grants), line)?;
+        granted(readable_lines(grants), line, grants)?;
         match self.held(cell, line)? {
             Use::Input { .. } if self.bank.pull(line, pull) => Ok(0),
-            _ => Err(Status::Invalid),
+            Use::Input { .. } => Err(Status::NotSupported),
+            Use::Output { .. } => Err(Status::Invalid),
         }
     }
 
@@ -271,11 +282,11 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         }
     }
 
-    /// Nobody holds the line any more. An output stays one, and low: the safe level until somebody opens it. An input has
+    /// Nobody holds the line any more. An output stays one, and inactive: the safe level until somebody opens it. An input has
     /// the board's pull again.
     fn free(&mut self, line: u8) {
         match self.line(line).holder {
-            Some((_, Use::Output { .. })) => self.drive(line, false),
+            Some((_, Use::Output { .. })) => self.rest(line),
             Some((_, Use::Input { .. })) => self.bank.listen(line),
             None => {}
         }
@@ -331,8 +342,12 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
     fn count(&mut self, outcome: Outcome) {
         self.status.calls = self.status.calls.wrapping_add(1);
         match outcome {
-            Err(Status::NotGranted) => self.status.refused = self.status.refused.wrapping_add(1),
-            Err(Status::Invalid | Status::NotFound) => self.status.invalid = self.status.invalid.wrapping_add(1),
+            Err(Status::NotGranted | Status::ModeNotGranted) => {
+                self.status.refused = self.status.refused.wrapping_add(1)
+            }
+            Err(Status::Invalid | Status::NotFound | Status::NotSupported) => {
+                self.status.invalid = self.status.invalid.wrapping_add(1)
+            }
             _ => {}
         }
     }
@@ -412,6 +427,25 @@ fn readable_lines(grants: CellGrants) -> u64 {
     grants.input_lines | grants.edge_lines
 }
 
-fn granted(lines: u64, line: u8) -> Result<(), Status> {
-    if CellGrants::allows(lines, line) { Ok(()) } else { Err(Status::NotGranted) }
+/// Lines that it may use in some way.
+fn all_lines(grants: CellGrants) -> u64 {
+    readable_lines(grants) | grants.output_lines
+}
+
+fn granted(lines: u64, line: u8, grants: CellGrants) -> Result<(), Status> {
+    if CellGrants::allows(lines, line) {
+        Ok(())
+    } else if CellGrants::allows(all_lines(grants), line) {
+        Err(Status::ModeNotGranted)
+    } else {
+        Err(Status::NotGranted)
+    }
+}
+
+fn active_low(grants: CellGrants, line: u8) -> bool {
+    CellGrants::allows(grants.active_low_lines, line)
+}
+
+fn opened(grants: CellGrants, line: u8, high: bool) -> u64 {
+    Opened { high, active_low: active_low(grants, line) }.to_word()
 }
