@@ -89,6 +89,17 @@ struct LineTable {
     also: Vec<String>,
     line: u8,
     allow: Vec<Use>,
+    /// The level at which what hangs on the line is on. An output rests at the other one.
+    #[serde(default)]
+    active: Active,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Active {
+    #[default]
+    High,
+    Low,
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq, Hash)]
@@ -163,6 +174,8 @@ impl PolicyFile {
     fn policy(self) -> Result<Policy, String> {
         check_label("board", &self.board)?;
         let lines = board_lines(&self.gpio)?;
+        let active_low = self.gpio.iter().filter(|table| table.active == Active::Low);
+        let active_low_lines = active_low.fold(0, |mask, table| mask | 1 << table.line);
         let minimum_period_ns = period("timer.minimum-period", &self.timer.minimum_period)?;
         let default_minimum_period_ns = period("timer.default-minimum-period", &self.timer.default_minimum_period)?;
         if default_minimum_period_ns < minimum_period_ns {
@@ -174,6 +187,7 @@ impl PolicyFile {
             output_lines: mask(&lines, |line| line.output),
             input_lines: mask(&lines, |line| line.input),
             edge_lines: mask(&lines, |line| line.edges),
+            active_low_lines,
             minimum_period_ns,
             timers: self.timer.timers,
             generation: 0,

@@ -7,7 +7,7 @@ use alloc::{
 };
 
 use runner_interfaces::{
-    cell::ContainerState,
+    cell::{ContainerState, NodeIdentity},
     gpio::GpioStatus,
     grants::{CellGrants, MAX_LINES},
     kernel::Instant,
@@ -26,14 +26,24 @@ use crate::{
 };
 
 impl<M: SharedMemory + Clone> Admission<M> {
+    /// What containers are told of the node, and `emit info` a person.
+    pub(crate) fn identity(&self) -> NodeIdentity {
+        NodeIdentity {
+            board: self.policy.as_ref().map(|policy| policy.board.board.clone()).unwrap_or_default(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            substrate: self.options.substrate.clone(),
+        }
+    }
+
     pub(crate) fn info(&self, now: Instant) -> Answer {
         let policy = self.policy.as_ref().ok();
+        let NodeIdentity { board, version, substrate } = self.identity();
         let ports = || self.cells.iter().enumerate().filter_map(|(number, port)| Some((number, port.as_ref()?)));
         let free = ports().filter(|(number, _)| self.is_free(*number)).count();
         Answer::Info(Box::new(NodeReport {
-            substrate: self.options.substrate.clone(),
-            board: policy.map(|policy| policy.board.board.clone()).unwrap_or_default(),
-            version: env!("CARGO_PKG_VERSION").into(),
+            substrate,
+            board,
+            version,
             uptime_ns: now.nanoseconds(),
             cells: u8::try_from(ports().count()).unwrap_or(u8::MAX),
             cells_free: u8::try_from(free).unwrap_or(u8::MAX),

@@ -7,7 +7,7 @@ use alloc::{
 };
 
 use runner_interfaces::{
-    cell::{CellConfiguration, CellStatus, ContainerState, DETAIL_BYTES, FailureReason, World},
+    cell::{CellConfiguration, CellStatus, ContainerState, DETAIL_BYTES, FailureReason, NodeIdentity, World},
     kernel::Instant,
     output::Stream,
     plan::EndCause,
@@ -189,9 +189,11 @@ impl Container {
     }
 
     /// What the cell is told about it.
-    pub(crate) fn configuration(&self, lines: Vec<(String, u8)>, seed: u64) -> CellConfiguration {
+    pub(crate) fn configuration(&self, node: NodeIdentity, lines: Vec<(String, u8)>, seed: u64) -> CellConfiguration {
         CellConfiguration {
             name: self.request.name.clone(),
+            version: self.declaration.version.clone(),
+            node,
             arguments: self.request.arguments.clone(),
             environment: self.request.environment.clone(),
             lines,

@@ -110,6 +110,7 @@ mod tests {
             output_lines: 0,
             input_lines: 0,
             edge_lines: 0,
+            active_low_lines: 0,
             minimum_period_ns: 0,
             timers: 0,
             generation: 0,

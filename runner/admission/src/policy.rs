@@ -72,6 +72,7 @@ impl Policy {
         let mut grants = CellGrants {
             minimum_period_ns: self.board.default_minimum_period_ns.max(self.limits.ceiling.minimum_period_ns),
             timers: self.board.default_timers.min(self.limits.ceiling.timers),
+            active_low_lines: self.limits.ceiling.active_low_lines,
             ..CellGrants::default()
         };
         for grant in asked {
@@ -189,6 +190,7 @@ mod tests {
                     output_lines: 0b0_0011,
                     input_lines: 0b0_1000,
                     edge_lines: 0b0_1000,
+                    active_low_lines: 0,
                     minimum_period_ns: 1_000_000,
                     timers: 7,
                     generation: 0,

@@ -234,10 +234,12 @@ impl<M: SharedMemory + Clone> Admission<M> {
     /// Has the warden load what is staged, and answers the load's generation.
     pub(crate) fn load<K: Kernel>(&mut self, kernel: &mut K, cell: usize, run: bool) -> Result<u32, Failure> {
         let labels = self.policy()?.labels();
+        let identity = self.identity();
         let container = self.container(cell)?;
         let module_bytes = container.request.size;
         let request = LoadRequest { grants: container.rights.grants, plan: container.declaration.plan };
-        let configuration = container.configuration(labels, seed(kernel.now().nanoseconds(), container.serial));
+        let configuration =
+            container.configuration(identity, labels, seed(kernel.now().nanoseconds(), container.serial));
         let too_long = || Failure::new(ErrorCode::TooManyArguments, "the configuration has no room before the module");
         let configuration_bytes = self.port(cell)?.configure(&configuration).ok_or_else(too_long)?;
         self.write_request(cell, &request)?;

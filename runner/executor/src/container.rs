@@ -12,10 +12,11 @@ use runner_interfaces::{
 use wasmi::ResumableCallHostTrap;
 
 use crate::{
+    delivery::{self, ALLOCATOR_FUEL},
     engine::{Execution, Hook, Program, SliceEnd},
     failure::Failure,
     memory::Fault,
-    wait,
+    wait::{self, Settled},
 };
 
 /// What a command that was stopped ends with: 128 and the number of SIGTERM, as a shell reports it.
@@ -92,6 +93,17 @@ enum Activity {
     Runnable(Hook, Execution),
     /// A hook waits in a host call.
     Waiting(Hook, ResumableCallHostTrap),
+    /// A hook waits in a host call for which the container's allocator makes room.
+    Allocating(Hook, Allocation),
+}
+
+/// A run of the container's allocator.
+struct Allocation {
+    /// The host call that needs the room.
+    call: ResumableCallHostTrap,
+    execution: Execution,
+    /// What the allocator has burnt.
+    fuel: u64,
 }
 
 /// A loaded module and where its life is.
@@ -224,6 +236,7 @@ impl Container {
             Activity::None | Activity::Held => Turn::Rests,
             Activity::Runnable(hook, execution) => self.slice(hook, execution, fuel),
             Activity::Waiting(hook, call) => self.settle(hook, call, now),
+            Activity::Allocating(hook, allocation) => self.allocate(hook, allocation, fuel),
         }
     }
 
@@ -231,7 +244,7 @@ impl Container {
         match &self.activity {
             Activity::None => None,
             Activity::Held => Some(Hook::OnLoop),
-            Activity::Runnable(hook, _) | Activity::Waiting(hook, _) => Some(*hook),
+            Activity::Runnable(hook, _) | Activity::Waiting(hook, _) | Activity::Allocating(hook, _) => Some(*hook),
         }
     }
 
@@ -271,13 +284,55 @@ impl Container {
 
     fn settle(&mut self, hook: Hook, call: ResumableCallHostTrap, now: Instant) -> Turn {
         match wait::settle(self.program.store_mut(), now) {
-            Ok(Some(answer)) => {
-                self.activity = Activity::Runnable(hook, Execution::Answered(call, answer));
+            Ok(Settled::Answer(answer)) => {
+                self.activity = Activity::Runnable(hook, Execution::Answered(call, Some(answer)));
                 Turn::Again
             }
-            Ok(None) => self.rest(hook, call),
-            Err(fault) => Turn::Ended(Ending::Failed(fault_failure(hook.name(self.program.world()), fault))),
+            Ok(Settled::Waits) => self.rest(hook, call),
+            Ok(Settled::Allocate) => match delivery::request(self.program.host()) {
+                Ok(execution) => {
+                    self.activity = Activity::Allocating(hook, Allocation { call, execution, fuel: 0 });
+                    Turn::Again
+                }
+                Err(fault) => self.fault(hook, fault),
+            },
+            Err(fault) => self.fault(hook, fault),
         }
+    }
+
+    /// A slice of the container's allocator; once it has made room, the host call has its answer.
+    fn allocate(&mut self, hook: Hook, allocation: Allocation, fuel: u64) -> Turn {
+        let Allocation { call, execution, fuel: burnt_before } = allocation;
+        let (end, burnt) = self.program.run_allocator_slice(execution, fuel);
+        self.fuel = self.fuel.saturating_add(burnt);
+        self.slices += 1;
+        let burnt = burnt_before.saturating_add(burnt);
+        match end {
+            SliceEnd::Returned(address) => {
+                match delivery::complete(self.program.store_mut(), address.cast_unsigned()) {
+                    Ok(()) => {
+                        self.activity = Activity::Runnable(hook, Execution::Answered(call, None));
+                        Turn::Again
+                    }
+                    Err(fault) => self.fault(hook, fault),
+                }
+            }
+            SliceEnd::Preempted(_) if burnt >= ALLOCATOR_FUEL => {
+                self.fault(hook, Fault::AllocatorFuel { fuel: ALLOCATOR_FUEL })
+            }
+            SliceEnd::Preempted(inner) => {
+                let execution = Execution::Preempted(inner);
+                self.activity = Activity::Allocating(hook, Allocation { call, execution, fuel: burnt });
+                Turn::Again
+            }
+            SliceEnd::Suspended(_) => self.fault(hook, Fault::AllocatorWaits),
+            SliceEnd::Exited(exit_code) => Turn::Ended(Ending::Finalised { exit_code, cause: self.end_cause() }),
+            SliceEnd::Failed(failure) => Turn::Ended(Ending::Failed(failure)),
+        }
+    }
+
+    fn fault(&self, hook: Hook, fault: Fault) -> Turn {
+        Turn::Ended(Ending::Failed(fault_failure(hook.name(self.program.world()), fault)))
     }
 
     /// Arms the executor's timer for whatever ends the wait first: its own time, or the hook's limit.
@@ -292,7 +347,7 @@ impl Container {
         let status = wake.map_or(Status::Ok, |wake| host.wake_at(wake));
         if status != Status::Ok && wait.until().is_some() {
             host.wait = None;
-            self.activity = Activity::Runnable(hook, Execution::Answered(call, wait.refused(status)));
+            self.activity = Activity::Runnable(hook, Execution::Answered(call, Some(wait.refused(status))));
             return Turn::Again;
         }
         self.activity = Activity::Waiting(hook, call);

@@ -12,6 +12,7 @@ use wasmi::{
 };
 
 use crate::{
+    delivery::Allocator,
     failure::Failure,
     host::Host,
     limits::{Denial, MAX_TABLES},
@@ -88,6 +89,16 @@ impl Hook {
     }
 }
 
+/// What a module exports for host calls that answer with text or lists: `cabi_realloc` of the canonical ABI.
+pub(crate) const ALLOCATOR: &str = "cabi_realloc";
+
+/// What is called: what a person calls it, and whether it answers an `i32`.
+#[derive(Clone, Copy, Debug)]
+struct Callee {
+    name: &'static str,
+    answers: bool,
+}
+
 /// The hooks that a module exports, by [`Hook`].
 #[derive(Clone, Copy, Debug, Default)]
 struct Hooks {
@@ -105,10 +116,12 @@ pub(crate) struct Program {
 pub(crate) enum Execution {
     /// It has not begun.
     Begin(Func),
+    /// The container's allocator, which has not begun, with its arguments.
+    Allocate(Func, [i32; 4]),
     /// Its slice was over.
     Preempted(ResumableCallOutOfFuel),
-    /// A host call waited, and this is its result.
-    Answered(ResumableCallHostTrap, i32),
+    /// A host call waited, and this is its result, where it has one.
+    Answered(ResumableCallHostTrap, Option<i32>),
 }
 
 /// How a slice ended.
@@ -140,8 +153,10 @@ impl Program {
             .map_err(|error| instantiation_failure(&error, store.data()))?;
         let memory = instance.get_memory(&store, "memory");
         let hooks = Hooks { functions: Hook::ALL.map(|hook| instance.get_func(&store, hook.export(world))) };
+        let allocator = Allocator::of(instance.get_func(&store, ALLOCATOR), &store);
         let host = store.data_mut();
         host.memory = memory;
+        host.allocator = allocator;
         host.limits.freeze_tables();
         Ok(Self { store, world, hooks })
     }
@@ -172,30 +187,44 @@ impl Program {
     /// One instruction may need more than a slice (a bulk copy costs one fuel for 64 bytes): then it gets what it needs, at
     /// the most what copying the whole memory takes.
     pub(crate) fn run_slice(&mut self, hook: Hook, execution: Execution, fuel: u64) -> (SliceEnd, u64) {
+        let callee = Callee { name: hook.name(self.world), answers: hook.answers(self.world) };
+        self.slice(callee, execution, fuel)
+    }
+
+    /// The same for the allocator, while the hook that made the host call is suspended. It answers an address.
+    pub(crate) fn run_allocator_slice(&mut self, execution: Execution, fuel: u64) -> (SliceEnd, u64) {
+        self.slice(Callee { name: ALLOCATOR, answers: true }, execution, fuel)
+    }
+
+    fn slice(&mut self, callee: Callee, execution: Execution, fuel: u64) -> (SliceEnd, u64) {
         let needed = match &execution {
             Execution::Preempted(call) => call.required_fuel(),
             _ => 0,
         };
         let granted = fuel.max(needed);
         self.store.set_fuel(granted).expect("the engine was configured to meter fuel");
-        let end = self.resume(hook, execution);
+        let end = self.resume(callee, execution);
         let left = self.store.get_fuel().expect("the engine was configured to meter fuel");
         (end, granted.saturating_sub(left))
     }
 
-    fn resume(&mut self, hook: Hook, execution: Execution) -> SliceEnd {
+    fn resume(&mut self, callee: Callee, execution: Execution) -> SliceEnd {
         let mut answer = [Val::I32(0)];
-        let outputs = if hook.answers(self.world) { &mut answer[..] } else { &mut [] };
+        let outputs = if callee.answers { &mut answer[..] } else { &mut [] };
         let called = match execution {
             Execution::Begin(function) => function.call_resumable(&mut self.store, &[], outputs),
+            Execution::Allocate(function, arguments) => {
+                function.call_resumable(&mut self.store, &arguments.map(Val::I32), outputs)
+            }
             Execution::Preempted(call) => call.resume(&mut self.store, outputs),
-            Execution::Answered(call, result) => call.resume(&mut self.store, &[Val::I32(result)], outputs),
+            Execution::Answered(call, Some(result)) => call.resume(&mut self.store, &[Val::I32(result)], outputs),
+            Execution::Answered(call, None) => call.resume(&mut self.store, &[], outputs),
         };
         match called {
             Ok(ResumableCall::Finished) => SliceEnd::Returned(answer[0].i32().unwrap_or(0)),
             Ok(ResumableCall::OutOfFuel(call)) => SliceEnd::Preempted(call),
-            Ok(ResumableCall::HostTrap(call)) => host_trap(hook.name(self.world), call),
-            Err(error) => SliceEnd::Failed(trap_failure(hook.name(self.world), &error)),
+            Ok(ResumableCall::HostTrap(call)) => host_trap(callee.name, call),
+            Err(error) => SliceEnd::Failed(trap_failure(callee.name, &error)),
         }
     }
 }

@@ -14,7 +14,13 @@ use runner_interfaces::{
 };
 use wasmi::Memory;
 
-use crate::{limits::Limits, lines::LineTable, output::Output, wait::Wait};
+use crate::{
+    delivery::{Allocator, Delivery},
+    limits::Limits,
+    lines::LineTable,
+    output::Output,
+    wait::Wait,
+};
 
 /// The bit of an event mask that says "an edge on a watched line" (`atoll:node/timer`, `wait`).
 pub(crate) const EDGE_EVENT: u32 = 1 << 31;
@@ -53,6 +59,10 @@ pub(crate) struct Host {
     pub(crate) output: Rc<RefCell<Output>>,
     /// The exported linear memory, once there is an instance.
     pub(crate) memory: Option<Memory>,
+    /// The exported allocator, likewise.
+    pub(crate) allocator: Allocator,
+    /// What a host call hands over as soon as the container has made room for it.
+    pub(crate) delivery: Option<Delivery>,
     pub(crate) limits: Limits,
     pub(crate) counters: Counters,
     pub(crate) lines: LineTable,
@@ -84,6 +94,8 @@ impl Host {
             configuration,
             output,
             memory: None,
+            allocator: Allocator::Missing,
+            delivery: None,
             limits,
             counters: Counters::default(),
             lines: LineTable::default(),
@@ -189,5 +201,6 @@ impl Host {
         }
         self.events = 0;
         self.wait = None;
+        self.delivery = None;
     }
 }

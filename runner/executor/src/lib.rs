@@ -34,6 +34,7 @@ compile_error!("choose a dispatch with a constant native stack: feature `portabl
 
 mod cell;
 mod container;
+mod delivery;
 mod engine;
 mod estimate;
 mod failure;

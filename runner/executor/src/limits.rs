@@ -8,9 +8,9 @@ use wasmi::{ResourceLimiter, errors::MemoryError};
 use wasmi_core::LimiterError;
 
 /// What stays free of the heap whatever the container asks for: the interpreter's stacks at their largest
-/// ([`crate::engine::VALUE_STACK_BYTES`] twice while it moves, [`crate::engine::CALL_DEPTH`] frames of 48 bytes twice), and
-/// room for errors and records.
-pub(crate) const HEADROOM_BYTES: u64 = 1024 * 1024;
+/// ([`crate::engine::VALUE_STACK_BYTES`] twice while it moves, [`crate::engine::CALL_DEPTH`] frames of 48 bytes twice), once
+/// more at rest while the container's allocator runs above a suspended call, and room for errors and records.
+pub(crate) const HEADROOM_BYTES: u64 = 1536 * 1024;
 
 /// The heap that the cell has, as its options say.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use core::fmt;
 
 use wasmi::{Caller, errors::HostError};
 
-use crate::host::Host;
+use crate::{engine::ALLOCATOR, host::Host};
 
 /// What a host function cannot do for a container. All but [`Fault::Suspended`] trap it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,16 @@ pub(crate) enum Fault {
     NoSuchHandle { resource: &'static str, handle: u32 },
     /// A number that the enumeration does not have.
     NoSuchValue { enumeration: &'static str, value: u32 },
+    /// The module exports no allocator, or one of another type.
+    NoAllocator { exported: bool },
+    /// The allocator made room outside the memory.
+    AllocatedOutside { address: u32, length: u32 },
+    /// The allocator made room at another alignment than it was asked for.
+    AllocatedMisaligned { address: u32, alignment: u32 },
+    /// The allocator called a host function that waits, or that hands over something itself.
+    AllocatorWaits,
+    /// The allocator went on and on.
+    AllocatorFuel { fuel: u64 },
 }
 
 impl fmt::Display for Fault {
@@ -45,6 +55,20 @@ impl fmt::Display for Fault {
             Self::NoSuchValue { enumeration, value } => {
                 write!(formatter, "host call with {value} for `{enumeration}`, which has no such value")
             }
+            Self::NoAllocator { exported: false } => {
+                write!(formatter, "host call that answers text or a list, but the module exports no `{ALLOCATOR}`")
+            }
+            Self::NoAllocator { exported: true } => {
+                write!(formatter, "`{ALLOCATOR}` must take four i32 and answer one")
+            }
+            Self::AllocatedOutside { address, length } => {
+                write!(formatter, "`{ALLOCATOR}` answered {address:#x} for {length} bytes, outside the memory")
+            }
+            Self::AllocatedMisaligned { address, alignment } => {
+                write!(formatter, "`{ALLOCATOR}` answered {address:#x}, which is not a multiple of {alignment}")
+            }
+            Self::AllocatorWaits => write!(formatter, "`{ALLOCATOR}` made a host call that waits"),
+            Self::AllocatorFuel { fuel } => write!(formatter, "`{ALLOCATOR}` took more than {fuel} instructions"),
         }
     }
 }

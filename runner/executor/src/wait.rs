@@ -27,6 +27,8 @@ pub(crate) enum Wait {
     Room(wasi::Write),
     /// `poll_oneoff`, for the earliest of its clocks.
     Poll { poll: wasi::Poll, until: Instant },
+    /// A call whose answer needs room that the container makes; see [`crate::delivery`].
+    Allocate,
     /// `random_get` of more than one slice should fill.
     Random { address: u32, length: u32 },
 }
@@ -42,7 +44,7 @@ impl Wait {
 
     /// Whether it is work cut into slices, and waits for nothing.
     pub(crate) fn goes_on_at_once(&self) -> bool {
-        matches!(self, Self::Yield | Self::Random { .. })
+        matches!(self, Self::Yield | Self::Allocate | Self::Random { .. })
     }
 
     /// The host call's answer when the timer that should end the wait cannot be armed.
@@ -60,13 +62,25 @@ pub(crate) fn suspend<T>(host: &mut Host, wait: Wait) -> Result<T, Fault> {
     Err(Fault::Suspended)
 }
 
-/// The answer of the host call that waits, or `None` while it must wait on.
-pub(crate) fn settle(store: &mut Store<Host>, now: Instant) -> Result<Option<i32>, Fault> {
+/// What a host call that waits has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// It waits on.
+    Waits,
+    /// Its answer.
+    Answer(i32),
+    /// The container must make room first.
+    Allocate,
+}
+
+/// Looks whether the host call that waits has an answer by now.
+pub(crate) fn settle(store: &mut Store<Host>, now: Instant) -> Result<Settled, Fault> {
     let Some(wait) = store.data_mut().wait.take() else {
-        return Ok(Some(0));
+        return Ok(Settled::Answer(0));
     };
     let (memory, host) = view(store);
     let answer = match wait {
+        Wait::Allocate => return Ok(Settled::Allocate),
         Wait::Yield => Ok(0),
         Wait::Sleep { until } if now >= until => Ok(Status::Ok.to_wire()),
         Wait::Events { mask } => match host.take_events(mask) {
@@ -79,8 +93,8 @@ pub(crate) fn settle(store: &mut Store<Host>, now: Instant) -> Result<Option<i32
         Wait::Sleep { .. } | Wait::Poll { .. } => suspend(host, wait),
     };
     match answer {
-        Ok(value) => Ok(Some(value.cast_signed())),
-        Err(Fault::Suspended) => Ok(None),
+        Ok(value) => Ok(Settled::Answer(value.cast_signed())),
+        Err(Fault::Suspended) => Ok(Settled::Waits),
         Err(fault) => Err(fault),
     }
 }

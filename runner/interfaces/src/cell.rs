@@ -228,11 +228,26 @@ pub struct CellStatus {
     pub detail: [u8; DETAIL_BYTES],
 }
 
+/// What a container is told about its node; the same that `emit info` tells a person.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeIdentity {
+    /// The board, as its policy names it: `qemu_virt_aarch64`.
+    pub board: String,
+    /// The version of the node's software: `0.1.0`.
+    pub version: String,
+    /// What it runs on: `seL4 Microkit`, `Linux host (not seL4)`.
+    pub substrate: String,
+}
+
 /// What a container is told about itself, written by `admission` in front of the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CellConfiguration {
     /// The container's name; the command's first argument.
     pub name: String,
+    /// Its version, as its manifest has it; empty where that says none.
+    pub version: String,
+    /// The node that it runs on.
+    pub node: NodeIdentity,
     /// The arguments behind the name.
     pub arguments: Vec<String>,
     /// `NAME=value` pairs.

@@ -1,7 +1,8 @@
 //! The `gpio` domain's protected procedures, and the status it shows.
 //!
 //! The server checks each call against the grants of the cell whose channel it came in on. A line belongs to the cell
-//! that opened it until the cell closes it or the warden releases the cell; a released output is driven low.
+//! that opened it until the cell closes it or the warden releases the cell; a released output is driven to its inactive
+//! level, which is low unless the board says otherwise ([`crate::grants::CellGrants::active_low_lines`]).
 //! After an edge on a watched line the server notifies the cell that watches it.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -11,9 +12,9 @@ use crate::{grants::MAX_LINES, kernel::Message, wire_enum};
 wire_enum! {
     /// A procedure's number, the label of the call.
     Procedure {
-        /// Words: line. Takes the line as an output.
+        /// Words: line. Takes the line as an output. Answers an [`Opened`].
         OpenOutput = 1 => "open an output",
-        /// Words: line. Takes the line as an input.
+        /// Words: line. Takes the line as an input. Answers an [`Opened`].
         OpenInput = 2 => "open an input",
         /// Words: line, level (0 or 1).
         Set = 3 => "set",
@@ -29,7 +30,7 @@ wire_enum! {
         Close = 8 => "close",
         /// Words: cell. The warden only: closes all that the cell has open.
         Release = 9 => "release a cell",
-        /// Words: line, pull (see [`Pull`]). Until the input is closed or opened again; `Invalid` where the bank has none.
+        /// Words: line, pull (see [`Pull`]). Until the input is closed or opened again; `NotSupported` where the bank has none.
         Pull = 10 => "set the pull",
         /// Words: cell, cell. The warden only: the second may open what the first has open, on standby until
         /// [`Procedure::TakeOver`]. What it does to an output then counts when it has taken over; an input it can read.
@@ -65,7 +66,7 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// How a driver's procedure ended, the label of its answer. Numbers 1 to 5 are `atoll:node/status` of the WIT world.
+    /// How a driver's procedure ended, the label of its answer. Numbers 1 to 7 are `atoll:node/status` of the WIT world.
     Status {
         /// Done; word 0 holds the result where there is one.
         Ok = 0 => "done",
@@ -79,6 +80,10 @@ wire_enum! {
         Busy = 4 => "in use by another container",
         /// The owner did not answer as it should.
         Unavailable = 5 => "the owner of the resource did not answer",
+        /// The cell was granted the line, but not for this.
+        ModeNotGranted = 6 => "not granted for this use of the line",
+        /// The device cannot do this.
+        NotSupported = 7 => "the device cannot do this",
     }
 }
 
@@ -91,6 +96,27 @@ impl Status {
     /// The answer that says this and nothing more.
     pub fn answer(self) -> Message {
         Message::new(u64::from(self.to_wire()))
+    }
+}
+
+/// What a line is when it was opened, word 0 of the answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// Its level.
+    pub high: bool,
+    /// The board says that it is active while it is low.
+    pub active_low: bool,
+}
+
+impl Opened {
+    /// The bits of the word: 0 the level, 1 whether it is active while low.
+    pub const fn to_word(self) -> u64 {
+        self.high as u64 | (self.active_low as u64) << 1
+    }
+
+    /// What a word says.
+    pub const fn from_word(word: u64) -> Self {
+        Self { high: word & 1 != 0, active_low: word & 2 != 0 }
     }
 }
 

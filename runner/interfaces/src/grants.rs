@@ -29,6 +29,8 @@ pub struct CellGrants {
     pub input_lines: u64,
     /// Lines whose edges it may watch, a bit a line.
     pub edge_lines: u64,
+    /// Lines that are active while they are low, a bit a line. No right: the board says so, for all its lines.
+    pub active_low_lines: u64,
     /// The shortest timer period, in nanoseconds; also the shortest distance of a one-shot.
     pub minimum_period_ns: u64,
     /// How many timers it may arm (numbers 1 to this), at the most 7.
@@ -38,13 +40,15 @@ pub struct CellGrants {
 }
 
 impl CellGrants {
-    /// What both sides allow. The period is the longer of the two, everything else what is in both.
+    /// What both sides allow. The period is the longer of the two, what the lines are is `other`'s (the board's) to say,
+    /// everything else what is in both.
     #[must_use]
     pub const fn intersection(self, other: Self) -> Self {
         Self {
             output_lines: self.output_lines & other.output_lines,
             input_lines: self.input_lines & other.input_lines,
             edge_lines: self.edge_lines & other.edge_lines,
+            active_low_lines: other.active_low_lines,
             minimum_period_ns: if self.minimum_period_ns > other.minimum_period_ns {
                 self.minimum_period_ns
             } else {

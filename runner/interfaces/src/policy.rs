@@ -11,8 +11,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::grants::CellGrants;
 
-/// Marks a policy region and its layout's version: "ATP1" read as little-endian.
-pub const POLICY_MAGIC: u32 = u32::from_le_bytes(*b"ATP1");
+/// Marks a policy region and its layout's version: "ATP2" read as little-endian.
+pub const POLICY_MAGIC: u32 = u32::from_le_bytes(*b"ATP2");
 
 /// Where the `postcard` form of [`BoardPolicy`] begins in the region, behind [`BoardLimits`].
 pub const POLICY_NAMES_OFFSET_BYTES: usize = 256;

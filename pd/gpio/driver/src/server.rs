@@ -3,7 +3,7 @@
 use runner_interfaces::MAX_CELLS;
 use runner_interfaces::boot_report::Finding;
 use runner_interfaces::driver::StartError;
-use runner_interfaces::gpio::{Edges, GpioStatus, Procedure, Pull, Status};
+use runner_interfaces::gpio::{Edges, GpioStatus, Opened, Procedure, Pull, Status};
 use runner_interfaces::grants::{CellGrants, MAX_LINES, grant_offset_bytes};
 use runner_interfaces::kernel::{
     Channel, ChannelSet, Domain, Kernel, Message, Wiring, required_channel, required_region,
@@ -12,19 +12,27 @@ use shared_ring::{OutOfRange, SequencedCell};
 
 use crate::bank::Bank;
 
+mod succession;
+
+use succession::Standby;
+
 /// What a cell has a line open for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Use {
     Output { high: bool },
-    Input { watched: bool },
+    Input { watched: Option<Edges>, pull: Option<Pull> },
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Line {
     /// The cell that has it open.
     holder: Option<(usize, Use)>,
+    /// The cell that stands by, and what for.
+    heir: Option<(usize, Standby)>,
     /// Edges that the holder has not taken yet.
     untaken: u64,
+    /// The level at which it is inactive. From the grants of who opened it last: when a cell is released, it has none left.
+    rests_high: bool,
 }
 
 /// What a served call answers, or why it was not served.
@@ -39,6 +47,8 @@ pub struct Gpio<W: Wiring, B> {
     interrupt: Option<Channel>,
     grants: [SequencedCell<W::Memory, CellGrants>; MAX_CELLS],
     lines: [Line; MAX_LINES as usize],
+    /// By cell, who may stand by where it has a line open.
+    heirs: [Option<usize>; MAX_CELLS],
     shown: SequencedCell<W::Memory, GpioStatus>,
     status: GpioStatus,
 }
@@ -63,6 +73,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
             interrupt: wiring.channel("channel_interrupt"),
             grants: grant_cells(&grants)?,
             lines: [Line::default(); MAX_LINES as usize],
+            heirs: [None; MAX_CELLS],
             shown: SequencedCell::new(status, 0)?,
             status: GpioStatus {
                 levels: 0,
@@ -99,11 +110,11 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
 
     fn serve_cell(&mut self, cell: usize, message: Message) -> Outcome {
         let procedure = procedure_of(message)?;
-        if procedure == Procedure::Release {
-            return Err(Status::Invalid);
-        }
         let line = self.line_of(message)?;
         let grants = self.grants_of(cell);
+        if self.stands_by(cell, line) {
+            return self.serve_standby(cell, line, message, grants);
+        }
         let argument = message.words[1];
         match procedure {
             Procedure::OpenOutput => self.open_output(cell, line, grants),
@@ -115,15 +126,23 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
             Procedure::TakeEdges => self.take_edges(cell, line, grants),
             Procedure::Close => self.close(cell, line),
             Procedure::Pull => self.pull(cell, line, grants, pull_of(argument)?),
-            Procedure::Release => Err(Status::Invalid),
+            Procedure::Release | Procedure::Succeed | Procedure::TakeOver => Err(Status::Invalid),
         }
     }
 
-    fn serve_warden(&mut self, message: Message) -> Outcome {
+    fn serve_warden<K: Kernel>(&mut self, kernel: &mut K, message: Message) -> Outcome {
         match procedure_of(message)? {
             Procedure::Release => {
                 let cell = usize::try_from(message.words[0]).ok().filter(|&cell| cell < MAX_CELLS);
                 self.release(cell.ok_or(Status::NotFound)?);
+                Ok(0)
+            }
+            Procedure::Succeed => self.succeed(message),
+            Procedure::TakeOver => {
+                let to = self.take_over(message)?;
+                if let Some(channel) = self.cells[to].filter(|_| self.has_untaken_edges(to)) {
+                    kernel.notify(channel);
+                }
                 Ok(0)
             }
             _ => Err(Status::Invalid),
@@ -163,7 +182,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
     }
 
     fn held_output(&self, cell: usize, line: u8, grants: CellGrants) -> Result<bool, Status> {
-        granted(grants.output_lines, line)?;
+        granted(grants.output_lines, line, grants)?;
         match self.held(cell, line)? {
             Use::Output { high } => Ok(high),
             Use::Input { .. } => Err(Status::Invalid),
@@ -171,32 +190,40 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
     }
 
     fn open_output(&mut self, cell: usize, line: u8, grants: CellGrants) -> Outcome {
-        granted(grants.output_lines, line)?;
+        granted(grants.output_lines, line, grants)?;
         match self.held(cell, line) {
             Err(Status::Busy) => Err(Status::Busy),
             // Opened again: it goes on as it is.
-            Ok(Use::Output { high }) => Ok(u64::from(high)),
+            Ok(Use::Output { high }) => Ok(opened(grants, line, high)),
             Ok(Use::Input { .. }) | Err(_) => {
+                let high = active_low(grants, line);
                 self.stop_watching(line);
-                self.hold(line, Some((cell, Use::Output { high: false })));
-                self.bank.drive(line, false);
-                Ok(0)
+                self.line(line).rests_high = high;
+                self.hold(line, Some((cell, Use::Output { high })));
+                self.bank.drive(line, high);
+                Ok(opened(grants, line, high))
             }
         }
     }
 
     fn open_input(&mut self, cell: usize, line: u8, grants: CellGrants) -> Outcome {
-        granted(readable_lines(grants), line)?;
+        granted(readable_lines(grants), line, grants)?;
         match self.held(cell, line) {
             Err(Status::Busy) => return Err(Status::Busy),
-            Ok(Use::Input { .. }) => return Ok(0),
-            // What was driven high goes low first, as at any release.
-            Ok(Use::Output { .. }) => self.drive(line, false),
+            Ok(Use::Input { .. }) => return Ok(opened(grants, line, self.bank.level(line))),
+            // What was driven goes to rest first, as at any release.
+            Ok(Use::Output { .. }) => self.rest(line),
             Err(_) => {}
         }
         self.bank.listen(line);
-        self.hold(line, Some((cell, Use::Input { watched: false })));
-        Ok(0)
+        self.hold(line, Some((cell, Use::Input { watched: None, pull: None })));
+        Ok(opened(grants, line, self.bank.level(line)))
+    }
+
+    /// Drives an output that is held to its inactive level.
+    fn rest(&mut self, line: u8) {
+        let high = self.line(line).rests_high;
+        self.drive(line, high);
     }
 
     fn set(&mut self, cell: usize, line: u8, grants: CellGrants, high: bool) -> Outcome {
@@ -212,34 +239,32 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
     }
 
     fn get(&mut self, cell: usize, line: u8, grants: CellGrants) -> Outcome {
-        granted(readable_lines(grants) | grants.output_lines, line)?;
+        granted(all_lines(grants), line, grants)?;
         match self.held(cell, line)? {
             Use::Output { high } => {
-                granted(grants.output_lines, line)?;
+                granted(grants.output_lines, line, grants)?;
                 Ok(u64::from(high))
             }
             Use::Input { .. } => {
-                granted(readable_lines(grants), line)?;
+                granted(readable_lines(grants), line, grants)?;
                 Ok(u64::from(self.bank.level(line)))
             }
         }
     }
 
     fn watch(&mut self, cell: usize, line: u8, grants: CellGrants, edges: Edges) -> Outcome {
-        granted(grants.edge_lines, line)?;
-        if !matches!(self.held(cell, line)?, Use::Input { .. }) {
-            return Err(Status::Invalid);
-        }
+        granted(grants.edge_lines, line, grants)?;
+        let Use::Input { pull, .. } = self.held(cell, line)? else { return Err(Status::Invalid) };
         self.bank.watch(line, Some(edges));
-        self.hold(line, Some((cell, Use::Input { watched: true })));
+        self.hold(line, Some((cell, Use::Input { watched: Some(edges), pull })));
         self.line(line).untaken = 0;
         Ok(0)
     }
 
     fn take_edges(&mut self, cell: usize, line: u8, grants: CellGrants) -> Outcome {
-        granted(grants.edge_lines, line)?;
+        granted(grants.edge_lines, line, grants)?;
         match self.held(cell, line)? {
-            Use::Input { watched: true } => {
+            Use::Input { watched: Some(_), .. } => {
                 // Those that the interrupt is still on its way for.
                 self.collect_edges(line);
                 Ok(core::mem::take(&mut self.line(line).untaken))
@@ -249,10 +274,14 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
     }
 
     fn pull(&mut self, cell: usize, line: u8, grants: CellGrants, pull: Pull) -> Outcome {
-        granted(readable_lines(grants), line)?;
+        granted(readable_lines(grants), line, grants)?;
         match self.held(cell, line)? {
-            Use::Input { .. } if self.bank.pull(line, pull) => Ok(0),
-            _ => Err(Status::Invalid),
+            Use::Input { watched, .. } if self.bank.pull(line, pull) => {
+                self.hold(line, Some((cell, Use::Input { watched, pull: Some(pull) })));
+                Ok(0)
+            }
+            Use::Input { .. } => Err(Status::NotSupported),
+            Use::Output { .. } => Err(Status::Invalid),
         }
     }
 
@@ -269,22 +298,24 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
                 self.free(line);
             }
         }
+        self.forget_heir(cell);
     }
 
-    /// Nobody holds the line any more. An output stays one, and low: the safe level until somebody opens it. An input has
+    /// Nobody holds the line any more. An output stays one, and inactive: the safe level until somebody opens it. An input has
     /// the board's pull again.
     fn free(&mut self, line: u8) {
         match self.line(line).holder {
-            Some((_, Use::Output { .. })) => self.drive(line, false),
+            Some((_, Use::Output { .. })) => self.rest(line),
             Some((_, Use::Input { .. })) => self.bank.listen(line),
             None => {}
         }
         self.stop_watching(line);
+        self.line(line).heir = None;
         self.hold(line, None);
     }
 
     fn stop_watching(&mut self, line: u8) {
-        if let Some((_, Use::Input { watched: true })) = self.line(line).holder {
+        if let Some((_, Use::Input { watched: Some(_), .. })) = self.line(line).holder {
             self.bank.watch(line, None);
         }
         self.line(line).untaken = 0;
@@ -331,8 +362,12 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
     fn count(&mut self, outcome: Outcome) {
         self.status.calls = self.status.calls.wrapping_add(1);
         match outcome {
-            Err(Status::NotGranted) => self.status.refused = self.status.refused.wrapping_add(1),
-            Err(Status::Invalid | Status::NotFound) => self.status.invalid = self.status.invalid.wrapping_add(1),
+            Err(Status::NotGranted | Status::ModeNotGranted) => {
+                self.status.refused = self.status.refused.wrapping_add(1)
+            }
+            Err(Status::Invalid | Status::NotFound | Status::NotSupported) => {
+                self.status.invalid = self.status.invalid.wrapping_add(1)
+            }
             _ => {}
         }
     }
@@ -360,10 +395,10 @@ impl<W: Wiring, B: Bank, K: Kernel> Domain<K> for Gpio<W, B> {
         }
     }
 
-    fn called(&mut self, _: &mut K, channel: Channel, message: Message) -> Message {
+    fn called(&mut self, kernel: &mut K, channel: Channel, message: Message) -> Message {
         let outcome = match self.cell_of(channel) {
             Some(cell) => self.serve_cell(cell, message),
-            None if channel == self.warden => self.serve_warden(message),
+            None if channel == self.warden => self.serve_warden(kernel, message),
             // A channel that no caller should have: the description's fault, and still nobody else's harm.
             None => Err(Status::Invalid),
         };
@@ -412,6 +447,25 @@ fn readable_lines(grants: CellGrants) -> u64 {
     grants.input_lines | grants.edge_lines
 }
 
-fn granted(lines: u64, line: u8) -> Result<(), Status> {
-    if CellGrants::allows(lines, line) { Ok(()) } else { Err(Status::NotGranted) }
+/// Lines that it may use in some way.
+fn all_lines(grants: CellGrants) -> u64 {
+    readable_lines(grants) | grants.output_lines
+}
+
+fn granted(lines: u64, line: u8, grants: CellGrants) -> Result<(), Status> {
+    if CellGrants::allows(lines, line) {
+        Ok(())
+    } else if CellGrants::allows(all_lines(grants), line) {
+        Err(Status::ModeNotGranted)
+    } else {
+        Err(Status::NotGranted)
+    }
+}
+
+fn active_low(grants: CellGrants, line: u8) -> bool {
+    CellGrants::allows(grants.active_low_lines, line)
+}
+
+fn opened(grants: CellGrants, line: u8, high: bool) -> u64 {
+    Opened { high, active_low: active_low(grants, line) }.to_word()
 }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use proptest::prelude::*;
-use runner_interfaces::gpio::{Edges, GpioStatus, Procedure, Pull, Status, call, call_with};
+use runner_interfaces::gpio::{Edges, GpioStatus, Opened, Procedure, Pull, Status, call, call_with};
 use runner_interfaces::grants::{CellGrants, grant_offset_bytes};
 use runner_interfaces::kernel::{Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring};
 use shared_ring::{HeapMemory, SequencedCell, SharedMemory};
@@ -17,6 +17,7 @@ use crate::{Bank, Gpio, SilentBank, StartError};
 struct PaperPins {
     outputs: u64,
     pulled_up: u64,
+    has_no_pulls: bool,
     driven: u64,
     pins: u64,
     watched: [Option<Edges>; 8],
@@ -69,6 +70,9 @@ impl Bank for PaperBank {
     }
     fn pull(&mut self, line: u8, pull: Pull) -> bool {
         let mut pins = self.0.borrow_mut();
+        if pins.has_no_pulls {
+            return false;
+        }
         pins.pulled_up = if pull == Pull::Up { pins.pulled_up | 1 << line } else { pins.pulled_up & !(1 << line) };
         true
     }
@@ -170,6 +174,11 @@ impl Bench {
         entry.write(&CellGrants { output_lines, input_lines, edge_lines, ..CellGrants::default() });
     }
 
+    fn grant_all(&self, cell: usize, grants: CellGrants) {
+        let offset = grant_offset_bytes(cell).expect("a cell");
+        SequencedCell::new(self.wiring.grants.clone(), offset).expect("fits").write(&grants);
+    }
+
     fn send(&mut self, channel: u8, message: Message) -> (Status, u64) {
         let channel = Channel::new(channel).expect("a channel");
         let answer = self.gpio.called(&mut self.kernel, channel, message);
@@ -218,8 +227,12 @@ fn an_output_is_driven_as_it_was_granted() {
 fn a_line_that_was_not_granted_is_refused_and_counted() {
     let mut bench = Bench::new();
     bench.grant(0, 0b1, 0b10, 0);
-    for (procedure, line) in [(Procedure::OpenOutput, 1), (Procedure::OpenInput, 0), (Procedure::OpenOutput, 6)] {
-        assert_eq!(bench.cell(0, procedure, line).0, Status::NotGranted);
+    for (procedure, line, status) in [
+        (Procedure::OpenOutput, 1, Status::ModeNotGranted),
+        (Procedure::OpenInput, 0, Status::ModeNotGranted),
+        (Procedure::OpenOutput, 6, Status::NotGranted),
+    ] {
+        assert_eq!(bench.cell(0, procedure, line).0, status);
     }
     assert_eq!(bench.status().refused, 3);
     assert!(!bench.pins.is_output(1) && !bench.pins.is_output(6));
@@ -249,9 +262,53 @@ fn an_input_is_pulled_as_asked_until_it_is_given_back() {
     assert_eq!(bench.send(CELL[0], pull(4, 0)).0, Status::Invalid);
     assert_eq!(bench.send(CELL[1], pull(up, 0)).0, Status::NotGranted);
     assert_eq!(bench.cell(0, Procedure::OpenOutput, 1).0, Status::Ok);
-    assert_eq!(bench.send(CELL[0], pull(up, 1)).0, Status::NotGranted, "an output has no pull");
+    assert_eq!(bench.send(CELL[0], pull(up, 1)).0, Status::ModeNotGranted, "an output has no pull");
     assert_eq!(bench.cell(0, Procedure::Close, 0).0, Status::Ok);
     assert_eq!(bench.pins.0.borrow().pulled_up, 0);
+}
+
+#[test]
+fn a_bank_without_pulls_says_so() {
+    let mut bench = Bench::new();
+    bench.grant(0, 0, 0b1, 0);
+    bench.pins.0.borrow_mut().has_no_pulls = true;
+    assert_eq!(bench.cell(0, Procedure::OpenInput, 0).0, Status::Ok);
+    let up = call_with(Procedure::Pull, 0, u64::from(Pull::Up.to_wire()));
+    assert_eq!(bench.send(CELL[0], up).0, Status::NotSupported);
+    assert_eq!(bench.status().invalid, 1);
+}
+
+#[test]
+fn a_line_that_is_active_while_low_rests_high() {
+    let mut bench = Bench::new();
+    let active_low =
+        CellGrants { output_lines: 0b11, input_lines: 0b10, active_low_lines: 0b10, ..CellGrants::default() };
+    bench.grant_all(0, active_low);
+    let opened = |high, active_low| (Status::Ok, Opened { high, active_low }.to_word());
+    assert_eq!(bench.cell(0, Procedure::OpenOutput, 0), opened(false, false));
+    assert_eq!(bench.cell(0, Procedure::OpenOutput, 1), opened(true, true));
+    assert!(bench.pins.pin(1), "opened, it is not yet active");
+    assert_eq!(bench.set(0, 1, 0), (Status::Ok, 0));
+    assert_eq!(bench.cell(0, Procedure::OpenOutput, 1), opened(false, true), "opened again, it goes on as it is");
+    assert_eq!(bench.cell(0, Procedure::Close, 1).0, Status::Ok);
+    assert!(bench.pins.pin(1) && bench.pins.is_output(1), "closed, it is inactive");
+    assert_eq!(bench.status().transitions[1], 2);
+
+    // Also when the cell is emptied, which is after its rights were taken.
+    assert_eq!(bench.cell(0, Procedure::OpenOutput, 1).0, Status::Ok);
+    assert_eq!(bench.set(0, 1, 0).0, Status::Ok);
+    bench.grant(0, 0, 0, 0);
+    let release = Message::with_word(u64::from(Procedure::Release.to_wire()), 0);
+    assert_eq!(bench.send(WARDEN, release).0, Status::Ok);
+    assert!(bench.pins.pin(1) && !bench.pins.pin(0));
+
+    // And on the way from output to input.
+    bench.grant_all(0, active_low);
+    assert_eq!(bench.cell(0, Procedure::OpenOutput, 1).0, Status::Ok);
+    assert_eq!(bench.set(0, 1, 0).0, Status::Ok);
+    let before = bench.status().transitions[1];
+    assert_eq!(bench.cell(0, Procedure::OpenInput, 1), opened(false, true), "what the pin has");
+    assert_eq!(bench.status().transitions[1], before + 1);
 }
 
 #[test]
@@ -392,9 +449,9 @@ fn reading_does_not_grant_watching() {
     let mut bench = Bench::new();
     bench.grant(0, 0, 0b1000, 0);
     assert_eq!(bench.cell(0, Procedure::OpenInput, 3).0, Status::Ok);
-    assert_eq!(bench.watch(0, 3, Edges::Both).0, Status::NotGranted);
-    assert_eq!(bench.cell(0, Procedure::TakeEdges, 3).0, Status::NotGranted);
-    assert_eq!(bench.set(0, 3, 1).0, Status::NotGranted);
+    assert_eq!(bench.watch(0, 3, Edges::Both).0, Status::ModeNotGranted);
+    assert_eq!(bench.cell(0, Procedure::TakeEdges, 3).0, Status::ModeNotGranted);
+    assert_eq!(bench.set(0, 3, 1).0, Status::ModeNotGranted);
 }
 
 #[test]
@@ -411,6 +468,150 @@ fn a_line_changes_its_direction_through_low() {
     assert_eq!(bench.cell(0, Procedure::OpenOutput, 0), (Status::Ok, 0));
     bench.pins.set_pin(0, true);
     assert_eq!(bench.pins.pending(), 0, "an output is not watched");
+}
+
+fn both(procedure: Procedure, from: u64, to: u64) -> Message {
+    Message { label: u64::from(procedure.to_wire()), words: [from, to, 0, 0] }
+}
+
+impl Bench {
+    /// Cell 0 has output 0 (high) and input 1 (rising edges watched), cell 1 may succeed it.
+    fn succession() -> Self {
+        let mut bench = Self::new();
+        for cell in [0, 1] {
+            bench.grant(cell, 0b101, 0b10, 0b10);
+        }
+        assert_eq!(bench.cell(0, Procedure::OpenOutput, 0).0, Status::Ok);
+        assert_eq!(bench.set(0, 0, 1).0, Status::Ok);
+        assert_eq!(bench.cell(0, Procedure::OpenInput, 1).0, Status::Ok);
+        assert_eq!(bench.watch(0, 1, Edges::Rising).0, Status::Ok);
+        assert_eq!(bench.send(WARDEN, both(Procedure::Succeed, 0, 1)).0, Status::Ok);
+        bench
+    }
+
+    fn take_over(&mut self, from: u64, to: u64) -> Status {
+        self.send(WARDEN, both(Procedure::TakeOver, from, to)).0
+    }
+}
+
+#[test]
+fn what_is_done_on_standby_reaches_no_line() {
+    let mut bench = Bench::succession();
+    let before = bench.status().transitions[0];
+    assert_eq!(
+        bench.cell(1, Procedure::OpenOutput, 0),
+        (Status::Ok, Opened { high: true, active_low: false }.to_word())
+    );
+    assert_eq!(bench.cell(1, Procedure::Get, 0), (Status::Ok, 1), "it finds the level of the line");
+    assert_eq!(bench.cell(1, Procedure::Toggle, 0), (Status::Ok, 0));
+    assert_eq!(bench.cell(1, Procedure::Get, 0), (Status::Ok, 0), "and then its own");
+    assert_eq!(bench.cell(1, Procedure::OpenInput, 1).0, Status::Ok);
+    assert_eq!(bench.watch(1, 1, Edges::Rising).0, Status::Ok);
+    assert!(bench.pins.pin(0) && !bench.pins.is_output(1));
+    assert_eq!(bench.cell(0, Procedure::Toggle, 0), (Status::Ok, 0), "who has it goes on");
+    assert_eq!(bench.status().transitions[0], before + 1);
+    bench.pins.set_pin(1, true);
+    assert_eq!(bench.interrupt(), [CELL[0]]);
+    assert_eq!(bench.cell(1, Procedure::TakeEdges, 1), (Status::Ok, 0));
+    assert_eq!(bench.cell(0, Procedure::TakeEdges, 1), (Status::Ok, 1));
+}
+
+#[test]
+fn standing_by_needs_the_same_rights() {
+    let mut bench = Bench::succession();
+    bench.grant(1, 0, 0, 0);
+    for (procedure, line) in [(Procedure::OpenOutput, 0), (Procedure::OpenInput, 1)] {
+        assert_eq!(bench.cell(1, procedure, line).0, Status::NotGranted);
+    }
+    bench.grant(1, 0b1, 0b10, 0);
+    assert_eq!(bench.cell(1, Procedure::OpenInput, 1).0, Status::Ok);
+    assert_eq!(bench.watch(1, 1, Edges::Both).0, Status::ModeNotGranted);
+    assert_eq!(bench.set(1, 0, 1).0, Status::Invalid, "not opened");
+}
+
+#[test]
+fn a_take_over_moves_lines_without_a_level_in_between() {
+    let mut bench = Bench::succession();
+    bench.cell(1, Procedure::OpenOutput, 0);
+    bench.cell(1, Procedure::OpenInput, 1);
+    bench.watch(1, 1, Edges::Rising);
+    let before = bench.status().transitions[0];
+    bench.pins.set_pin(1, true);
+    bench.interrupt();
+    assert_eq!(bench.take_over(0, 1), Status::Ok);
+    assert_eq!(core::mem::take(&mut bench.kernel.notified), [CELL[1]], "an edge that the first did not take");
+    assert_eq!(bench.cell(1, Procedure::TakeEdges, 1), (Status::Ok, 1));
+    assert_eq!(bench.status().transitions[0], before, "it set no level, so the level stays");
+    assert_eq!(bench.set(1, 0, 0), (Status::Ok, 0));
+    assert!(!bench.pins.pin(0));
+    // Who stands by now has its own level, which reaches no line until it has it back.
+    assert_eq!(bench.cell(0, Procedure::Get, 0), (Status::Ok, 1));
+    assert_eq!(bench.set(0, 0, 1), (Status::Ok, 1));
+    assert!(!bench.pins.pin(0));
+    assert_eq!(bench.take_over(1, 0), Status::Ok);
+    assert!(bench.pins.pin(0));
+    bench.pins.set_pin(1, false);
+    bench.pins.set_pin(1, true);
+    assert_eq!(bench.interrupt(), [CELL[0]]);
+    assert_eq!(bench.take_over(0, 1), Status::Ok, "there and back as often as needed");
+}
+
+#[test]
+fn the_level_that_was_set_on_standby_is_driven_at_the_take_over() {
+    let mut bench = Bench::succession();
+    bench.cell(1, Procedure::OpenOutput, 0);
+    assert_eq!(bench.set(1, 0, 0), (Status::Ok, 0));
+    assert_eq!(bench.take_over(0, 1), Status::Ok);
+    assert!(!bench.pins.pin(0));
+}
+
+#[test]
+fn a_line_that_only_the_first_has_stays_with_it() {
+    let mut bench = Bench::succession();
+    bench.cell(1, Procedure::OpenInput, 1);
+    assert_eq!(bench.take_over(0, 1), Status::Ok);
+    assert_eq!(bench.cell(0, Procedure::Get, 0), (Status::Ok, 1));
+    assert_eq!(bench.cell(1, Procedure::OpenOutput, 0).0, Status::Busy, "it succeeds no longer");
+    bench.send(WARDEN, call(Procedure::Release, 0));
+    assert_eq!(bench.cell(1, Procedure::OpenOutput, 0).0, Status::Ok);
+}
+
+#[test]
+fn whoever_is_released_stands_by_no_longer() {
+    for released in [0, 1] {
+        let mut bench = Bench::succession();
+        bench.cell(1, Procedure::OpenOutput, 0);
+        assert_eq!(bench.send(WARDEN, call(Procedure::Release, released)).0, Status::Ok);
+        assert_eq!(bench.take_over(0, 1), Status::Invalid);
+        if released == 1 {
+            assert!(bench.pins.pin(0), "who has it goes on");
+            assert_eq!(bench.cell(1, Procedure::OpenOutput, 0).0, Status::Busy);
+        }
+    }
+    let mut bench = Bench::succession();
+    bench.cell(1, Procedure::OpenOutput, 0);
+    bench.take_over(0, 1);
+    bench.send(WARDEN, call(Procedure::Release, 0));
+    assert!(bench.pins.pin(0), "the first is gone, the second has it");
+    assert_eq!(bench.set(1, 0, 0), (Status::Ok, 0));
+}
+
+#[test]
+fn only_the_warden_says_who_succeeds_whom() {
+    let mut bench = Bench::succession();
+    for procedure in [Procedure::Succeed, Procedure::TakeOver] {
+        assert_eq!(bench.send(CELL[1], both(procedure, 0, 1)).0, Status::Invalid);
+    }
+    for (procedure, from, to, status) in [
+        (Procedure::Succeed, 0, 1, Status::Busy),
+        (Procedure::Succeed, 1, 0, Status::Busy),
+        (Procedure::Succeed, 2, 2, Status::Invalid),
+        (Procedure::Succeed, 2, 8, Status::NotFound),
+        (Procedure::TakeOver, 1, 0, Status::Invalid),
+        (Procedure::TakeOver, u64::MAX, 0, Status::NotFound),
+    ] {
+        assert_eq!(bench.send(WARDEN, both(procedure, from, to)).0, status, "{procedure} {from} {to}");
+    }
 }
 
 #[test]

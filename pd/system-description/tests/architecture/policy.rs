@@ -30,6 +30,7 @@ allow = ["out"]
 label = "KEY"
 line = 0
 allow = ["in", "edge"]
+active = "low"
 "#;
 
 fn parse(text: &str) -> Result<Policy, String> {
@@ -46,6 +47,7 @@ fn the_region_says_what_the_file_says() {
     assert_eq!((limits.table_limit_elements, limits.hook_limit_us, limits.load_limit_us), (100, 250_000, 2_000_000));
     assert_eq!(limits.ceiling.output_lines, 1 << 63);
     assert_eq!((limits.ceiling.input_lines, limits.ceiling.edge_lines), (1, 1));
+    assert_eq!(limits.ceiling.active_low_lines, 1);
     assert_eq!((limits.ceiling.minimum_period_ns, limits.ceiling.timers), (2_000_000, 3));
 
     let names = &bytes[POLICY_NAMES_OFFSET_BYTES..][..usize::try_from(limits.names_bytes).expect("small")];

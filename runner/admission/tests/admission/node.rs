@@ -861,6 +861,7 @@ fn board_limits() -> BoardLimits {
             output_lines: 0b0001,
             input_lines: 0b1000,
             edge_lines: 0b1000,
+            active_low_lines: 0,
             minimum_period_ns: 1_000_000,
             timers: 7,
             generation: 0,

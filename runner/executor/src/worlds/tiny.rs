@@ -81,7 +81,9 @@ fn open(mut caller: Caller<'_, Host>, endpoint: u32) -> i32 {
         return REFUSED;
     }
     let (direction, status) = match host.ask_gpio(gpio::call(Procedure::OpenOutput, line)).0 {
-        Status::NotGranted => (Direction::Input, host.ask_gpio(gpio::call(Procedure::OpenInput, line)).0),
+        Status::NotGranted | Status::ModeNotGranted => {
+            (Direction::Input, host.ask_gpio(gpio::call(Procedure::OpenInput, line)).0)
+        }
         status => (Direction::Output, status),
     };
     match host.counted(status) {

@@ -6,7 +6,7 @@ use runner_executor::{
     Options,
     fake::{FakeLine, FakeNode, detail, reason},
 };
-use runner_interfaces::cell::{CellConfiguration, CellStatus, ContainerState, FailureReason};
+use runner_interfaces::cell::{CellConfiguration, CellStatus, ContainerState, FailureReason, NodeIdentity};
 
 /// The board's label and line of an output that is granted, and of the others.
 pub(crate) const LED: (&str, u8) = ("LED", 3);
@@ -38,6 +38,8 @@ pub(crate) fn furnished(node: FakeNode) -> FakeNode {
 pub(crate) fn configuration(arguments: &[&str]) -> CellConfiguration {
     CellConfiguration {
         name: "test".into(),
+        version: "2.1.0".into(),
+        node: NodeIdentity { board: "paper".into(), version: "0.1.0".into(), substrate: "a test".into() },
         arguments: arguments.iter().map(ToString::to_string).collect(),
         environment: vec![("GREETING".into(), "moin".into())],
         lines: [LED, BUTTON, VALVE].map(|(label, line)| (label.into(), line)).into(),

@@ -248,6 +248,7 @@ pub(super) fn ceiling() -> CellGrants {
         output_lines: 0b10_0011,
         input_lines: 0b11_1000,
         edge_lines: 0b11_1000,
+        active_low_lines: 0b10_0010,
         minimum_period_ns: 1_000_000,
         timers: 7,
         generation: 0,

@@ -15,7 +15,14 @@ use crate::{StartError, Warden};
 #[test]
 fn a_load_puts_the_grants_in_force_before_the_cell_is_told() {
     let mut node = Node::new();
-    let request = CellGrants { output_lines: 1, timers: 3, minimum_period_ns: 5_000_000, ..CellGrants::default() };
+    let active_low_lines = ceiling().active_low_lines;
+    let request = CellGrants {
+        output_lines: 1,
+        active_low_lines,
+        timers: 3,
+        minimum_period_ns: 5_000_000,
+        ..CellGrants::default()
+    };
     node.request(2, request);
     let generation = node.load(2, true).expect("free");
     assert_eq!(generation, 1);
@@ -40,6 +47,8 @@ fn what_is_granted_is_within_the_ceiling() {
         output_lines: u64::MAX,
         input_lines: u64::MAX,
         edge_lines: u64::MAX,
+        // Which level is the active one is the board's to say, and nobody's to ask for.
+        active_low_lines: u64::MAX,
         minimum_period_ns: 0,
         timers: u32::MAX,
         generation: 77,
