@@ -1,0 +1,74 @@
+//! `timer`: sleeps, the container's own timers, and the wait for what happens.
+//!
+//! A call that waits suspends the container and returns to the cell; whether a timer may be armed, and how often it may expire, the
+//! `timer` domain decides.
+
+use runner_interfaces::{gpio::Status, timer};
+use wasmi::{Caller, Error, Linker};
+
+use super::super::{Unknown, charge, enter};
+use crate::{
+    host::{DOMAIN_CALL_FUEL, Host},
+    wait::{Wait, suspend},
+};
+
+pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
+    match name {
+        "sleep" => linker.func_wrap(module, name, sleep),
+        "arm" => linker.func_wrap(module, name, arm),
+        "disarm" => linker.func_wrap(module, name, disarm),
+        "wait" => linker.func_wrap(module, name, wait),
+        _ => return Err(Unknown),
+    }?;
+    Ok(())
+}
+
+fn sleep(mut caller: Caller<'_, Host>, nanoseconds: u64) -> Result<u32, Error> {
+    enter(&mut caller);
+    if nanoseconds == 0 {
+        return Ok(Status::Ok.to_wire());
+    }
+    let host = caller.data_mut();
+    let until = host.now().saturating_add(nanoseconds);
+    Ok(suspend(host, Wait::Sleep { until })?)
+}
+
+/// A number that the container may use: 0 is the executor's own, and none is above the last.
+fn container_timer(number: u32) -> Option<u8> {
+    u8::try_from(number).ok().filter(|number| *number != timer::EXECUTOR_TIMER && *number < timer::TIMERS_PER_CLIENT)
+}
+
+fn arm(mut caller: Caller<'_, Host>, number: u32, first: u64, period: u64) -> u32 {
+    enter(&mut caller);
+    charge(&mut caller, DOMAIN_CALL_FUEL);
+    let host = caller.data_mut();
+    let status = match container_timer(number) {
+        Some(number) => {
+            let first = host.now().saturating_add(first);
+            host.arm_timer(number, first, period)
+        }
+        None => host.counted(Status::NotFound),
+    };
+    status.to_wire()
+}
+
+fn disarm(mut caller: Caller<'_, Host>, number: u32) -> u32 {
+    enter(&mut caller);
+    charge(&mut caller, DOMAIN_CALL_FUEL);
+    let host = caller.data_mut();
+    let status = match container_timer(number) {
+        Some(number) => host.disarm_timer(number),
+        None => host.counted(Status::NotFound),
+    };
+    status.to_wire()
+}
+
+/// A mask that names no event waits until the container is stopped.
+fn wait(mut caller: Caller<'_, Host>, mask: u32) -> Result<u32, Error> {
+    enter(&mut caller);
+    let host = caller.data_mut();
+    match host.take_events(mask) {
+        0 => Ok(suspend(host, Wait::Events { mask })?),
+        events => Ok(events),
+    }
+}
