@@ -71,13 +71,7 @@ fn a_folder_is_checked_by_what_it_says() {
 
 /// What a cell says of a module when it loads it.
 fn of_the_cell(node: &mut FakeNode, wasm: &[u8]) -> Option<(FailureReason, String)> {
-    let configuration = CellConfiguration {
-        name: "test".into(),
-        arguments: Vec::new(),
-        environment: Vec::new(),
-        lines: Vec::new(),
-        seed: 0,
-    };
+    let configuration = CellConfiguration { name: "test".into(), ..CellConfiguration::default() };
     node.load(wasm, &configuration, Command::Load);
     let status = node.run_to(ContainerState::Installed, 10_000);
     let failed = status.state == ContainerState::Failed as u32;

@@ -195,6 +195,7 @@ impl Container {
             arguments: self.request.arguments.clone(),
             environment: self.request.environment.clone(),
             lines,
+            channels: Vec::new(),
             seed,
         }
     }

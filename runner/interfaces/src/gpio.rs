@@ -59,7 +59,7 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// How a driver's procedure ended, the label of its answer. Numbers 1 to 5 are `atoll:node/status` of the WIT world.
+    /// How a driver's procedure ended, the label of its answer. Numbers are those of `atoll:node/status` of the WIT world.
     Status {
         /// Done; word 0 holds the result where there is one.
         Ok = 0 => "done",
@@ -73,6 +73,12 @@ wire_enum! {
         Busy = 4 => "in use by another container",
         /// The owner did not answer as it should.
         Unavailable = 5 => "the owner of the resource did not answer",
+        /// The channel has no value that this end did not take.
+        Empty = 6 => "there is no new value",
+        /// The queue has no room.
+        Full = 7 => "the queue is full",
+        /// Nothing is at the other end of the channel's name now.
+        Unbound = 8 => "not bound to a channel",
     }
 }
 

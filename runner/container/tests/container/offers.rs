@@ -25,13 +25,7 @@ fn types(letters: &str) -> String {
 /// Why a cell does not load a module with these imports; none where it does.
 fn refusal(node: &mut FakeNode, imports: &str) -> Option<(FailureReason, String)> {
     let wasm = wat::parse_str(format!(r#"(module {imports} (memory (export "memory") 1) (func (export "_start")))"#));
-    let configuration = CellConfiguration {
-        name: "test".into(),
-        arguments: Vec::new(),
-        environment: Vec::new(),
-        lines: Vec::new(),
-        seed: 0,
-    };
+    let configuration = CellConfiguration { name: "test".into(), ..CellConfiguration::default() };
     let status = node.run(&wasm.expect("valid text"), &configuration);
     (reason(&status) != FailureReason::None).then(|| (reason(&status), detail(&status)))
 }
@@ -134,13 +128,7 @@ fn what_is_said_to_be_unserved_answers_enosys() {
                 (memory (export "memory") 1) (func (export "_start") (call $exit (call $f {zeros}))))"#,
             import(offer, offer.parameters, offer.results).replace("(func ", "(func $f ")
         );
-        let configuration = CellConfiguration {
-            name: "test".into(),
-            arguments: Vec::new(),
-            environment: Vec::new(),
-            lines: Vec::new(),
-            seed: 0,
-        };
+        let configuration = CellConfiguration { name: "test".into(), ..CellConfiguration::default() };
         let status = node.run(&wat::parse_str(module).expect("valid text"), &configuration);
         assert_eq!(status.exit_code != 52, offer.served, "{}: {}", offer.name, status.exit_code);
     }
