@@ -168,8 +168,10 @@ fn deepest_fits(value_bytes: u32) -> bool {
     deepest(value_bytes as usize) != 0
 }
 
+/// The lower half of a word.
 fn low(word: u64) -> u32 {
-    (word & u64::from(u32::MAX)) as u32
+    let [first, second, third, fourth, ..] = word.to_le_bytes();
+    u32::from_le_bytes([first, second, third, fourth])
 }
 
 /// An end that is to be bound.
@@ -233,8 +235,8 @@ fn message(procedure: Procedure, words: [u64; 4]) -> Message {
 
 /// Bytes as two little-endian words.
 pub fn words_of(bytes: &[u8; WORD_BYTES]) -> [u64; 2] {
-    let value = u128::from_le_bytes(*bytes);
-    [(value & u128::from(u64::MAX)) as u64, (value >> 64) as u64]
+    let word = |start: usize| u64::from_le_bytes(core::array::from_fn(|index| bytes[start + index]));
+    [word(0), word(WORD_BYTES / 2)]
 }
 
 /// The bytes of two little-endian words.
@@ -321,9 +323,9 @@ pub struct SlotStatus {
     pub full: u64,
     /// When a value was last put, nanoseconds since the node's start; 0 before.
     pub last_put_ns: u64,
-    /// The cell whose end writes, plus 1; 0 where none does.
-    pub writer: u32,
-    /// Cells with an end that reads, a bit a cell.
+    /// Cells with an end in use that writes, a bit a cell: one at the most.
+    pub writers: u32,
+    /// Cells with an end in use that reads, a bit a cell.
     pub readers: u32,
     /// Bytes of the last value; 0 before the first.
     pub last_bytes: u32,
@@ -407,7 +409,7 @@ mod tests {
 
     #[test]
     fn a_value_comes_back_as_it_went() {
-        let value = core::array::from_fn(|index| index as u8 + 0x81);
+        let value = core::array::from_fn(|index| 0x81 + index.to_le_bytes()[0]);
         assert_eq!(bytes_of(words_of(&value)), value);
         assert_eq!(put(2, 16, &value).words, [2, 16, 0x8887_8685_8483_8281, 0x908f_8e8d_8c8b_8a89]);
         let taken = Taken { length: 16, value, overwritten: 4 };
