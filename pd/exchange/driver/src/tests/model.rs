@@ -91,8 +91,7 @@ impl Model {
         let end = self.end(cell, binding, Direction::Put)?;
         let slot = self.slots.get_mut(&end.slot).expect("a bound slot is declared");
         let most = slot.declaration.value_bytes as usize;
-        let fits =
-            if slot.declaration.is_exact { value.len() == most } else { 1 <= value.len() && value.len() <= most };
+        let fits = if slot.declaration.is_exact { value.len() == most } else { (1..=most).contains(&value.len()) };
         if !fits {
             return Err(Status::Invalid);
         }
