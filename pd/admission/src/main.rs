@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `channel_vmm` | `vmm` | both ways: a ring of the link has something new |
 //! | `channel_warden` | `warden` | calls; notified of news |
+//! | `channel_exchange` | `exchange` | calls: channels between containers, and who is bound to them |
 //! | `channel_cell0` … | the cells | notified of output and news; notifies of room |
 //!
 //! Must never be relied on for a deadline: whatever the outside does costs this domain's budget and nobody else's.
@@ -17,10 +18,10 @@ use shared_ring::MappedMemory;
 pd_shell::protection_domain! {
     // `runner-admission` says how much it may need.
     heap_region: "region_heap",
-    channels: ["channel_vmm", "channel_warden"],
+    channels: ["channel_vmm", "channel_warden", "channel_exchange"],
     cell_channels: [("channel_cell", "")],
     regions: [
-        "region_status", "region_policy", "region_requests", "region_warden_status", "region_gpio_status", "region_timer_status",
+        "region_status", "region_policy", "region_requests", "region_warden_status", "region_gpio_status", "region_timer_status", "region_exchange_status",
         "region_link_in", "region_link_in_head", "region_link_out", "region_link_out_head", "region_heap"
     ],
     cell_regions: [

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `channel_gpio` | `gpio` | calls; notified of edges |
 //! | `channel_timer` | `timer` | calls; notified of expiries |
+//! | `channel_exchange` | `exchange` | calls; notified of values and of room |
 //! | `channel_warden` | `warden` | notified: the control word is new; notifies it of news |
 //! | `channel_admission` | `admission` | notifies it of output; notified when there is room |
 //!
@@ -19,10 +20,11 @@ use shared_ring::MappedMemory;
 
 pd_shell::protection_domain! {
     heap_region: "region_heap",
-    channels: ["channel_gpio", "channel_timer", "channel_warden", "channel_admission"],
+    channels: ["channel_gpio", "channel_timer", "channel_exchange", "channel_warden", "channel_admission"],
     cell_channels: [],
     regions: [
-        "region_control", "region_status", "region_output", "region_output_head", "region_module", "region_heap"
+        "region_control", "region_status", "region_output", "region_output_head", "region_module", "region_heap",
+        "region_to_exchange", "region_from_exchange"
     ],
     cell_regions: [],
     start: |wiring: &Sel4Wiring| -> Result<EventLoop<Cell<MappedMemory>>, MissingWiring> {

@@ -14,6 +14,8 @@ pub enum Role {
     Timer,
     /// `gpio`.
     Gpio,
+    /// `exchange`: the channels between containers.
+    Exchange,
     /// `warden`.
     Warden,
     /// `cell0` to `cell7`: the number.
@@ -33,6 +35,7 @@ impl Role {
             "tick" => Some(Self::Tick),
             "timer" => Some(Self::Timer),
             "gpio" => Some(Self::Gpio),
+            "exchange" => Some(Self::Exchange),
             "warden" => Some(Self::Warden),
             "admission" => Some(Self::Admission),
             "vmm" => Some(Self::Vmm),
@@ -41,11 +44,12 @@ impl Role {
         }
     }
 
-    /// The priorities that it may have: drivers above the warden, so that the warden's calls into them are allowed, the
+    /// The priorities that it may have: drivers and the exchange above the warden, so that the warden's calls into them are allowed, the
     /// warden above the cells that it stops, and everything that Linux can reach below them.
     pub const fn priorities(self) -> core::ops::RangeInclusive<u8> {
         match self {
             Self::Tick | Self::Timer | Self::Gpio => 254..=254,
+            Self::Exchange => 250..=250,
             Self::Warden => 240..=240,
             Self::Cell(_) => 100..=200,
             Self::Admission => 20..=20,
@@ -56,7 +60,7 @@ impl Role {
 
     /// Whether it must keep deadlines, so that its budget counts towards what the processor can promise.
     pub const fn is_real_time(self) -> bool {
-        matches!(self, Self::Tick | Self::Timer | Self::Gpio | Self::Warden | Self::Cell(_))
+        matches!(self, Self::Tick | Self::Timer | Self::Gpio | Self::Exchange | Self::Warden | Self::Cell(_))
     }
 
     /// Whether it may use the processor without a limit: only what lies below everything else.

@@ -5,6 +5,7 @@
 //! | `channel_admission` | `admission` | called; notifies it of news |
 //! | `channel_cell0` … | the cells | notifies: the control word is new; notified of news |
 //! | `channel_gpio`, `channel_timer` | the drivers | calls; notified when its timer expires |
+//! | `channel_exchange` | `exchange` | calls: a cell's ends of channels |
 //! | `child_cell0` … | the cells | their faults; stops and restarts them |
 //!
 //! Must never wait for anybody below it, never allocate after its start, and never resume a cell that faulted.
@@ -24,7 +25,7 @@ use crate::{cells::CellDomains, faults::Parent};
 pd_shell::protection_domain! {
     // Symbol names and words of a failed start.
     heap_bytes: 16 * 1024,
-    channels: ["channel_admission", "channel_gpio", "channel_timer"],
+    channels: ["channel_admission", "channel_exchange", "channel_gpio", "channel_timer"],
     cell_channels: [("channel_cell", ""), ("child_cell", "")],
     regions: ["region_policy", "region_grants", "region_status", "region_requests"],
     cell_regions: [("region_cell", "_control"), ("region_cell", "_status")],

@@ -197,6 +197,7 @@ impl Container {
             arguments: self.request.arguments.clone(),
             environment: self.request.environment.clone(),
             lines,
+            channels: Vec::new(),
             seed,
         }
     }
@@ -278,6 +279,10 @@ impl Container {
                 failed(FailureReason::StartLimit, FailureReason::StartLimit.text().into())
             }
             Intervention::LoadLimit => failed(FailureReason::LoadLimit, FailureReason::LoadLimit.text().into()),
+            Intervention::NotProven | Intervention::NoHandover => {
+                let intervention = self.intervention(shown);
+                failed(FailureReason::NotReplaced, intervention.text().into())
+            }
             Intervention::Fault => {
                 let text = format!("{}: {}", FailureReason::CellFault, fault_text(shown, fault_name));
                 failed(FailureReason::CellFault, text)
@@ -396,6 +401,7 @@ pub(crate) fn load_failure(view: &View) -> Failure {
         | FailureReason::Trap
         | FailureReason::StartRefused
         | FailureReason::Killed
+        | FailureReason::NotReplaced
         | FailureReason::CellFault
         | FailureReason::Watchdog => ErrorCode::LoadFailed,
     };

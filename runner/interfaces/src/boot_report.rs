@@ -62,6 +62,7 @@ const SEQUENCE_BYTES: usize = 8;
 const _: () = {
     assert!(BOOT_REPORT_OFFSET_BYTES + SEQUENCE_BYTES + size_of::<BootReport>() == STATUS_REGION_BYTES);
     assert!(SEQUENCE_BYTES + size_of::<crate::cell::CellStatus>() <= BOOT_REPORT_OFFSET_BYTES);
+    assert!(SEQUENCE_BYTES + size_of::<crate::exchange::ExchangeStatus>() <= BOOT_REPORT_OFFSET_BYTES);
     assert!(SEQUENCE_BYTES + size_of::<crate::gpio::GpioStatus>() <= BOOT_REPORT_OFFSET_BYTES);
     assert!(SEQUENCE_BYTES + size_of::<crate::timer::TimerStatus>() <= BOOT_REPORT_OFFSET_BYTES);
     assert!(SEQUENCE_BYTES + size_of::<crate::warden::WardenTable>() <= BOOT_REPORT_OFFSET_BYTES);

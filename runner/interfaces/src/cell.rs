@@ -12,7 +12,7 @@ use alloc::{string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::wire_enum;
+use crate::{exchange::Direction, wire_enum};
 
 /// Where the Wasm bytes begin in the `module` region; the configuration has the room before it.
 pub const MODULE_OFFSET_BYTES: usize = 16 * 1024;
@@ -151,6 +151,8 @@ wire_enum! {
         Configuration = 16 => "invalid configuration",
         /// One call of `on-loop` took too long.
         LoopLimit = 17 => "a loop took too long",
+        /// It was to replace another version, and did not.
+        NotReplaced = 18 => "it did not take the other version's place",
     }
 }
 
@@ -254,6 +256,20 @@ pub struct CellConfiguration {
     pub environment: Vec<(String, String)>,
     /// The board's labels. Public: whether a line may be used is the driver's to say.
     pub lines: Vec<(String, u8)>,
+    /// The channels that the container speaks over, in the order of its manifest: a place here is the number of the end in
+    /// `exchange`. Public: whether an end may be used is the exchange's to say.
+    pub channels: Vec<ChannelName>,
     /// Seeds `random_get`. From the node's counter: not a secret, not for keys.
     pub seed: u64,
+}
+
+/// A channel as the container knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelName {
+    /// What the container calls it.
+    pub name: String,
+    /// Which way it goes.
+    pub direction: Direction,
+    /// The values' type, as WIT has it.
+    pub value_type: String,
 }

@@ -66,7 +66,7 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// How a driver's procedure ended, the label of its answer. Numbers 1 to 7 are `atoll:node/status` of the WIT world.
+    /// How a driver's procedure ended, the label of its answer. Numbers are those of `atoll:node/status` of the WIT world.
     Status {
         /// Done; word 0 holds the result where there is one.
         Ok = 0 => "done",
@@ -84,6 +84,12 @@ wire_enum! {
         ModeNotGranted = 6 => "not granted for this use of the line",
         /// The device cannot do this.
         NotSupported = 7 => "the device cannot do this",
+        /// The channel has no value that this end did not take.
+        Empty = 8 => "there is no new value",
+        /// The queue has no room.
+        Full = 9 => "the queue is full",
+        /// Nothing is at the other end of the channel's name now.
+        Unbound = 10 => "not bound to a channel",
     }
 }
 

@@ -14,6 +14,7 @@ extern crate alloc;
 pub mod boot_report;
 pub mod cell;
 pub mod driver;
+pub mod exchange;
 pub mod gpio;
 pub mod grants;
 pub mod kernel;

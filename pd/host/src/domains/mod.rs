@@ -6,6 +6,7 @@
 mod admission;
 mod bridge;
 mod cell;
+mod exchange;
 mod gpio;
 #[cfg(feature = "hostile-domains")]
 mod hostile;
@@ -119,6 +120,7 @@ impl Shell {
             Role::Tick => tick::run(&self),
             Role::Timer => timer::run(self),
             Role::Gpio => gpio::run(self),
+            Role::Exchange => exchange::run(self),
             Role::Warden => warden::run(self),
             #[cfg(feature = "hostile-domains")]
             Role::Cell(_) | Role::Vmm if self.is_hostile() => hostile::run(self),
@@ -156,7 +158,10 @@ impl Shell {
     fn is_confined(&self) -> bool {
         let role = Role::of(&self.handover.domain);
         self.handover.confined
-            && matches!(role, Some(Role::Tick | Role::Timer | Role::Warden | Role::Cell(_) | Role::Admission))
+            && matches!(
+                role,
+                Some(Role::Tick | Role::Timer | Role::Exchange | Role::Warden | Role::Cell(_) | Role::Admission)
+            )
     }
 
     /// Says of the domain what it found of itself, where the launcher reads it.

@@ -44,6 +44,7 @@ pub(crate) fn configuration(arguments: &[&str]) -> CellConfiguration {
         environment: vec![("GREETING".into(), "moin".into())],
         lines: [LED, BUTTON, VALVE].map(|(label, line)| (label.into(), line)).into(),
         seed: 7,
+        ..CellConfiguration::default()
     }
 }
 
