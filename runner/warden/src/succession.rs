@@ -8,7 +8,7 @@
 
 use runner_interfaces::{
     cell::{ContainerState, Hold},
-    gpio,
+    exchange, gpio,
     kernel::{Instant, Kernel, Message},
     plan::EndCause,
     warden::{Intervention, Succession, WardenStatus},
@@ -247,6 +247,8 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
     /// What both have open is `to`'s from here on.
     fn take_over<K: Kernel>(&mut self, kernel: &mut K, from: usize, to: usize) {
         self.call_gpio(kernel, gpio::Procedure::TakeOver, from, to);
+        let ends = exchange::call_with(exchange::Procedure::TakeOver, from as u64, to as u64);
+        self.call_exchange(kernel, ends);
     }
 
     /// The driver cannot refuse: the channel is the warden's and both cells exist.

@@ -6,7 +6,7 @@ use runner_interfaces::{
     MAX_CELLS,
     boot_report::Finding,
     cell::{CellControl, Command, MODULE_OFFSET_BYTES},
-    gpio,
+    exchange, gpio,
     grants::{CellGrants, grant_offset_bytes},
     kernel::{
         Channel, ChannelSet, Domain, Instant, Kernel, Message, MissingWiring, Wiring, required_channel, required_region,
@@ -142,6 +142,7 @@ pub struct Warden<M, C> {
     alarm: Alarm,
     pub(crate) gpio: Channel,
     timer: Channel,
+    exchange: Channel,
     admission: Channel,
 }
 
@@ -168,6 +169,7 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
             alarm: Alarm::default(),
             gpio: required_channel(wiring, "channel_gpio")?,
             timer: required_channel(wiring, "channel_timer")?,
+            exchange: required_channel(wiring, "channel_exchange")?,
             admission: required_channel(wiring, "channel_admission")?,
         })
     }
@@ -374,7 +376,14 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
         if !self.cell(number).pristine {
             self.restart_clean(kernel, number);
         }
+        // Only here: one that is started again speaks over the channels that it had.
+        self.call_exchange(kernel, exchange::call(exchange::Procedure::Release, number as u64));
         Ok(0)
+    }
+
+    /// The exchange cannot refuse: the channel is the warden's and the cells exist.
+    pub(crate) fn call_exchange<K: Kernel>(&mut self, kernel: &mut K, call: Message) {
+        kernel.call(self.exchange, call);
     }
 
     /// The container stays ended.

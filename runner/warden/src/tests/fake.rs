@@ -6,7 +6,7 @@ use std::{collections::HashMap, format, rc::Rc, string::String, vec::Vec};
 use runner_interfaces::{
     MAX_CELLS,
     cell::{CellControl, CellStatus, Command, ContainerState, DETAIL_BYTES},
-    gpio,
+    exchange, gpio,
     grants::{CellGrants, grant_offset_bytes},
     kernel::{Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring},
     plan::{LoadRequest, Plan},
@@ -29,6 +29,7 @@ pub(super) const ENTRY: u64 = 0x20_0000;
 pub(super) const ADMISSION: u8 = 22;
 pub(super) const GPIO: u8 = 20;
 pub(super) const TIMER: u8 = 21;
+pub(super) const EXCHANGE: u8 = 23;
 
 /// What somebody outside the warden could see it do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub(super) enum Action {
     Notify(u8),
     ReleaseLines(u64),
     ReleaseTimers(u64),
+    ReleaseEnds(u64),
+    TakeOverEnds(u64, u64),
     Succeed(u64, u64),
     TakeOver(u64, u64),
     Stop(usize),
@@ -148,6 +151,7 @@ impl Wiring for Wires {
         let number = match symbol {
             "channel_gpio" => GPIO,
             "channel_timer" => TIMER,
+            "channel_exchange" => EXCHANGE,
             "channel_admission" => ADMISSION,
             _ => symbol.strip_prefix("channel_cell")?.parse().ok().filter(|cell| usize::from(*cell) < CELLS)?,
         };
@@ -200,6 +204,11 @@ impl Kernel for Clockwork {
                     other => panic!("the warden has no use for {other:?}"),
                 });
             }
+            EXCHANGE => self.diary.note(match exchange::Procedure::from_wire(label) {
+                Some(exchange::Procedure::Release) => Action::ReleaseEnds(message.words[0]),
+                Some(exchange::Procedure::TakeOver) => Action::TakeOverEnds(message.words[0], message.words[1]),
+                other => panic!("the warden has no use for {other:?}"),
+            }),
             TIMER => self.timer(timer::Procedure::from_wire(label).expect("known"), message.words),
             other => panic!("the warden has no call on channel {other}"),
         }
