@@ -78,6 +78,8 @@ pub(crate) enum Command {
     /// Put app.toml and its files into a module
     #[cfg(feature = "kit")]
     Pack(Pack),
+    /// Replace a running container by another version of it, without a gap; the old one goes on if the new one fails
+    Update(Update),
     /// Show what happened to containers: each change of state with its reason and time, new starts, updates
     Events(Events),
     /// Show the channels between containers: type, values, who writes and who reads
@@ -266,6 +268,35 @@ pub(crate) struct Logs {
     /// Go on showing what comes until the container ends
     #[arg(short, long)]
     pub(crate) follow: bool,
+}
+
+/// `emit update`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The new version is loaded and started in a free cell while the old one goes on. At the end of the old one's loop it takes over
+its lines and channels, and is on probation: if it fails, or is stuck in its first loop, the old one goes on where it
+was, and emit ends with 7. Rights, arguments and variables are the old one's unless the new one says others.
+
+Examples:
+  emit update blinker blinker-2.wasm
+  emit update blinker blinker-2.wasm --probation 30s")]
+pub(crate) struct Update {
+    /// The container
+    pub(crate) name: String,
+    /// The new version, a .wasm file
+    pub(crate) file: PathBuf,
+    /// A right that it asks for, as with `deploy`
+    #[arg(long = "grant", value_name = "RIGHT")]
+    pub(crate) grants: Vec<String>,
+    /// An environment variable for it, as with `deploy`
+    #[arg(long = "env", value_name = "NAME=VALUE")]
+    pub(crate) environment: Vec<String>,
+    /// How long it must be well before the old one goes
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    pub(crate) probation: std::time::Duration,
+    /// Its arguments; options of emit come before them
+    #[arg(trailing_var_arg = true)]
+    pub(crate) arguments: Vec<String>,
 }
 
 /// `emit events`.

@@ -110,6 +110,11 @@ impl Session {
         }
     }
 
+    /// Has answers take so much longer, for a request that takes its time.
+    pub(crate) fn allow(&mut self, more: Duration) {
+        self.timeout = self.timeout.saturating_add(more);
+    }
+
     /// Asks and waits for the answer.
     pub(crate) fn ask(&mut self, request: Request) -> Result<Answer> {
         let number = self.begin(request)?;

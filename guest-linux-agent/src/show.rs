@@ -89,6 +89,11 @@ pub(crate) fn state(report: &ContainerReport) -> String {
     } else {
         report.state_text.clone()
     };
+    match report.update.as_str() {
+        "new" => text.push_str(", a new version on its way"),
+        "old" => text.push_str(", about to be replaced"),
+        _ => {}
+    }
     // That it came to its end by itself is what one expects.
     if !matches!(report.end_text.as_str(), "" | "finished") {
         let _ = write!(text, ", {}", report.end_text);

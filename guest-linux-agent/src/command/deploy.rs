@@ -9,7 +9,7 @@ use shared_ring_messages::{Answer, CHUNK_BYTES, ContainerReport, DeployRequest, 
 
 use super::{Context, logs, unexpected};
 use crate::{
-    arguments::{ContainerOptions, Deploy, Run},
+    arguments::{ContainerOptions, Deploy, Run, Update},
     exit::{self, Failure},
     grant,
     module::{self, Module},
@@ -23,8 +23,8 @@ pub(super) fn deploy(context: &Context, arguments: &Deploy) -> Result<u8> {
     let mut request = request(&arguments.options, name, &module, &arguments.arguments)?;
     request.start = !arguments.no_start;
     let mut session = context.session()?;
-    let report =
-        upload(context, &mut session, request, &module.bytes).map_err(|error| of_file(error, &arguments.file))?;
+    let report = upload(context, &mut session, Request::Deploy(request), &module.bytes)
+        .map_err(|error| of_file(error, &arguments.file))?;
     let text = format!("{}: {} in cell{}\n", report.name, show::state(&report), report.cell);
     super::print(context, &show::container_json(&report), &text)?;
     if exit::has_failed(&report) && !context.json() {
@@ -46,7 +46,8 @@ pub(super) fn run(context: &Context, arguments: &Run) -> Result<u8> {
     request.start = true;
     request.attached = true;
     let mut session = context.session()?;
-    let report = upload(context, &mut session, request, &module.bytes).map_err(|error| of_file(error, file))?;
+    let report =
+        upload(context, &mut session, Request::Deploy(request), &module.bytes).map_err(|error| of_file(error, file))?;
     let mut sink = if context.json() { logs::Sink::json() } else { logs::Sink::pass_through() };
     logs::show(&mut session, &report.name, &mut sink, true)?;
     let report = match session.ask(Request::Inspect(report.name))? {
@@ -60,6 +61,22 @@ pub(super) fn run(context: &Context, arguments: &Run) -> Result<u8> {
         terminal::note(&format!("the container failed: {}", terminal::printable(&report.reason_text)));
     }
     Ok(exit::of_container(&report))
+}
+
+pub(super) fn update(context: &Context, arguments: &Update) -> Result<u8> {
+    let module = module::read(&arguments.file)?;
+    let options =
+        ContainerOptions { name: None, grants: arguments.grants.clone(), environment: arguments.environment.clone() };
+    let deploy = request(&options, arguments.name.clone(), &module, &arguments.arguments)?;
+    let probation_ns = u64::try_from(arguments.probation.as_nanos()).unwrap_or(u64::MAX);
+    let mut session = context.session()?;
+    session.allow(arguments.probation);
+    let request = Request::Update { deploy, probation_ns };
+    let report =
+        upload(context, &mut session, request, &module.bytes).map_err(|error| of_file(error, &arguments.file))?;
+    let text = format!("{}: replaced, {} in cell{}\n", report.name, show::state(&report), report.cell);
+    super::print(context, &show::container_json(&report), &text)?;
+    Ok(0)
 }
 
 /// Says which file it is that the node refused.
@@ -132,8 +149,8 @@ fn environment(manifest: &Manifest, options: &ContainerOptions) -> Result<Vec<(S
 }
 
 /// Announces the module, sends it, and answers what became of it.
-fn upload(context: &Context, session: &mut Session, request: DeployRequest, bytes: &[u8]) -> Result<ContainerReport> {
-    let credit = match session.ask(Request::Deploy(request))? {
+fn upload(context: &Context, session: &mut Session, request: Request, bytes: &[u8]) -> Result<ContainerReport> {
+    let credit = match session.ask(request)? {
         Answer::Ready { credit } => credit.max(1) as usize,
         other => return Err(unexpected(&other)),
     };

@@ -134,6 +134,7 @@ fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Check(arguments) => check::check(context, &arguments.target),
         #[cfg(feature = "kit")]
         Command::Pack(arguments) => pack::pack(context, &arguments),
+        Command::Update(arguments) => deploy::update(context, &arguments),
         Command::Events(arguments) => events::events(context, &arguments),
         Command::Channels => channels(context),
         Command::Info => info(context),

@@ -18,6 +18,7 @@ mod refusals;
 mod running;
 mod sessions;
 mod terminal;
+mod update;
 mod verbs;
 
 use std::{

@@ -209,6 +209,26 @@ pub(crate) fn a_life_goes_as_its_manifest_says(node: &mut Node) -> Result<()> {
     node.clear()
 }
 
+/// A running container is replaced by another version with no blink lost, and goes on as it was where the new one fails.
+pub(crate) fn an_update_takes_over_or_leaves_all_as_it_was(node: &mut Node) -> Result<()> {
+    let blinker = Blinker::deploy(node)?;
+    let before = node.container("blinker")?;
+    node.emit("update blinker blinker.wasm --probation 2s")?;
+    let after = node.container("blinker")?;
+    ensure!(after["cell"] != before["cell"] && after["grants"] == before["grants"], "{before} {after}");
+    blinker.lost_nothing_in_a_change(node)?;
+    let events = node.emit("events blinker")?;
+    for event in ["update-begun", "update-took-over", "update-done", "replaced by another version"] {
+        ensure!(events.contains(event), "{event} is not told: {events}");
+    }
+    node.type_file("/tmp/bad.wasm", &hostile::module("trap-in-loop")?)?;
+    node.emit_ends_with("update blinker /tmp/bad.wasm --probation 2s", CONTAINER_REFUSED, "trap")?;
+    ensure!(node.container("blinker")?["cell"] == after["cell"], "the old version goes on");
+    blinker.lost_nothing_in_a_change(node)?;
+    ensure!(node.counter("updates_rolled_back")? == 1);
+    node.clear()
+}
+
 /// The guest starts again, by command and by panic, and the container blinks on.
 pub(crate) fn the_guest_restarts_and_no_blink_is_lost(node: &mut Node, boot: std::time::Duration) -> Result<()> {
     let blinker = Blinker::deploy(node)?;
@@ -235,6 +255,16 @@ impl Blinker {
         node.emit("deploy blinker.wasm --grant gpio:LED:out --grant timer:10ms")?;
         let started_ns = number(&node.container("blinker")?, "started_ns")?;
         Ok(Self { started_ns, transitions_before })
+    }
+
+    /// The same after an update, in which the one version's grid of times follows on the other's: at most one period is longer or
+    /// shorter, at each of two changes.
+    pub(crate) fn lost_nothing_in_a_change(&self, node: &mut Node) -> Result<()> {
+        let (line, now_ns) = node.line("LED")?;
+        let counted = number(&line, "transitions")? - self.transitions_before;
+        let due = now_ns.saturating_sub(self.started_ns) / BLINK_NS;
+        ensure!(counted.abs_diff(due) <= 2, "{due} blinks were due and {counted} were counted");
+        Ok(())
     }
 
     /// The domain that owns the line has counted one transition for each period since the start, by the node's clock. One

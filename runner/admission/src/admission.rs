@@ -372,7 +372,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
         let (own, mut kept): (Vec<Pending>, Vec<Pending>) =
             self.pending.drain(..).partition(|pending| pending.session == Some(key));
         for pending in own {
-            let matters = matches!(pending.wish, Wish::Deployed { .. } | Wish::EndedToStart);
+            let matters = matches!(pending.wish, Wish::Deployed { .. } | Wish::EndedToStart | Wish::Replaced);
             let known = |other: &Pending| {
                 other.session.is_none() && (other.serial, other.wish) == (pending.serial, pending.wish)
             };
@@ -431,6 +431,9 @@ impl<M: SharedMemory + Clone> Admission<M> {
             let detail = "the container was removed meanwhile";
             return Some(Err(Failure::new(shared_ring_messages::ErrorCode::NoSuchContainer, detail)));
         };
+        if pending.wish == Wish::Replaced {
+            return self.settle_update(kernel, cell);
+        }
         let container = self.cells[cell].as_ref().and_then(|port| port.container.as_ref())?;
         let generation = container.generation();
         let wish = match pending.wish {

@@ -21,6 +21,7 @@ use zerocopy::FromZeros;
 
 use crate::{
     admission::Admission,
+    container::Container,
     failure::Failure,
     policy::{Policy, directions},
 };
@@ -90,7 +91,11 @@ impl<M: SharedMemory + Clone> Admission<M> {
     /// The container in that cell, if there is one.
     pub(crate) fn report(&self, cell: usize, now: Instant) -> Option<ContainerReport> {
         let container = self.cells.get(cell)?.as_ref()?.container.as_ref()?;
-        Some(container.report(cell, &self.table.cells[cell], self.options.fault_name, now))
+        let mut report = container.report(cell, &self.table.cells[cell], self.options.fault_name, now);
+        if self.successor_of(container.serial).is_some() {
+            report.update = "old".into();
+        }
+        Some(report)
     }
 
     pub(crate) fn container_answer(&self, cell: usize, now: Instant) -> Result<Answer, Failure> {
@@ -114,11 +119,19 @@ impl<M: SharedMemory + Clone> Admission<M> {
             && self.table.cells[cell].present == CELL_PRESENT
     }
 
-    /// Where the container of that name is.
+    /// Where the container of that name is; of two versions, that which the other is to replace.
     pub(crate) fn find(&self, name: &str) -> Option<usize> {
-        self.cells.iter().position(|port| {
-            port.as_ref().and_then(|port| port.container.as_ref()).is_some_and(|container| container.name() == name)
-        })
+        self.position(|container| container.name() == name && container.replaces.is_none())
+    }
+
+    /// Where the container is that is to replace the one of that serial.
+    pub(crate) fn successor_of(&self, serial: u64) -> Option<usize> {
+        self.position(|container| container.replaces.is_some_and(|replaces| replaces.serial == serial))
+    }
+
+    /// Where the first such container is.
+    pub(crate) fn position(&self, is_it: impl Fn(&Container) -> bool) -> Option<usize> {
+        self.cells.iter().position(|port| port.as_ref().and_then(|port| port.container.as_ref()).is_some_and(&is_it))
     }
 
     pub(crate) fn state(&self, cell: usize) -> ContainerState {

@@ -11,7 +11,7 @@ use runner_interfaces::{
     kernel::Instant,
     output::Stream,
     plan::EndCause,
-    warden::{Intervention, WardenCell},
+    warden::{Intervention, Succession, WardenCell},
 };
 use sha2::Sha256;
 use shared_ring_messages::{ContainerReport, DeployRequest, ErrorCode};
@@ -46,6 +46,14 @@ pub(crate) struct View {
     pub(crate) begun: bool,
 }
 
+/// A new version that is to take another container's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Replaces {
+    /// The serial of the old one.
+    pub(crate) serial: u64,
+    pub(crate) probation_ns: u64,
+}
+
 #[derive(Debug)]
 pub(crate) struct Container {
     /// Never given twice, unlike the name.
@@ -54,6 +62,8 @@ pub(crate) struct Container {
     pub(crate) rights: Rights,
     /// What its manifest says; nothing before the upload is whole.
     pub(crate) declaration: Declaration,
+    /// What it is to replace, until it has.
+    pub(crate) replaces: Option<Replaces>,
     /// The session that it ends with.
     pub(crate) attached: Option<SessionKey>,
     deployed: Instant,
@@ -80,6 +90,7 @@ struct Told {
     end: bool,
     next_start_ns: u64,
     given_up: bool,
+    succession: u32,
 }
 
 impl Container {
@@ -98,6 +109,7 @@ impl Container {
             dropped: 0,
             intervention_noted: false,
             told: Told::default(),
+            replaces: None,
             declaration: Declaration::default(),
         }
     }
@@ -162,11 +174,25 @@ impl Container {
                 add(now.nanoseconds(), "restart-scheduled", format!("in {}", duration(wait)));
             }
         }
+        if self.told.succession != shown.succession {
+            self.told.succession = shown.succession;
+            if let Some((event, text)) = Succession::from_wire(shown.succession).and_then(succession_event) {
+                add(now.nanoseconds(), event, text.into());
+            }
+        }
         if shown.given_up != 0 && !self.told.given_up {
             self.told.given_up = true;
             add(now.nanoseconds(), "given-up", format!("after {} new starts", shown.new_starts));
         }
         news
+    }
+
+    /// How far it has come in replacing another.
+    pub(crate) fn succession(&self, shown: &WardenCell) -> Succession {
+        if shown.generation != self.generation {
+            return Succession::None;
+        }
+        Succession::from_wire(shown.succession).unwrap_or(Succession::None)
     }
 
     /// The steps of a life with their times, 0 where it has not got there.
@@ -363,8 +389,18 @@ impl Container {
             stopping_ns: number(|status| status.stopping_ns),
             heartbeat_ns: number(|status| status.heartbeat_ns),
             channels: Vec::new(),
-            update: String::new(),
+            update: if self.replaces.is_some() { "new".into() } else { String::new() },
         }
+    }
+}
+
+const fn succession_event(succession: Succession) -> Option<(&'static str, &'static str)> {
+    match succession {
+        Succession::None => None,
+        Succession::Preparing => Some(("update-begun", "a new version starts beside the old one")),
+        Succession::Probation => Some(("update-took-over", "the new version has taken over and is on probation")),
+        Succession::Done => Some(("update-done", "the new version has proved itself")),
+        Succession::RolledBack => Some(("update-rolled-back", "the old version goes on")),
     }
 }
 

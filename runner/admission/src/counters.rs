@@ -33,6 +33,8 @@ counters! {
     LoadsFailed = "loads_failed",
     /// Containers that failed in their cell, started or not: a trap, a limit, a start hook that refused.
     ContainersFailed = "containers_failed",
+    /// New versions that did not prove themselves.
+    UpdatesRolledBack = "updates_rolled_back",
     /// Impossible indices in the link's rings.
     LinkMisbehaved = "link_misbehaved",
     /// Slots that broke the link's contract.

@@ -46,6 +46,7 @@ mod pending;
 mod policy;
 mod requests;
 mod session;
+mod update;
 mod validation;
 
 pub use admission::{Admission, Options, StartError};

@@ -18,6 +18,8 @@ pub(crate) enum Wish {
     Ended,
     /// Ended, to be loaded and started again.
     EndedToStart,
+    /// Another version's place taken, or not.
+    Replaced,
 }
 
 /// A request that was not answered yet.
@@ -44,6 +46,8 @@ impl Wish {
     pub(crate) fn progress(self, view: &View) -> Progress {
         use ContainerState as State;
         match (self, view.state) {
+            // The warden says how that goes; see `update`.
+            (Self::Replaced, _) => Progress::Waits,
             (Self::Ended | Self::EndedToStart, state) if state.is_final() => Progress::Fulfilled,
             (Self::Ended | Self::EndedToStart, _) => Progress::Waits,
             // Its failure is its own affair then, which its report and its log tell of.

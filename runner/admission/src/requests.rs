@@ -16,14 +16,14 @@ use shared_ring_messages::{Answer, CHUNK_BYTES, CHUNK_CREDIT, DeployRequest, Err
 use crate::{
     admission::Admission,
     cell::{CellPort, CopyError},
-    container::{Container, Upload},
+    container::{Container, Replaces, Upload},
     counters::Counter,
     declaration,
     events::{Event, Page},
     failure::Failure,
     inspection,
     pending::{Pending, Wish},
-    policy::Policy,
+    policy::{Policy, Rights},
     validation,
 };
 
@@ -70,7 +70,13 @@ impl<M: SharedMemory + Clone> Admission<M> {
                 Ok(Some(Answer::Events { records, next, lost }))
             }
             Request::Channels => Ok(Some(Answer::Channels(Vec::new()))),
-            Request::Update { .. } => Err(Failure::protocol("not yet")),
+            Request::Update { deploy, probation_ns } => {
+                let refused = self.begin_update(kernel, index, deploy, probation_ns);
+                if refused.is_err() {
+                    self.counters.count(Counter::UploadsRefused);
+                }
+                refused
+            }
         }
     }
 
@@ -92,11 +98,11 @@ impl<M: SharedMemory + Clone> Admission<M> {
         self.cells.get_mut(cell).and_then(Option::as_mut).ok_or_else(|| Failure::internal("the cell is gone"))
     }
 
-    fn container(&mut self, cell: usize) -> Result<&mut Container, Failure> {
+    pub(crate) fn container(&mut self, cell: usize) -> Result<&mut Container, Failure> {
         self.port(cell)?.container.as_mut().ok_or_else(|| Failure::internal("the container is gone"))
     }
 
-    fn policy(&self) -> Result<&Policy, Failure> {
+    pub(crate) fn policy(&self) -> Result<&Policy, Failure> {
         self.policy.as_ref().map_err(Failure::internal)
     }
 
@@ -109,20 +115,38 @@ impl<M: SharedMemory + Clone> Admission<M> {
     // Uploads.
 
     fn deploy<K: Kernel>(&mut self, kernel: &mut K, index: usize, request: DeployRequest) -> Served {
+        self.check_announcement(index, &request)?;
+        let rights = self.policy()?.resolve(&request.grants)?;
+        if self.find(&request.name).is_some() {
+            return Err(Failure::new(ErrorCode::NameTaken, format!("there is a container `{}`", request.name)));
+        }
+        self.reserve(kernel, index, request, rights, None)
+    }
+
+    /// Whether such an upload may be announced in that session.
+    pub(crate) fn check_announcement(&self, index: usize, request: &DeployRequest) -> Result<(), Failure> {
         let policy = self.policy()?;
         if self.sessions[index].upload.is_some() {
             return Err(Failure::protocol("this session has an upload under way"));
         }
         validation::check_name(&request.name)?;
-        validation::check_arguments(&request)?;
+        validation::check_arguments(request)?;
         validation::check_size(request.size, self.module_limit_bytes(policy))?;
         if !policy.board.allow_unsigned {
             return Err(Failure::new(ErrorCode::NotAllowed, "this board runs signed containers only"));
         }
-        let rights = policy.resolve(&request.grants)?;
-        if self.find(&request.name).is_some() {
-            return Err(Failure::new(ErrorCode::NameTaken, format!("there is a container `{}`", request.name)));
-        }
+        Ok(())
+    }
+
+    /// Gives the upload a cell.
+    pub(crate) fn reserve<K: Kernel>(
+        &mut self,
+        kernel: &mut K,
+        index: usize,
+        request: DeployRequest,
+        rights: Rights,
+        replaces: Option<Replaces>,
+    ) -> Served {
         self.refresh_table();
         let Some(cell) = (0..self.cells.len()).find(|cell| self.is_free(*cell)) else {
             let cells = self.cells.iter().flatten().count();
@@ -133,11 +157,12 @@ impl<M: SharedMemory + Clone> Admission<M> {
         };
         let key = self.sessions[index].key();
         self.last_serial += 1;
-        let container = Container::new(self.last_serial, request, rights, key, kernel.now());
+        let text = format!("an upload of {} bytes begins", request.size);
+        let mut container = Container::new(self.last_serial, request, rights, key, kernel.now());
+        container.replaces = replaces;
         self.port(cell)?.container = Some(container);
         self.sessions[index].upload = Some(cell);
-        let size = self.container(cell)?.request.size;
-        self.note(cell, kernel.now(), "deployed", format!("an upload of {size} bytes begins"));
+        self.note(cell, kernel.now(), "deployed", text);
         Ok(Some(Answer::Ready { credit: CHUNK_CREDIT }))
     }
 
@@ -192,8 +217,12 @@ impl<M: SharedMemory + Clone> Admission<M> {
             return Err(failure);
         }
         self.sessions[index].upload = None;
-        match self.check_and_load(kernel, cell) {
-            Ok((generation, start)) => self.wait(index, number, cell, generation, Wish::Deployed { start }),
+        let loaded = self.check_and_load(kernel, cell).and_then(|(generation, start)| {
+            let wish = self.begin_succession(kernel, cell)?.unwrap_or(Wish::Deployed { start });
+            Ok((generation, wish))
+        });
+        match loaded {
+            Ok((generation, wish)) => self.wait(index, number, cell, generation, wish),
             Err(failure) => {
                 self.counters.count(Counter::ModulesRefused);
                 self.remove_container(kernel, cell);
@@ -219,7 +248,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
     fn check_and_load<K: Kernel>(&mut self, kernel: &mut K, cell: usize) -> Result<(u32, bool), Failure> {
         let limits = self.policy()?.limits;
         let request = &self.container(cell)?.request;
-        let (size, start) = (request.size, request.start);
+        let (size, start) = (request.size, request.start && self.container(cell)?.replaces.is_none());
         let wasm = self.port(cell)?.copy_module(size).map_err(|error| match error {
             CopyError::NoMemory => Failure::new(ErrorCode::Busy, "there is no memory to look the module over"),
             CopyError::OutOfRange => Failure::internal("the module does not lie in the cell's region"),

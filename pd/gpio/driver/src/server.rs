@@ -310,7 +310,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
             None => {}
         }
         self.stop_watching(line);
-        self.line(line).heir = None;
+        // Who stands by goes on standing by: who has the line may close it and open it again.
         self.hold(line, None);
     }
 

@@ -577,6 +577,26 @@ fn a_line_that_only_the_first_has_stays_with_it() {
 }
 
 #[test]
+fn who_has_taken_over_may_close_and_open_and_the_first_gets_back_what_it_had() {
+    let mut bench = Bench::succession();
+    bench.cell(1, Procedure::OpenOutput, 0);
+    bench.cell(1, Procedure::OpenInput, 1);
+    assert_eq!(bench.take_over(0, 1), Status::Ok);
+    for line in [0, 1] {
+        assert_eq!(bench.cell(1, Procedure::Close, line).0, Status::Ok);
+    }
+    assert!(!bench.pins.pin(0), "a line that is closed rests");
+    assert_eq!(bench.cell(1, Procedure::OpenOutput, 0).0, Status::Ok);
+    assert_eq!(bench.cell(1, Procedure::Close, 0).0, Status::Ok);
+    assert_eq!(bench.take_over(1, 0), Status::Ok);
+    assert!(bench.pins.pin(0), "the first has its line and its level");
+    assert_eq!(bench.cell(0, Procedure::Toggle, 0), (Status::Ok, 0));
+    bench.pins.set_pin(1, true);
+    assert_eq!(bench.interrupt(), [CELL[0]], "and it watches what it watched");
+    assert_eq!(bench.cell(0, Procedure::TakeEdges, 1), (Status::Ok, 1));
+}
+
+#[test]
 fn whoever_is_released_stands_by_no_longer() {
     for released in [0, 1] {
         let mut bench = Bench::succession();

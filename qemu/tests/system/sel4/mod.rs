@@ -140,6 +140,12 @@ macro_rules! on_every_board {
 
         #[test]
         #[ignore = "needs a boot image: run by `cargo xtask test`"]
+        fn an_update_takes_over_or_leaves_all_as_it_was() {
+            on!($board, scenarios::an_update_takes_over_or_leaves_all_as_it_was);
+        }
+
+        #[test]
+        #[ignore = "needs a boot image: run by `cargo xtask test`"]
         fn the_guest_restarts_and_no_blink_is_lost() {
             on!($board, |node| scenarios::the_guest_restarts_and_no_blink_is_lost(node, BOOT));
         }

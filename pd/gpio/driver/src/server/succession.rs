@@ -57,11 +57,12 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         }
         (self.heirs[from], self.heirs[to]) = (None, Some(from));
         for line in 0..MAX_LINES {
-            let Some((heir, standby)) = self.line(line).heir else { continue };
-            if let Ok(held) = self.held(from, line)
-                && heir == to
-            {
-                self.hand_over(line, (from, held), (to, standby));
+            let Some((_, standby)) = self.line(line).heir.filter(|(heir, _)| *heir == to) else { continue };
+            match self.line(line).holder {
+                Some((holder, held)) if holder == from => self.hand_over(line, (from, held), (to, standby)),
+                // It was closed meanwhile.
+                None => self.hand_to(line, to, standby),
+                Some(_) => {}
             }
         }
         Ok(to)
@@ -178,6 +179,28 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         match (self.standby(cell, line), self.lines[usize::from(line)].holder) {
             (Ok(Standby::Output { high: Some(high) }), _) | (_, Some((_, Use::Output { high }))) => high,
             _ => self.bank.level(line),
+        }
+    }
+
+    /// A line that nobody has goes to who stood by.
+    fn hand_to(&mut self, line: u8, to: usize, standby: Standby) {
+        self.line(line).heir = None;
+        match standby {
+            Standby::Output { high } => {
+                let rest = active_low(self.grants_of(to), line);
+                self.line(line).rests_high = rest;
+                self.hold(line, Some((to, Use::Output { high: rest })));
+                let high = high.unwrap_or(rest);
+                self.drive(line, high);
+                self.hold(line, Some((to, Use::Output { high })));
+            }
+            Standby::Input { watched, pull } => {
+                self.bank.listen(line);
+                self.bank.watch(line, watched);
+                let pull = pull.filter(|pull| self.bank.pull(line, *pull));
+                self.hold(line, Some((to, Use::Input { watched, pull })));
+                self.line(line).untaken = 0;
+            }
         }
     }
 
