@@ -231,6 +231,7 @@ fn shape(function: &FuncType) -> Option<(String, String)> {
             .map(|of| match of {
                 ValType::I32 => Some('i'),
                 ValType::I64 => Some('I'),
+                ValType::F64 => Some('D'),
                 _ => None,
             })
             .collect()
@@ -241,7 +242,12 @@ fn shape(function: &FuncType) -> Option<(String, String)> {
 /// A function's type as a person reads it.
 pub(crate) fn signature(parameters: &str, results: &str) -> String {
     let list = |letters: &str| -> String {
-        letters.chars().map(|letter| if letter == 'I' { "i64" } else { "i32" }).collect::<Vec<_>>().join(", ")
+        let name = |letter| match letter {
+            'I' => "i64",
+            'D' => "f64",
+            _ => "i32",
+        };
+        letters.chars().map(name).collect::<Vec<_>>().join(", ")
     };
     let arrow = if results.is_empty() { String::new() } else { format!(" -> {}", list(results)) };
     format!("({}){arrow}", list(parameters))

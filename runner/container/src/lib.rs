@@ -15,6 +15,7 @@
 //! | `embed` | a module with manifest and files put in |
 //! | [`offers`] | what a node offers for import |
 //! | `text` | rules for names, versions and paths |
+//! | [`value_type`] | the types of the values that channels carry |
 //! | `cbor` | the strict reader |
 #![no_std]
 #![forbid(unsafe_code)]
@@ -28,6 +29,7 @@ mod manifest;
 pub mod offers;
 mod sections;
 mod text;
+pub mod value_type;
 
 pub use cbor::Violation;
 pub use embed::{EmbedError, embed};

@@ -10,7 +10,7 @@ pub struct Offer {
     pub interface: &'static str,
     /// The import's name.
     pub name: &'static str,
-    /// Types of the parameters, a letter each: `i` an i32, `I` an i64.
+    /// Types of the parameters, a letter each: `i` an i32, `I` an i64, `D` an f64.
     pub parameters: &'static str,
     /// Types of the results, likewise.
     pub results: &'static str,
@@ -116,6 +116,24 @@ pub const OFFERS: &[Offer] = &[
     node("node", "substrate", "i", ""),
     node("node", "container-name", "i", ""),
     node("node", "container-version", "i", ""),
+    node("channel", "open-writer", "iii", ""),
+    node("channel", "open-reader", "iii", ""),
+    node("channel", "[method]writer.put-u64", "iI", "i"),
+    node("channel", "[method]writer.put-s64", "iI", "i"),
+    node("channel", "[method]writer.put-f64", "iD", "i"),
+    node("channel", "[method]writer.put-bytes", "iii", "i"),
+    node("channel", "[resource-drop]writer", "i", ""),
+    node("channel", "[method]reader.next", "i", "i"),
+    node("channel", "[method]reader.peek", "i", "i"),
+    node("channel", "[method]reader.value-u64", "i", "I"),
+    node("channel", "[method]reader.value-s64", "i", "I"),
+    node("channel", "[method]reader.value-f64", "i", "D"),
+    node("channel", "[method]reader.value-length", "i", "i"),
+    node("channel", "[method]reader.value-word", "ii", "I"),
+    node("channel", "[method]reader.value-block", "iii", ""),
+    node("channel", "[method]reader.value-bytes", "ii", ""),
+    node("channel", "[method]reader.missed", "i", "I"),
+    node("channel", "[resource-drop]reader", "i", ""),
     tiny("logger", "i", ""),
     tiny("open", "i", "i"),
     tiny("read", "iii", "i"),

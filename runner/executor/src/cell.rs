@@ -11,6 +11,7 @@ use core::cell::RefCell;
 use runner_interfaces::{
     boot_report::Finding,
     cell::{CellConfiguration, CellControl, Command, ContainerState, FailureReason, Hold, MODULE_OFFSET_BYTES},
+    exchange::VALUE_REGION_BYTES,
     kernel::{ChannelSet, Domain, Instant, Kernel, MissingWiring, Wiring, required_channel, required_region},
     output::Stream,
     plan::EndCause,
@@ -22,7 +23,7 @@ use crate::{
     engine::{self, Program},
     estimate,
     failure::Failure,
-    host::{Channels, Host},
+    host::{Channels, Host, ValueRegions},
     limits::{Heap, Limits},
     output::Output,
     status::StatusBoard,
@@ -67,6 +68,7 @@ pub struct Cell<M> {
     status: StatusBoard<M>,
     module: M,
     output: Rc<RefCell<Output>>,
+    values: ValueRegions,
     options: Options,
     /// The warden notified, and the control word was not read since.
     control_is_due: bool,
@@ -81,6 +83,7 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
         let channels = Channels {
             gpio: required_channel(wiring, "channel_gpio")?,
             timer: required_channel(wiring, "channel_timer")?,
+            exchange: required_channel(wiring, "channel_exchange")?,
             warden: required_channel(wiring, "channel_warden")?,
             admission: required_channel(wiring, "channel_admission")?,
         };
@@ -98,8 +101,13 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
             channels.admission,
         )
         .map_err(|_| too_small("region_output"))?;
+        let values = ValueRegions {
+            to_exchange: value_region(wiring, "region_to_exchange")?,
+            from_exchange: value_region(wiring, "region_from_exchange")?,
+        };
         Ok(Self {
             channels,
+            values,
             control,
             status: StatusBoard::new(status, channels, options.restart_entry),
             module,
@@ -191,7 +199,8 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
         let heap = Heap { in_use: self.options.heap_in_use, size_bytes: self.options.heap_bytes };
         let wasm = self.module_bytes(control, heap)?;
         let limits = Limits::new(&control, heap);
-        let host = Host::new(Box::new(kernel.clone()), self.channels, configuration, Rc::clone(&self.output), limits);
+        let (output, values) = (Rc::clone(&self.output), self.values.clone());
+        let host = Host::new(Box::new(kernel.clone()), self.channels, configuration, output, values, limits);
         let program = Program::load(host, &wasm)?;
         self.status.values.world = program.world().to_wire();
         let took_us =
@@ -359,6 +368,9 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
         if channels.contains(self.channels.gpio) {
             host.note_edges();
         }
+        if channels.contains(self.channels.exchange) {
+            host.note_values();
+        }
     }
 }
 
@@ -370,6 +382,12 @@ fn hold(control: CellControl) -> Hold {
 /// Why the warden has it stop.
 fn stop_cause(control: CellControl) -> EndCause {
     EndCause::from_wire(control.stop_cause).unwrap_or(EndCause::Stopped)
+}
+
+/// A region for values that are too long for words.
+fn value_region<W: Wiring<Memory: 'static>>(wiring: &W, symbol: &str) -> Result<Rc<dyn SharedMemory>, MissingWiring> {
+    let region = required_region(wiring, symbol)?;
+    if region.size_bytes() < VALUE_REGION_BYTES { Err(too_small(symbol)) } else { Ok(Rc::new(region)) }
 }
 
 fn too_small(symbol: &str) -> MissingWiring {

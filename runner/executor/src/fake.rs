@@ -14,6 +14,7 @@ use core::cell::RefCell;
 
 use runner_interfaces::{
     cell::{CellConfiguration, CellControl, CellStatus, Command, ContainerState, FailureReason, MODULE_OFFSET_BYTES},
+    exchange::{self, MAX_VALUE_BYTES, Taken, VALUE_REGION_BYTES, WORD_BYTES},
     gpio::{self, Edges, Status},
     kernel::{CALL_FAILED, Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring},
     output::{OUTPUT_SLOT_BYTES, OutputRecord, Stream, output_geometry},
@@ -42,8 +43,13 @@ pub const TABLE_LIMIT_ELEMENTS: u32 = 1024;
 const OUTPUT_REGION_BYTES: usize = 256 + 16 * OUTPUT_SLOT_BYTES;
 
 /// A channel's number at the cell, by its symbol.
-const CHANNELS: [(&str, u8); 4] =
-    [("channel_gpio", 0), ("channel_timer", 1), ("channel_warden", 2), ("channel_admission", 3)];
+const CHANNELS: [(&str, u8); 5] = [
+    ("channel_gpio", 0),
+    ("channel_timer", 1),
+    ("channel_warden", 2),
+    ("channel_admission", 3),
+    ("channel_exchange", 4),
+];
 
 fn channel(symbol: &str) -> Option<Channel> {
     CHANNELS.iter().find(|(name, _)| *name == symbol).and_then(|(_, number)| Channel::new(*number))
@@ -74,6 +80,69 @@ pub struct FakeLine {
     pub transitions: u64,
 }
 
+/// A queue of the fake exchange.
+#[derive(Clone, Debug, Default)]
+pub struct FakeSlot {
+    /// Its values, the oldest first.
+    pub values: VecDeque<Vec<u8>>,
+    /// How many it has room for.
+    pub depth: usize,
+    /// What it says of values missed.
+    pub overwritten: u64,
+}
+
+/// The exchange: what each end of the cell is bound to.
+#[derive(Clone, Debug, Default)]
+pub struct FakeExchange {
+    /// The slot of each end that is bound, by the end's number.
+    pub ends: BTreeMap<u8, u8>,
+    /// The slots.
+    pub slots: BTreeMap<u8, FakeSlot>,
+    /// Where the cell lays long values, and finds them.
+    regions: Option<(HeapMemory, HeapMemory)>,
+}
+
+impl FakeExchange {
+    fn serve(&mut self, message: Message) -> Result<Message, Status> {
+        let procedure = u32::try_from(message.label).ok().and_then(exchange::Procedure::from_wire);
+        let end = u8::try_from(message.words[0]).map_err(|_| Status::NotFound)?;
+        let slot = self.ends.get(&end).and_then(|slot| self.slots.get_mut(slot)).ok_or(Status::Unbound)?;
+        let (from, to) = self.regions.as_ref().ok_or(Status::Unavailable)?;
+        match procedure.ok_or(Status::Invalid)? {
+            exchange::Procedure::Put if slot.values.len() == slot.depth => Err(Status::Full),
+            exchange::Procedure::Put => {
+                let length = usize::try_from(message.words[1]).ok().filter(|length| *length <= MAX_VALUE_BYTES);
+                let mut value = alloc::vec![0; length.ok_or(Status::Invalid)?];
+                match exchange::bytes_of([message.words[2], message.words[3]]).get(..value.len()) {
+                    Some(words) => value.copy_from_slice(words),
+                    None => from.read(0, &mut value).expect("a page holds a value"),
+                }
+                slot.values.push_back(value);
+                Ok(Status::Ok.answer())
+            }
+            exchange::Procedure::Take => {
+                let answer = slot.hand_over(to)?;
+                slot.values.pop_front();
+                Ok(answer)
+            }
+            exchange::Procedure::Peek => slot.hand_over(to),
+            _ => Err(Status::Invalid),
+        }
+    }
+}
+
+impl FakeSlot {
+    fn hand_over(&self, region: &HeapMemory) -> Result<Message, Status> {
+        let value = self.values.front().ok_or(Status::Empty)?;
+        let mut taken = Taken { length: value.len() as u64, value: [0; WORD_BYTES], overwritten: self.overwritten };
+        match taken.value.get_mut(..value.len()) {
+            Some(words) => words.copy_from_slice(value),
+            None => region.write(0, value).expect("a page holds a value"),
+        }
+        Ok(taken.answer())
+    }
+}
+
 /// What the kernel, the drivers and the clock of the fake node are at.
 #[derive(Debug, Default)]
 pub struct FakeState {
@@ -83,6 +152,8 @@ pub struct FakeState {
     pub clock_step_ns: u64,
     /// The GPIO bank.
     pub lines: BTreeMap<u8, FakeLine>,
+    /// The channels to other containers.
+    pub exchange: FakeExchange,
     /// Expiry and period of each armed timer.
     pub timers: [Option<(u64, u64)>; timer::TIMERS_PER_CLIENT as usize],
     /// Timers that expired and were not taken.
@@ -239,6 +310,7 @@ impl Kernel for FakeKernel {
             _ if state.drivers_are_gone => Message::new(CALL_FAILED),
             0 => state.call_gpio(message),
             1 => state.call_timer(message),
+            4 => state.exchange.serve(message).unwrap_or_else(Status::answer),
             _ => Message::new(CALL_FAILED),
         }
     }
@@ -267,6 +339,8 @@ impl FakeWiring {
             ("region_module", MODULE_OFFSET_BYTES + module_bytes),
             ("region_output", OUTPUT_REGION_BYTES),
             ("region_output_head", HEAD_REGION_BYTES),
+            ("region_to_exchange", VALUE_REGION_BYTES),
+            ("region_from_exchange", VALUE_REGION_BYTES),
         ];
         Self { regions: sizes.into_iter().map(|(symbol, size)| (symbol, HeapMemory::new(size))).collect() }
     }
@@ -338,6 +412,7 @@ impl FakeNode {
             let mut state = kernel.state.borrow_mut();
             state.clock_step_ns = CLOCK_STEP_NS;
             state.records_calls = true;
+            state.exchange.regions = Some((wiring.memory("region_to_exchange"), wiring.memory("region_from_exchange")));
             state.control_block = SequencedCell::new(wiring.memory("region_control"), 0).ok();
         }
         let cell = Cell::new(&wiring, options).expect("all is there");
@@ -410,6 +485,14 @@ impl FakeNode {
         if counted {
             state.pending = state.pending.with(known_channel("channel_gpio"));
         }
+    }
+
+    /// Another container puts a value into the slot of an end; the exchange notifies the cell.
+    pub fn put_value(&mut self, end: u8, value: &[u8]) {
+        let mut state = self.state();
+        let slot = state.exchange.ends[&end];
+        state.exchange.slots.entry(slot).or_default().values.push_back(value.into());
+        state.pending = state.pending.with(known_channel("channel_exchange"));
     }
 
     /// Notifies the cell on a channel, for no reason.

@@ -8,14 +8,17 @@ use core::cell::RefCell;
 
 use runner_interfaces::{
     cell::CellConfiguration,
+    exchange::{self, MAX_VALUE_BYTES, Taken, WORD_BYTES},
     gpio::{self, Status},
     kernel::{Channel, Instant, Kernel, Message},
     timer,
 };
+use shared_ring::SharedMemory;
 use wasmi::Memory;
 
 use crate::{
     delivery::{Allocator, Delivery},
+    ends::EndTable,
     limits::Limits,
     lines::LineTable,
     output::Output,
@@ -24,6 +27,9 @@ use crate::{
 
 /// The bit of an event mask that says "an edge on a watched line" (`atoll:node/timer`, `wait`).
 pub(crate) const EDGE_EVENT: u32 = 1 << 31;
+
+/// The bit of an event mask that says "a value, or room for one" (`atoll:node/timer`, `wait`).
+pub(crate) const CHANNEL_EVENT: u32 = 1 << 30;
 
 /// The bits of an event mask that name timers of the container: 1 to 7.
 pub(crate) const TIMER_EVENTS: u32 = 0b1111_1110;
@@ -40,8 +46,16 @@ pub(crate) const DOMAIN_CALL_FUEL: u64 = 250;
 pub(crate) struct Channels {
     pub(crate) gpio: Channel,
     pub(crate) timer: Channel,
+    pub(crate) exchange: Channel,
     pub(crate) warden: Channel,
     pub(crate) admission: Channel,
+}
+
+/// Where values lie that are too long for the words of a call.
+#[derive(Clone)]
+pub(crate) struct ValueRegions {
+    pub(crate) to_exchange: Rc<dyn SharedMemory>,
+    pub(crate) from_exchange: Rc<dyn SharedMemory>,
 }
 
 /// What a container did that others may want to know.
@@ -66,6 +80,8 @@ pub(crate) struct Host {
     pub(crate) limits: Limits,
     pub(crate) counters: Counters,
     pub(crate) lines: LineTable,
+    pub(crate) ends: EndTable,
+    values: ValueRegions,
     pub(crate) random: fastrand::Rng,
     /// Standard streams that the container has not closed, a bit a descriptor.
     pub(crate) open_streams: u8,
@@ -85,6 +101,7 @@ impl Host {
         channels: Channels,
         configuration: CellConfiguration,
         output: Rc<RefCell<Output>>,
+        values: ValueRegions,
         limits: Limits,
     ) -> Self {
         let random = fastrand::Rng::with_seed(configuration.seed);
@@ -99,6 +116,8 @@ impl Host {
             limits,
             counters: Counters::default(),
             lines: LineTable::default(),
+            ends: EndTable::default(),
+            values,
             random,
             open_streams: 0b111,
             wait: None,
@@ -124,14 +143,46 @@ impl Host {
         (Status::of(&answer), answer.words[0])
     }
 
+    /// Puts a value of at most [`MAX_VALUE_BYTES`].
+    pub(crate) fn put(&mut self, binding: u8, value: &[u8]) -> Status {
+        let mut words = [0; WORD_BYTES];
+        match words.get_mut(..value.len()) {
+            Some(head) => head.copy_from_slice(value),
+            None if self.values.to_exchange.write(0, value).is_err() => return self.counted(Status::Unavailable),
+            None => {}
+        }
+        let answer = self.kernel.call(self.channels.exchange, exchange::put(binding, value.len(), &words));
+        self.counted(Status::of(&answer))
+    }
+
+    /// Takes a value, or looks at one; how many of `value` it is, and how many before it were missed.
+    pub(crate) fn receive(
+        &mut self,
+        procedure: exchange::Procedure,
+        binding: u8,
+        value: &mut [u8; MAX_VALUE_BYTES],
+    ) -> Result<(usize, u64), Status> {
+        let answer = self.kernel.call(self.channels.exchange, exchange::call(procedure, u64::from(binding)));
+        let taken = Taken::of(&answer).map_err(|status| self.counted(status))?;
+        let unavailable = |_| Status::Unavailable;
+        let length = usize::try_from(taken.length).map_err(unavailable)?;
+        let destination = value.get_mut(..length).ok_or(Status::Unavailable)?;
+        match taken.value.get(..length) {
+            Some(head) => destination.copy_from_slice(head),
+            None => self.values.from_exchange.read(0, destination).map_err(|_| Status::Unavailable)?,
+        }
+        Ok((length, taken.overwritten))
+    }
+
     fn call_timer(&mut self, message: Message) -> Status {
         let answer = self.kernel.call(self.channels.timer, message);
         self.counted(Status::of(&answer))
     }
 
-    /// `status`, with a refusal counted.
+    /// `status`, with a refusal counted. That there is no value or no room now is none.
     pub(crate) fn counted(&mut self, status: Status) -> Status {
-        self.counters.refused_calls += u64::from(status != Status::Ok);
+        let is_refusal = !matches!(status, Status::Ok | Status::Empty | Status::Full);
+        self.counters.refused_calls += u64::from(is_refusal);
         status
     }
 
@@ -181,6 +232,13 @@ impl Host {
         self.events |= EDGE_EVENT;
     }
 
+    /// The `exchange` domain notified the cell. No news to a container that speaks over no channel.
+    pub(crate) fn note_values(&mut self) {
+        if !self.ends.is_empty() {
+            self.events |= CHANNEL_EVENT;
+        }
+    }
+
     /// The events in `mask` that happened; they count as taken.
     pub(crate) fn take_events(&mut self, mask: u32) -> u32 {
         let taken = self.events & mask;
@@ -199,6 +257,8 @@ impl Host {
         for number in (0..timer::TIMERS_PER_CLIENT).filter(|number| armed & (1 << number) != 0) {
             self.kernel.call(self.channels.timer, timer::call(timer::Procedure::Disarm, u64::from(number)));
         }
+        // Nothing to give back: ends are the warden's to release, and the values stay.
+        self.ends = EndTable::default();
         self.events = 0;
         self.wait = None;
         self.delivery = None;

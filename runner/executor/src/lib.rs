@@ -14,7 +14,7 @@
 //! | `sections` | the start function taken out |
 //! | `worlds` | the host functions: WASI preview 1, the reactor world |
 //! | `wait` | host calls that wait |
-//! | `host`, `lines`, `memory`, `limits`, `output`, `status`, `failure` | what these stand on |
+//! | `host`, `lines`, `ends`, `memory`, `limits`, `output`, `status`, `failure` | what these stand on |
 //! | [`fake`] | a node in memory to test cells against (feature `fake`) |
 //!
 //! # The native stack stays constant
@@ -35,6 +35,7 @@ compile_error!("choose a dispatch with a constant native stack: feature `portabl
 mod cell;
 mod container;
 mod delivery;
+mod ends;
 mod engine;
 mod estimate;
 mod failure;

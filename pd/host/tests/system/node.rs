@@ -11,7 +11,8 @@ use crate::{TestNode, eventually, project};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_atoll-host");
 
-const DOMAINS: [&str; 10] = ["tick", "timer", "gpio", "warden", "cell0", "cell1", "cell2", "cell3", "admission", "vmm"];
+const DOMAINS: [&str; 11] =
+    ["tick", "timer", "gpio", "exchange", "warden", "cell0", "cell1", "cell2", "cell3", "admission", "vmm"];
 
 fn is_alive(process: u32) -> bool {
     // A process that was ended and not collected yet is a zombie, `Z`.
@@ -41,7 +42,9 @@ fn every_domain_says_how_its_start_went() {
     let told: Vec<Option<&str>> = rows.iter().map(|line| line.split_whitespace().nth(1)).collect();
     assert_eq!(told, DOMAINS.map(Some), "{log}");
     let row = |domain: &str| rows.iter().find(|line| line.split_whitespace().nth(1) == Some(domain)).expect("told");
-    for (domain, words) in [("timer", "the clock runs"), ("warden", "4 cells"), ("cell3", "interpreted")] {
+    for (domain, words) in
+        [("timer", "the clock runs"), ("exchange", "32 channels"), ("warden", "4 cells"), ("cell3", "interpreted")]
+    {
         assert!(row(domain).contains(" ok ") && row(domain).contains(words), "{}", row(domain));
     }
 }

@@ -7,3 +7,4 @@ mod modules;
 mod offers;
 mod strategies;
 mod strictness;
+mod value_type;

@@ -7,7 +7,10 @@ use runner_executor::{
     Options,
     fake::{FakeNode, detail, reason},
 };
-use runner_interfaces::cell::{CellConfiguration, FailureReason};
+use runner_interfaces::{
+    cell::{CellConfiguration, FailureReason},
+    gpio::Status,
+};
 use wit_parser::{
     Resolve, TypeDefKind, WorldItem,
     abi::{AbiVariant, WasmType},
@@ -19,7 +22,12 @@ fn module_of(interface: &str) -> String {
 }
 
 fn types(letters: &str) -> String {
-    letters.chars().map(|letter| if letter == 'I' { " i64" } else { " i32" }).collect()
+    let name = |letter| match letter {
+        'I' => " i64",
+        'D' => " f64",
+        _ => " i32",
+    };
+    letters.chars().map(name).collect()
 }
 
 /// Why a cell does not load a module with these imports; none where it does.
@@ -63,6 +71,7 @@ fn of_the_wit_file() -> BTreeSet<(String, String, String, String)> {
             .iter()
             .map(|of| match of {
                 WasmType::I64 => 'I',
+                WasmType::F64 => 'D',
                 WasmType::I32 | WasmType::Pointer | WasmType::Length => 'i',
                 other => panic!("the table has no letter for {other:?}"),
             })
@@ -158,4 +167,21 @@ fn the_number_of_tables_is_the_cells() {
     let tables = |count| "(table 1 funcref)".repeat(count);
     assert_eq!(refusal(&mut node, &tables(MAX_TABLES)), None);
     assert!(refusal(&mut node, &tables(MAX_TABLES + 1)).is_some());
+}
+
+/// A status crosses to the container as its place in the WIT file's enumeration.
+#[test]
+fn a_status_has_the_number_that_the_wit_file_gives_it() {
+    let mut resolve = Resolve::default();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../wit");
+    resolve.push_dir(folder).expect("the WIT file is valid");
+    let status = resolve.types.iter().find_map(|(_, of)| match &of.kind {
+        TypeDefKind::Enum(cases) if of.name.as_deref() == Some("status") => Some(cases),
+        _ => None,
+    });
+    let theirs: Vec<String> =
+        status.expect("it is there").cases.iter().map(|case| case.name.replace('-', "")).collect();
+    let ours: Vec<String> = Status::ALL.iter().map(|status| format!("{status:?}").to_lowercase()).collect();
+    assert_eq!(ours, theirs);
+    assert!(Status::ALL.iter().zip(0..).all(|(status, number)| status.to_wire() == number));
 }

@@ -1,6 +1,7 @@
 //! The cell against a node in memory: every way that a container lives and ends.
 
 mod arbitrary;
+mod channel;
 mod delivery;
 mod hold;
 mod hostile;

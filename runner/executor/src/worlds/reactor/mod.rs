@@ -10,6 +10,7 @@ use wasmi::Linker;
 use super::Unknown;
 use crate::host::Host;
 
+mod channel;
 mod clock;
 mod gpio;
 mod log;
@@ -29,6 +30,7 @@ fn interface(module: &str) -> Option<&str> {
 pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
     match interface(module).ok_or(Unknown)? {
         "log" => log::define(linker, module, name),
+        "channel" => channel::define(linker, module, name),
         "clock" => clock::define(linker, module, name),
         "timer" => timer::define(linker, module, name),
         "gpio" => gpio::define(linker, module, name),

@@ -1,0 +1,268 @@
+//! `channel`: typed values to and from other containers, by the names that `app.toml` gives the channels.
+//!
+//! The names and types are `admission`'s; whether an end may be used is the exchange's to say, at each call. Here a value is
+//! held to its type in both directions: what this container puts, and what came from a cell that may have been taken over.
+
+use runner_container::value_type::{Scalar, Shape, ValueType};
+use runner_interfaces::{
+    exchange::{Direction, MAX_BINDINGS, MAX_VALUE_BYTES, Procedure},
+    gpio::Status,
+};
+use wasmi::{Caller, Error, Linker};
+
+use super::super::{Unknown, charge, enter};
+use crate::{
+    delivery,
+    ends::{End, ReaderValue},
+    host::{DOMAIN_CALL_FUEL, Host},
+    memory::{Fault, GuestMemory, length_u32, offset},
+};
+
+/// The longest name that a channel has (`runner_container::MAX_NAME_BYTES`); longer ones are `not-found`.
+const NAME_BYTES: usize = runner_container::MAX_NAME_BYTES;
+
+/// Where the payload of `result<handle, status>` lies.
+const PAYLOAD_OFFSET: u32 = 4;
+
+/// Alignment of that result.
+const RESULT_ALIGNMENT: u32 = 4;
+
+/// Words of a block, and the alignment of one: `tuple<u64, …>`.
+const BLOCK_WORDS: u32 = 8;
+
+pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
+    match name {
+        "open-writer" => linker.func_wrap(module, name, open_writer),
+        "open-reader" => linker.func_wrap(module, name, open_reader),
+        "[method]writer.put-u64" => linker.func_wrap(module, name, put_u64),
+        "[method]writer.put-s64" => linker.func_wrap(module, name, put_s64),
+        "[method]writer.put-f64" => linker.func_wrap(module, name, put_f64),
+        "[method]writer.put-bytes" => linker.func_wrap(module, name, put_bytes),
+        "[resource-drop]writer" => linker.func_wrap(module, name, drop_writer),
+        "[method]reader.next" => linker.func_wrap(module, name, next),
+        "[method]reader.peek" => linker.func_wrap(module, name, peek),
+        "[method]reader.value-u64" => linker.func_wrap(module, name, value_u64),
+        "[method]reader.value-s64" => linker.func_wrap(module, name, value_s64),
+        "[method]reader.value-f64" => linker.func_wrap(module, name, value_f64),
+        "[method]reader.value-length" => linker.func_wrap(module, name, value_length),
+        "[method]reader.value-word" => linker.func_wrap(module, name, value_word),
+        "[method]reader.value-block" => linker.func_wrap(module, name, value_block),
+        "[method]reader.value-bytes" => linker.func_wrap(module, name, value_bytes),
+        "[method]reader.missed" => linker.func_wrap(module, name, missed),
+        "[resource-drop]reader" => linker.func_wrap(module, name, drop_reader),
+        _ => return Err(Unknown),
+    }?;
+    Ok(())
+}
+
+fn open_writer(caller: Caller<'_, Host>, name: u32, length: u32, result: u32) -> Result<(), Error> {
+    open(caller, name, length, result, Direction::Put)
+}
+
+fn open_reader(caller: Caller<'_, Host>, name: u32, length: u32, result: u32) -> Result<(), Error> {
+    open(caller, name, length, result, Direction::Get)
+}
+
+fn open(mut caller: Caller<'_, Host>, name: u32, length: u32, result: u32, direction: Direction) -> Result<(), Error> {
+    enter(&mut caller);
+    let (mut memory, host) = GuestMemory::of(&mut caller)?;
+    // Before anything is opened: a result that cannot be told must not leave an end behind.
+    if !result.is_multiple_of(RESULT_ALIGNMENT) {
+        return Err(Fault::Misaligned { address: result }.into());
+    }
+    let payload = offset(result, PAYLOAD_OFFSET)?;
+    memory.slice(result, 2 * PAYLOAD_OFFSET)?;
+    let opened = open_by_name(host, memory.slice(name, length)?, direction);
+    match opened {
+        Ok(handle) => {
+            memory.write(result, &[0])?;
+            memory.write_u32(payload, handle)?;
+        }
+        Err(status) => {
+            host.counted(status);
+            memory.write(result, &[1])?;
+            memory.write(payload, &status.to_wire().to_le_bytes()[..1])?;
+        }
+    }
+    Ok(())
+}
+
+/// The handle of the channel's end, or why there is none. The exchange is not asked: a channel without another end can be
+/// open, and have one later.
+fn open_by_name(host: &mut Host, name: &[u8], direction: Direction) -> Result<u32, Status> {
+    if name.len() > NAME_BYTES {
+        return Err(Status::NotFound);
+    }
+    let mut channels = host.configuration.channels.iter().take(MAX_BINDINGS).enumerate();
+    let (index, channel) = channels.find(|(_, channel)| channel.name.as_bytes() == name).ok_or(Status::NotFound)?;
+    if channel.direction != direction {
+        return Err(Status::Invalid);
+    }
+    let binding = u8::try_from(index).map_err(|_| Status::NotFound)?;
+    // `admission` admits no other types.
+    let value_type = ValueType::parse(&channel.value_type).map_err(|_| Status::Unavailable)?;
+    if host.ends.is_open(binding) {
+        return Err(Status::Busy);
+    }
+    let end = match direction {
+        Direction::Put => End::writer(binding, value_type),
+        Direction::Get => End::reader(binding, value_type),
+    };
+    host.ends.insert(end).ok_or(Status::Busy)
+}
+
+fn no_such_handle(resource: &'static str, handle: u32) -> Fault {
+    Fault::NoSuchHandle { resource, handle }
+}
+
+/// Puts one item, which `bytes` makes of what the container gave.
+fn put_scalar(
+    caller: &mut Caller<'_, Host>,
+    handle: u32,
+    bytes: impl FnOnce(Scalar) -> Option<[u8; 8]>,
+) -> Result<u32, Error> {
+    enter(caller);
+    charge(caller, DOMAIN_CALL_FUEL);
+    let host = caller.data_mut();
+    let end = host.ends.writer(handle).ok_or(no_such_handle("writer", handle))?;
+    let item = end.value_type.scalar().and_then(|scalar| Some((scalar.size_bytes(), bytes(scalar)?)));
+    let binding = end.binding;
+    let status = match item.as_ref().and_then(|(size, bytes)| bytes.get(..*size)) {
+        Some(value) => host.put(binding, value),
+        None => host.counted(Status::Invalid),
+    };
+    Ok(status.to_wire())
+}
+
+fn put_u64(mut caller: Caller<'_, Host>, handle: u32, value: u64) -> Result<u32, Error> {
+    put_scalar(&mut caller, handle, |scalar| scalar.of_unsigned(value))
+}
+
+fn put_s64(mut caller: Caller<'_, Host>, handle: u32, value: i64) -> Result<u32, Error> {
+    put_scalar(&mut caller, handle, |scalar| scalar.of_signed(value))
+}
+
+fn put_f64(mut caller: Caller<'_, Host>, handle: u32, value: f64) -> Result<u32, Error> {
+    put_scalar(&mut caller, handle, |scalar| scalar.of_float(value))
+}
+
+fn put_bytes(mut caller: Caller<'_, Host>, handle: u32, address: u32, length: u32) -> Result<u32, Error> {
+    enter(&mut caller);
+    charge(&mut caller, DOMAIN_CALL_FUEL);
+    let (memory, host) = GuestMemory::of(&mut caller)?;
+    let end = host.ends.writer(handle).ok_or(no_such_handle("writer", handle))?;
+    let value = memory.slice(address, length)?;
+    let is_one = !matches!(end.value_type.shape(), Shape::Scalar(_)) && end.value_type.holds(value);
+    let binding = end.binding;
+    let status = if is_one { host.put(binding, value) } else { host.counted(Status::Invalid) };
+    Ok(status.to_wire())
+}
+
+fn next(caller: Caller<'_, Host>, handle: u32) -> Result<u32, Error> {
+    receive(caller, handle, Procedure::Take)
+}
+
+fn peek(caller: Caller<'_, Host>, handle: u32) -> Result<u32, Error> {
+    receive(caller, handle, Procedure::Peek)
+}
+
+/// Asks for a value. Where there is none, the reader keeps what it has.
+fn receive(mut caller: Caller<'_, Host>, handle: u32, procedure: Procedure) -> Result<u32, Error> {
+    enter(&mut caller);
+    charge(&mut caller, DOMAIN_CALL_FUEL);
+    let host = caller.data_mut();
+    let (binding, ..) = host.ends.reader(handle).ok_or(no_such_handle("reader", handle))?;
+    let mut bytes = [0; MAX_VALUE_BYTES];
+    let status = match host.receive(procedure, binding, &mut bytes) {
+        Err(status) => status,
+        Ok((length, missed)) => {
+            let (_, value_type, value) = host.ends.reader(handle).ok_or(no_such_handle("reader", handle))?;
+            if value_type.holds(&bytes[..length]) {
+                *value = ReaderValue::new(bytes, length, missed);
+                Status::Ok
+            } else {
+                // Its writer's cell was taken over: no cell lets such a value through.
+                host.counted(Status::Unavailable)
+            }
+        }
+    };
+    Ok(status.to_wire())
+}
+
+/// What `of` makes of the value that a reader was given last.
+fn value<T>(
+    caller: &mut Caller<'_, Host>,
+    handle: u32,
+    of: impl FnOnce(&ValueType, &ReaderValue) -> T,
+) -> Result<T, Error> {
+    enter(caller);
+    let (_, value_type, value) = caller.data_mut().ends.reader(handle).ok_or(no_such_handle("reader", handle))?;
+    Ok(of(value_type, value))
+}
+
+fn value_u64(mut caller: Caller<'_, Host>, handle: u32) -> Result<u64, Error> {
+    let of = |value_type: &ValueType, value: &ReaderValue| value_type.scalar()?.to_unsigned(value.as_bytes());
+    value(&mut caller, handle, |value_type, value| of(value_type, value).unwrap_or(0))
+}
+
+fn value_s64(mut caller: Caller<'_, Host>, handle: u32) -> Result<i64, Error> {
+    let of = |value_type: &ValueType, value: &ReaderValue| value_type.scalar()?.to_signed(value.as_bytes());
+    value(&mut caller, handle, |value_type, value| of(value_type, value).unwrap_or(0))
+}
+
+fn value_f64(mut caller: Caller<'_, Host>, handle: u32) -> Result<f64, Error> {
+    let of = |value_type: &ValueType, value: &ReaderValue| value_type.scalar()?.to_float(value.as_bytes());
+    value(&mut caller, handle, |value_type, value| of(value_type, value).unwrap_or(0.0))
+}
+
+fn value_length(mut caller: Caller<'_, Host>, handle: u32) -> Result<u32, Error> {
+    value(&mut caller, handle, |_, value| length_u32(value.as_bytes().len()))
+}
+
+fn value_word(mut caller: Caller<'_, Host>, handle: u32, index: u32) -> Result<u64, Error> {
+    value(&mut caller, handle, |_, value| value.word(index))
+}
+
+fn value_block(mut caller: Caller<'_, Host>, handle: u32, index: u32, result: u32) -> Result<(), Error> {
+    let block: [u64; BLOCK_WORDS as usize] = value(&mut caller, handle, |_, value| {
+        let first = index.saturating_mul(BLOCK_WORDS);
+        let mut words = first..=first.saturating_add(BLOCK_WORDS - 1);
+        core::array::from_fn(|_| words.next().map_or(0, |word| value.word(word)))
+    })?;
+    let (mut memory, _) = GuestMemory::of(&mut caller)?;
+    if !result.is_multiple_of(BLOCK_WORDS) {
+        return Err(Fault::Misaligned { address: result }.into());
+    }
+    let bytes = memory.slice_mut(result, BLOCK_WORDS * BLOCK_WORDS)?;
+    for (place, word) in bytes.chunks_exact_mut(size_of::<u64>()).zip(block) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    Ok(())
+}
+
+fn value_bytes(mut caller: Caller<'_, Host>, handle: u32, result: u32) -> Result<(), Error> {
+    let copy = value(&mut caller, handle, |_, value| value.clone())?;
+    Ok(delivery::answer_list(&mut caller, result, copy.as_bytes(), 1)?)
+}
+
+fn missed(mut caller: Caller<'_, Host>, handle: u32) -> Result<u64, Error> {
+    value(&mut caller, handle, |_, value| value.missed)
+}
+
+fn drop_writer(caller: Caller<'_, Host>, handle: u32) -> Result<(), Error> {
+    drop_end(caller, handle, "writer", |end| end.value.is_none())
+}
+
+fn drop_reader(caller: Caller<'_, Host>, handle: u32) -> Result<(), Error> {
+    drop_end(caller, handle, "reader", |end| end.value.is_some())
+}
+
+fn drop_end(
+    mut caller: Caller<'_, Host>,
+    handle: u32,
+    resource: &'static str,
+    is_own: impl FnOnce(&End) -> bool,
+) -> Result<(), Error> {
+    enter(&mut caller);
+    if caller.data_mut().ends.remove(handle, is_own) { Ok(()) } else { Err(no_such_handle(resource, handle).into()) }
+}
