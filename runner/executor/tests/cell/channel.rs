@@ -359,7 +359,7 @@ fn handles_and_addresses_out_of_range_trap() {
         assert_failed(&status, FailureReason::Trap, words);
     }
     assert_finalised(&run(&mut node, "u8", ""), 0);
-    assert_eq!(values(&node), [const { Vec::<u8>::new() }; 0]);
+    assert!(values(&node).is_empty());
 }
 
 #[test]
