@@ -3,6 +3,9 @@
 //! `admission` and the warden change it, seldom; cells ask at every call. What follows from it for a slot (who writes, who
 //! is to be notified) is worked out at each change, so that no call of a cell looks through it.
 
+use alloc::vec;
+use alloc::vec::Vec;
+
 use runner_interfaces::MAX_CELLS;
 use runner_interfaces::exchange::{Binding, Direction, Kind, MAX_BINDINGS, MAX_CHANNELS, Status};
 
@@ -30,8 +33,8 @@ impl End {
     }
 }
 
-/// The ends of every cell.
-pub(crate) struct Ends([[Option<End>; MAX_BINDINGS]; MAX_CELLS]);
+/// The ends of every cell, on the heap as the slots are.
+pub(crate) struct Ends(Vec<[Option<End>; MAX_BINDINGS]>);
 
 /// Slots, a bit each.
 pub(crate) type SlotSet = u32;
@@ -40,8 +43,8 @@ pub(crate) type SlotSet = u32;
 const _: () = assert!(MAX_CHANNELS <= SlotSet::BITS as usize);
 
 impl Ends {
-    pub(crate) const fn new() -> Self {
-        Self([[None; MAX_BINDINGS]; MAX_CELLS])
+    pub(crate) fn new() -> Self {
+        Self(vec![[None; MAX_BINDINGS]; MAX_CELLS])
     }
 
     /// The end that a cell may use under that number.

@@ -1,5 +1,7 @@
 //! Who calls, and what is answered.
 
+use alloc::vec::Vec;
+
 use runner_interfaces::MAX_CELLS;
 use runner_interfaces::boot_report::Finding;
 use runner_interfaces::driver::StartError;
@@ -80,7 +82,7 @@ pub struct Exchange<W: Wiring> {
     ends: Ends,
     store: Store,
     shown: SequencedCell<W::Memory, ExchangeStatus>,
-    shown_slots: [SequencedCell<W::Memory, SlotStatus>; MAX_CHANNELS],
+    shown_slots: Vec<SequencedCell<W::Memory, SlotStatus>>,
     status: ExchangeStatus,
     /// Slots that changed since they were shown.
     news: SlotSet,
@@ -337,15 +339,9 @@ fn test_slot(store: &mut Store, slot: usize) -> Option<()> {
     Some(())
 }
 
-fn shown_slots<M: SharedMemory + Clone>(
-    region: &M,
-) -> Result<[SequencedCell<M, SlotStatus>; MAX_CHANNELS], OutOfRange> {
-    let mut cells = alloc::vec::Vec::with_capacity(MAX_CHANNELS);
-    for slot in 0..MAX_CHANNELS {
-        let offset = slot_offset_bytes(slot).ok_or(OutOfRange)?;
-        cells.push(SequencedCell::new(region.clone(), offset)?);
-    }
-    cells.try_into().map_err(|_| OutOfRange)
+fn shown_slots<M: SharedMemory + Clone>(region: &M) -> Result<Vec<SequencedCell<M, SlotStatus>>, OutOfRange> {
+    let offsets = (0..MAX_CHANNELS).map(|slot| slot_offset_bytes(slot).ok_or(OutOfRange));
+    offsets.map(|offset| SequencedCell::new(region.clone(), offset?)).collect()
 }
 
 fn procedure_of(message: &Message) -> Result<Procedure, Status> {

@@ -46,11 +46,11 @@ struct Slot {
     is_taken: bool,
 }
 
-/// All slots.
+/// All slots, on the heap: a domain's stack is small, and what is made is moved over it.
 pub(crate) struct Store {
-    slots: [Option<Slot>; MAX_CHANNELS],
+    slots: Vec<Option<Slot>>,
     /// What is shown of each; how many it holds and how often something was put count for the store itself.
-    shown: [SlotStatus; MAX_CHANNELS],
+    shown: Vec<SlotStatus>,
     /// [`STORE_BYTES`] a slot.
     values: Vec<u8>,
     /// [`MAX_DEPTH`] a slot: bytes of the value at the same place.
@@ -60,8 +60,8 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) fn new() -> Self {
         Self {
-            slots: [const { None }; MAX_CHANNELS],
-            shown: [SlotStatus::default(); MAX_CHANNELS],
+            slots: (0..MAX_CHANNELS).map(|_| None).collect(),
+            shown: vec![SlotStatus::default(); MAX_CHANNELS],
             values: vec![0; MAX_CHANNELS * STORE_BYTES],
             lengths: vec![0; MAX_CHANNELS * MAX_DEPTH],
         }
