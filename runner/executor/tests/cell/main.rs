@@ -2,6 +2,7 @@
 
 mod arbitrary;
 mod delivery;
+mod gpio;
 mod hostile;
 mod life;
 mod plan;

@@ -14,6 +14,7 @@ mod clock;
 mod gpio;
 mod log;
 mod node;
+mod sleep;
 mod timer;
 
 /// The package in front of an interface's name.
@@ -30,6 +31,7 @@ pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Res
     match interface(module).ok_or(Unknown)? {
         "log" => log::define(linker, module, name),
         "clock" => clock::define(linker, module, name),
+        "sleep" => sleep::define(linker, module, name),
         "timer" => timer::define(linker, module, name),
         "gpio" => gpio::define(linker, module, name),
         "node" => node::define(linker, module, name),
