@@ -66,6 +66,10 @@ pub struct FakeLine {
     pub may_drive: bool,
     /// The cell may read it, and watch its edges.
     pub may_read: bool,
+    /// It is active while it is low.
+    pub active_low: bool,
+    /// The device can give it no pull.
+    pub has_no_pulls: bool,
     /// Open as an output.
     pub is_output: bool,
     /// Open as an input.
@@ -249,6 +253,8 @@ impl FakeState {
 impl FakeLine {
     fn serve(&mut self, procedure: gpio::Procedure, argument: u64) -> Result<u64, Status> {
         match procedure {
+            gpio::Procedure::OpenOutput if !self.may_drive && self.may_read => Err(Status::ModeNotGranted),
+            gpio::Procedure::OpenInput if !self.may_read && self.may_drive => Err(Status::ModeNotGranted),
             gpio::Procedure::OpenOutput if !self.may_drive => Err(Status::NotGranted),
             gpio::Procedure::OpenInput if !self.may_read => Err(Status::NotGranted),
             gpio::Procedure::OpenOutput | gpio::Procedure::OpenInput if self.is_output || self.is_input => {
@@ -256,15 +262,17 @@ impl FakeLine {
             }
             gpio::Procedure::OpenOutput => {
                 self.is_output = true;
-                Ok(0)
+                self.high = self.active_low;
+                Ok(self.opened())
             }
             gpio::Procedure::OpenInput => {
                 self.is_input = true;
-                Ok(0)
+                Ok(self.opened())
             }
             gpio::Procedure::Set if self.is_output => Ok(self.drive(argument != 0)),
             gpio::Procedure::Toggle if self.is_output => Ok(self.drive(!self.high)),
             gpio::Procedure::Get if self.is_output || self.is_input => Ok(u64::from(self.high)),
+            gpio::Procedure::Pull if self.is_input && self.has_no_pulls => Err(Status::NotSupported),
             gpio::Procedure::Pull if self.is_input => Ok(0),
             gpio::Procedure::Watch if self.is_input => {
                 self.watched = u32::try_from(argument).ok().and_then(Edges::from_wire);
@@ -273,13 +281,17 @@ impl FakeLine {
             gpio::Procedure::TakeEdges if self.is_input => Ok(core::mem::take(&mut self.edges)),
             gpio::Procedure::Close if self.is_output || self.is_input => {
                 if self.is_output {
-                    self.drive(false);
+                    self.drive(self.active_low);
                 }
                 (self.is_output, self.is_input, self.watched) = (false, false, None);
                 Ok(0)
             }
             _ => Err(Status::Invalid),
         }
+    }
+
+    fn opened(&self) -> u64 {
+        gpio::Opened { high: self.high, active_low: self.active_low }.to_word()
     }
 
     fn drive(&mut self, high: bool) -> u64 {

@@ -41,6 +41,7 @@ mod estimate;
 mod failure;
 #[cfg(feature = "fake")]
 pub mod fake;
+mod handles;
 mod host;
 mod limits;
 mod lines;

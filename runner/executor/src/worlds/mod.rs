@@ -7,6 +7,7 @@ use wasmi::{Caller, Linker, errors::LinkerError};
 
 use crate::host::{Host, LOCAL_CALL_FUEL};
 
+mod lines;
 pub(crate) mod reactor;
 pub(crate) mod tiny;
 pub(crate) mod wasi;

@@ -10,7 +10,7 @@
 //! domain's to say, as in every world.
 
 use runner_interfaces::{
-    gpio::{self, Procedure, Status},
+    gpio::{self, Opened, Procedure, Status},
     output::Stream,
 };
 use wasmi::{Caller, Error, Linker};
@@ -18,7 +18,7 @@ use wasmi::{Caller, Error, Linker};
 use super::{Unknown, charge, enter};
 use crate::{
     host::{DOMAIN_CALL_FUEL, Host},
-    lines::Direction,
+    lines::{Direction, OpenLine, Resource},
     memory::{Fault, GuestMemory},
 };
 
@@ -86,10 +86,23 @@ fn open(mut caller: Caller<'_, Host>, endpoint: u32) -> i32 {
         }
         status => (Direction::Output, status),
     };
+    let open = OpenLine::new(line, endpoint_of(direction), Opened::default());
     match host.counted(status) {
-        Status::Ok => host.lines.insert(line, direction).map_or(REFUSED, u32::cast_signed),
+        Status::Ok => host.lines.insert(open).map_or(REFUSED, u32::cast_signed),
         _ => REFUSED,
     }
+}
+
+/// An endpoint's resource.
+const fn endpoint_of(direction: Direction) -> Resource {
+    Resource { name: "endpoint", direction }
+}
+
+/// What the descriptor was opened for, whichever direction.
+fn endpoint_at(host: &Host, descriptor: i32) -> Option<OpenLine> {
+    [Direction::Output, Direction::Input]
+        .into_iter()
+        .find_map(|direction| host.lines.get(descriptor.cast_unsigned(), endpoint_of(direction)).copied())
 }
 
 fn read(mut caller: Caller<'_, Host>, descriptor: i32, address: u32, size: u32) -> Result<i32, Error> {
@@ -97,7 +110,7 @@ fn read(mut caller: Caller<'_, Host>, descriptor: i32, address: u32, size: u32) 
     charge(&mut caller, DOMAIN_CALL_FUEL);
     let (mut memory, host) = GuestMemory::of(&mut caller)?;
     memory.slice(address, size)?;
-    let Some((line, _)) = host.lines.any(descriptor.cast_unsigned()) else { return Ok(REFUSED) };
+    let Some(OpenLine { line, .. }) = endpoint_at(host, descriptor) else { return Ok(REFUSED) };
     if size == 0 {
         return Ok(0);
     }
@@ -114,7 +127,8 @@ fn write(mut caller: Caller<'_, Host>, descriptor: i32, address: u32, size: u32)
     charge(&mut caller, DOMAIN_CALL_FUEL);
     let (memory, host) = GuestMemory::of(&mut caller)?;
     let last = memory.slice(address, size)?.last().copied();
-    let Some((line, Direction::Output)) = host.lines.any(descriptor.cast_unsigned()) else { return Ok(REFUSED) };
+    let output = host.lines.get(descriptor.cast_unsigned(), endpoint_of(Direction::Output));
+    let Some(&OpenLine { line, .. }) = output else { return Ok(REFUSED) };
     // A line shows a level and keeps no history: of several bytes the last is what it is left at.
     let Some(level) = last else { return Ok(0) };
     let (status, _) = host.call_gpio(gpio::call_with(Procedure::Set, line, u64::from(level != 0)));
@@ -125,9 +139,8 @@ fn close(mut caller: Caller<'_, Host>, descriptor: i32) -> i32 {
     enter(&mut caller);
     charge(&mut caller, DOMAIN_CALL_FUEL);
     let host = caller.data_mut();
-    let handle = descriptor.cast_unsigned();
-    let Some((line, direction)) = host.lines.any(handle) else { return REFUSED };
+    let Some(OpenLine { line, resource, .. }) = endpoint_at(host, descriptor) else { return REFUSED };
     let (status, _) = host.call_gpio(gpio::call(Procedure::Close, line));
-    host.lines.remove(handle, direction);
+    host.lines.remove(descriptor.cast_unsigned(), resource);
     if status == Status::Ok { 0 } else { REFUSED }
 }

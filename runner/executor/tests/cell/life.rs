@@ -335,6 +335,32 @@ fn sleep_takes_its_time_whatever_else_arrives() {
 }
 
 #[test]
+fn a_sleep_until_an_instant_keeps_the_rate_however_long_the_work_takes() {
+    let declarations = r#"
+        (import "atoll:node/sleep@0.1.0" "sleep-for" (func $for (param i64) (result i32)))
+        (import "atoll:node/sleep@0.1.0" "sleep-until" (func $until (param i64) (result i32)))
+        (import "atoll:node/clock@0.1.0" "now" (func $now (result i64)))
+        (global $next (mut i64) (i64.const 0)) (global $left (mut i32) (i32.const 10))"#;
+    // Each round works for 3 ms and is due every 10; the last instant lies in the past, which is no wait.
+    let on_loop = "
+        (global.set $next (i64.add (global.get $next) (i64.const 10000000)))
+        (if (call $until (global.get $next)) (then unreachable))
+        (if (i64.lt_u (call $now) (global.get $next)) (then unreachable))
+        (if (call $for (i64.const 3000000)) (then unreachable))
+        (if (call $until (i64.const 1)) (then unreachable))
+        (if (call $for (i64.const 0)) (then unreachable))
+        (global.set $left (i32.sub (global.get $left) (i32.const 1)))
+        (i32.eqz (global.get $left))";
+    let mut node = node();
+    let start = "(global.set $next (call $now)) (i32.const 0)";
+    let status = node.run(&reactor(declarations, start, on_loop, ""), &configuration(&[]));
+    assert_finalised(&status, 0);
+    let took = status.ended_ns - status.ready_ns;
+    assert!((103_000_000..110_000_000).contains(&took), "10 rounds of 10 ms, and the work of the last: {took} ns");
+    assert_eq!(calls(&node, 1, timer::Procedure::Arm.to_wire()), 20, "what is over already waits for nothing");
+}
+
+#[test]
 fn a_sleep_that_cannot_be_timed_says_so() {
     let mut node = node();
     let wasm = reactor(TIMER, "(i32.const 0)", "(drop (call $sleep (i64.const 50000000))) (i32.const 1)", "");
@@ -436,8 +462,8 @@ fn a_refusal_of_the_owner_is_passed_on() {
                 (then (i32.load8_u (i32.const 68)))
                 (else (i32.const 0))))"#;
     let cases = [
-        ("$output", 3, 6, Status::NotGranted),
-        ("$input", 0, 3, Status::NotGranted),
+        ("$output", 3, 6, Status::ModeNotGranted),
+        ("$input", 0, 3, Status::ModeNotGranted),
         ("$output", 9, 5, Status::NotGranted),
         ("$output", 14, 7, Status::NotFound),
         ("$output", 0, 0, Status::NotFound),

@@ -3,6 +3,7 @@
 mod arbitrary;
 mod channel;
 mod delivery;
+mod gpio;
 mod hold;
 mod hostile;
 mod life;

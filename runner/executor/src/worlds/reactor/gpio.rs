@@ -1,6 +1,7 @@
 //! `gpio`: lines by the label that the board gives them, behind handles.
 //!
-//! Whether a line may be used is not decided here: the `gpio` domain owns it and answers, and its answer is passed on.
+//! Whether a line may be used is not decided here: the `gpio` domain owns it and answers, and its answer is passed on. Which
+//! level is the active one the owner says when it opens a line; from then on it is kept here.
 
 use runner_interfaces::{
     gpio::{self, Edges, Procedure, Pull, Status},
@@ -8,15 +9,15 @@ use runner_interfaces::{
 };
 use wasmi::{Caller, Error, Linker};
 
-use super::super::{Unknown, charge, enter};
+use super::super::{Unknown, charge, enter, lines};
 use crate::{
     host::{DOMAIN_CALL_FUEL, Host},
-    lines::Direction,
+    lines::{Direction, OpenLine, Resource},
     memory::{Fault, GuestMemory, offset},
 };
 
-/// The longest label that can name a line; longer ones are `not-found`.
-const LABEL_BYTES: u32 = 64;
+const OUTPUT: Resource = Resource { name: "output", direction: Direction::Output };
+const INPUT: Resource = Resource { name: "input", direction: Direction::Input };
 
 /// Where the payload of `result<handle, status>` lies.
 const PAYLOAD_OFFSET: u32 = 4;
@@ -24,33 +25,61 @@ const PAYLOAD_OFFSET: u32 = 4;
 /// Alignment of that result.
 const RESULT_ALIGNMENT: u32 = 4;
 
+// The numbers of `state` and of `active-level`.
+const ACTIVE: u32 = 0;
+const INACTIVE: u32 = 1;
+const ACTIVE_HIGH: u32 = 0;
+const ACTIVE_LOW: u32 = 1;
+
 pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
     match name {
         "open-output" => linker.func_wrap(module, name, open_output),
         "open-input" => linker.func_wrap(module, name, open_input),
         "[method]output.set" => linker.func_wrap(module, name, output_set),
+        "[method]output.set-state" => linker.func_wrap(module, name, output_set_state),
         "[method]output.toggle" => linker.func_wrap(module, name, output_toggle),
-        "[method]output.get" => linker.func_wrap(module, name, output_get),
-        "[resource-drop]output" => linker.func_wrap(module, name, output_drop),
-        "[method]input.get" => linker.func_wrap(module, name, input_get),
         "[method]input.set-pull" => linker.func_wrap(module, name, input_set_pull),
         "[method]input.watch" => linker.func_wrap(module, name, input_watch),
         "[method]input.take-edges" => linker.func_wrap(module, name, input_take_edges),
-        "[resource-drop]input" => linker.func_wrap(module, name, input_drop),
+        _ => return define_shared(linker, module, name),
+    }?;
+    Ok(())
+}
+
+/// What both resources have.
+fn define_shared(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
+    type Caller<'c> = wasmi::Caller<'c, Host>;
+    let (function, resource) = [OUTPUT, INPUT]
+        .into_iter()
+        .find_map(|resource| Some((lines::function_of(name, resource)?, resource)))
+        .ok_or(Unknown)?;
+    match function {
+        "get" => linker.func_wrap(module, name, move |caller: Caller<'_>, handle: u32| get(caller, handle, resource)),
+        "state" => {
+            linker.func_wrap(module, name, move |caller: Caller<'_>, handle: u32| state(caller, handle, resource))
+        }
+        "active-level" => linker
+            .func_wrap(module, name, move |caller: Caller<'_>, handle: u32| active_level(caller, handle, resource)),
+        "set-active-level" => linker.func_wrap(module, name, move |caller: Caller<'_>, handle: u32, level: u32| {
+            set_active_level(caller, handle, resource, level)
+        }),
+        "drop" => {
+            linker.func_wrap(module, name, move |caller: Caller<'_>, handle: u32| drop_line(caller, handle, resource))
+        }
         _ => return Err(Unknown),
     }?;
     Ok(())
 }
 
 fn open_output(caller: Caller<'_, Host>, label: u32, length: u32, result: u32) -> Result<(), Error> {
-    open(caller, label, length, result, Direction::Output)
+    open(caller, label, length, result, OUTPUT)
 }
 
 fn open_input(caller: Caller<'_, Host>, label: u32, length: u32, result: u32) -> Result<(), Error> {
-    open(caller, label, length, result, Direction::Input)
+    open(caller, label, length, result, INPUT)
 }
 
-fn open(mut caller: Caller<'_, Host>, label: u32, length: u32, result: u32, direction: Direction) -> Result<(), Error> {
+fn open(mut caller: Caller<'_, Host>, label: u32, length: u32, result: u32, resource: Resource) -> Result<(), Error> {
     enter(&mut caller);
     charge(&mut caller, DOMAIN_CALL_FUEL);
     let (mut memory, host) = GuestMemory::of(&mut caller)?;
@@ -60,7 +89,7 @@ fn open(mut caller: Caller<'_, Host>, label: u32, length: u32, result: u32, dire
     }
     let payload = offset(result, PAYLOAD_OFFSET)?;
     memory.slice(result, 2 * PAYLOAD_OFFSET)?;
-    let opened = open_by_label(host, memory.slice(label, length)?, direction);
+    let opened = lines::open(host, memory.slice(label, length)?, resource);
     match opened {
         Ok(handle) => {
             memory.write(result, &[0])?;
@@ -74,113 +103,103 @@ fn open(mut caller: Caller<'_, Host>, label: u32, length: u32, result: u32, dire
     Ok(())
 }
 
-/// The handle of the line of that label, or why there is none.
-fn open_by_label(host: &mut Host, label: &[u8], direction: Direction) -> Result<u32, Status> {
-    let named = |(name, _): &&(alloc::string::String, u8)| name.as_bytes() == label;
-    let line = host.configuration.lines.iter().take_while(|_| label.len() <= LABEL_BYTES as usize).find(named);
-    let Some(&(_, line)) = line else {
-        return Err(host.counted(Status::NotFound));
-    };
-    // The owner keeps one opening a cell; two handles on it would close each other's line.
-    if host.lines.is_open(line) || !host.lines.has_room() {
-        return Err(host.counted(Status::Busy));
-    }
-    let procedure = match direction {
-        Direction::Output => Procedure::OpenOutput,
-        Direction::Input => Procedure::OpenInput,
-    };
-    match host.call_gpio(gpio::call(procedure, line)) {
-        (Status::Ok, _) => host.lines.insert(line, direction).ok_or(Status::Busy),
-        (status, _) => Err(status),
-    }
-}
-
-/// A call of the line behind `handle`; the owner's status and result.
-fn call_line(
-    caller: &mut Caller<'_, Host>,
+/// A call of the line behind `handle`, as a status.
+fn command(
+    mut caller: Caller<'_, Host>,
     handle: u32,
-    direction: Direction,
-    message: impl FnOnce(u8) -> Message,
-) -> Result<(Status, u64), Error> {
-    enter(caller);
-    charge(caller, DOMAIN_CALL_FUEL);
-    let host = caller.data_mut();
-    let line = host.lines.get(handle, direction).ok_or(no_such_handle(handle, direction))?;
-    Ok(host.call_gpio(message(line)))
-}
-
-fn no_such_handle(handle: u32, direction: Direction) -> Fault {
-    Fault::NoSuchHandle { resource: direction.resource(), handle }
-}
-
-fn output_set(mut caller: Caller<'_, Host>, handle: u32, high: u32) -> Result<u32, Error> {
-    let message = |line| gpio::call_with(Procedure::Set, line, u64::from(high != 0));
-    let (status, _) = call_line(&mut caller, handle, Direction::Output, message)?;
+    resource: Resource,
+    message: impl FnOnce(&OpenLine) -> Message,
+) -> Result<u32, Error> {
+    enter(&mut caller);
+    let (status, _) = lines::call(&mut caller, handle, resource, message)?;
     Ok(status.to_wire())
 }
 
-fn output_toggle(mut caller: Caller<'_, Host>, handle: u32) -> Result<u32, Error> {
-    let message = |line| gpio::call(Procedure::Toggle, line);
-    let (status, _) = call_line(&mut caller, handle, Direction::Output, message)?;
-    Ok(status.to_wire())
+fn output_set(caller: Caller<'_, Host>, handle: u32, high: u32) -> Result<u32, Error> {
+    command(caller, handle, OUTPUT, |open| gpio::call_with(Procedure::Set, open.line, u64::from(high != 0)))
 }
 
-fn output_get(caller: Caller<'_, Host>, handle: u32) -> Result<u32, Error> {
-    get(caller, handle, Direction::Output)
+fn output_set_state(caller: Caller<'_, Host>, handle: u32, state: u32) -> Result<u32, Error> {
+    let active = match state {
+        ACTIVE => true,
+        INACTIVE => false,
+        value => return Err(Fault::NoSuchValue { enumeration: "state", value }.into()),
+    };
+    command(caller, handle, OUTPUT, |open| lines::set_active(open, active))
 }
 
-fn input_get(caller: Caller<'_, Host>, handle: u32) -> Result<u32, Error> {
-    get(caller, handle, Direction::Input)
+fn output_toggle(caller: Caller<'_, Host>, handle: u32) -> Result<u32, Error> {
+    command(caller, handle, OUTPUT, |open| gpio::call(Procedure::Toggle, open.line))
 }
 
 /// The level; low where the owner refuses, which is counted.
-fn get(mut caller: Caller<'_, Host>, handle: u32, direction: Direction) -> Result<u32, Error> {
-    let message = |line| gpio::call(Procedure::Get, line);
-    let (status, level) = call_line(&mut caller, handle, direction, message)?;
-    Ok(u32::from(status == Status::Ok && level != 0))
+fn get(mut caller: Caller<'_, Host>, handle: u32, resource: Resource) -> Result<u32, Error> {
+    enter(&mut caller);
+    let (_, level) = lines::level(&mut caller, handle, resource)?;
+    Ok(u32::from(level.unwrap_or(false)))
 }
 
-fn input_set_pull(mut caller: Caller<'_, Host>, handle: u32, pull: u32) -> Result<u32, Error> {
+/// The state; inactive where the owner refuses, which is counted.
+fn state(mut caller: Caller<'_, Host>, handle: u32, resource: Resource) -> Result<u32, Error> {
+    enter(&mut caller);
+    let (open, level) = lines::level(&mut caller, handle, resource)?;
+    Ok(if level.is_ok_and(|level| open.is_active(level)) { ACTIVE } else { INACTIVE })
+}
+
+fn active_level(mut caller: Caller<'_, Host>, handle: u32, resource: Resource) -> Result<u32, Error> {
+    enter(&mut caller);
+    let open = caller.data().lines.get(handle, resource).ok_or(lines::no_such_handle(handle, resource))?;
+    Ok(if open.active_low { ACTIVE_LOW } else { ACTIVE_HIGH })
+}
+
+/// From now on; what is driven stays as it is.
+fn set_active_level(
+    mut caller: Caller<'_, Host>,
+    handle: u32,
+    resource: Resource,
+    active_level: u32,
+) -> Result<(), Error> {
+    enter(&mut caller);
+    let active_low = match active_level {
+        ACTIVE_HIGH => false,
+        ACTIVE_LOW => true,
+        value => return Err(Fault::NoSuchValue { enumeration: "active-level", value }.into()),
+    };
+    let lines = &mut caller.data_mut().lines;
+    let open = lines.get_mut(handle, resource).ok_or(lines::no_such_handle(handle, resource))?;
+    open.active_low = active_low;
+    Ok(())
+}
+
+fn input_set_pull(caller: Caller<'_, Host>, handle: u32, pull: u32) -> Result<u32, Error> {
     let pull = match pull {
         0 => Pull::Float,
         1 => Pull::Up,
         2 => Pull::Down,
         value => return Err(Fault::NoSuchValue { enumeration: "pull", value }.into()),
     };
-    let message = |line| gpio::call_with(Procedure::Pull, line, u64::from(pull.to_wire()));
-    let (status, _) = call_line(&mut caller, handle, Direction::Input, message)?;
-    Ok(status.to_wire())
+    command(caller, handle, INPUT, |open| gpio::call_with(Procedure::Pull, open.line, u64::from(pull.to_wire())))
 }
 
-fn input_watch(mut caller: Caller<'_, Host>, handle: u32, edges: u32) -> Result<u32, Error> {
+fn input_watch(caller: Caller<'_, Host>, handle: u32, edges: u32) -> Result<u32, Error> {
     let edges = match edges {
         0 => Edges::Rising,
         1 => Edges::Falling,
         2 => Edges::Both,
         value => return Err(Fault::NoSuchValue { enumeration: "edges", value }.into()),
     };
-    let message = |line| gpio::call_with(Procedure::Watch, line, u64::from(edges.to_wire()));
-    let (status, _) = call_line(&mut caller, handle, Direction::Input, message)?;
-    Ok(status.to_wire())
+    command(caller, handle, INPUT, |open| gpio::call_with(Procedure::Watch, open.line, u64::from(edges.to_wire())))
 }
 
 /// None where the owner refuses, which is counted.
 fn input_take_edges(mut caller: Caller<'_, Host>, handle: u32) -> Result<u32, Error> {
-    let message = |line| gpio::call(Procedure::TakeEdges, line);
-    let (status, edges) = call_line(&mut caller, handle, Direction::Input, message)?;
+    enter(&mut caller);
+    let message = |open: &OpenLine| gpio::call(Procedure::TakeEdges, open.line);
+    let (status, edges) = lines::call(&mut caller, handle, INPUT, message)?;
     Ok(if status == Status::Ok { u32::try_from(edges).unwrap_or(u32::MAX) } else { 0 })
 }
 
-fn output_drop(caller: Caller<'_, Host>, handle: u32) -> Result<(), Error> {
-    drop_line(caller, handle, Direction::Output)
-}
-
-fn input_drop(caller: Caller<'_, Host>, handle: u32) -> Result<(), Error> {
-    drop_line(caller, handle, Direction::Input)
-}
-
-fn drop_line(mut caller: Caller<'_, Host>, handle: u32, direction: Direction) -> Result<(), Error> {
-    call_line(&mut caller, handle, direction, |line| gpio::call(Procedure::Close, line))?;
-    caller.data_mut().lines.remove(handle, direction);
-    Ok(())
+fn drop_line(mut caller: Caller<'_, Host>, handle: u32, resource: Resource) -> Result<(), Error> {
+    enter(&mut caller);
+    Ok(lines::close(&mut caller, handle, resource)?)
 }

@@ -15,6 +15,7 @@ mod clock;
 mod gpio;
 mod log;
 mod node;
+mod sleep;
 mod timer;
 
 /// The package in front of an interface's name.
@@ -32,6 +33,7 @@ pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Res
         "log" => log::define(linker, module, name),
         "channel" => channel::define(linker, module, name),
         "clock" => clock::define(linker, module, name),
+        "sleep" => sleep::define(linker, module, name),
         "timer" => timer::define(linker, module, name),
         "gpio" => gpio::define(linker, module, name),
         "node" => node::define(linker, module, name),

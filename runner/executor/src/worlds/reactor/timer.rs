@@ -6,7 +6,10 @@
 use runner_interfaces::{gpio::Status, timer};
 use wasmi::{Caller, Error, Linker};
 
-use super::super::{Unknown, charge, enter};
+use super::{
+    super::{Unknown, charge, enter},
+    sleep::sleep_for,
+};
 use crate::{
     host::{DOMAIN_CALL_FUEL, Host},
     wait::{Wait, suspend},
@@ -14,23 +17,13 @@ use crate::{
 
 pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
     match name {
-        "sleep" => linker.func_wrap(module, name, sleep),
+        "sleep" => linker.func_wrap(module, name, sleep_for),
         "arm" => linker.func_wrap(module, name, arm),
         "disarm" => linker.func_wrap(module, name, disarm),
         "wait" => linker.func_wrap(module, name, wait),
         _ => return Err(Unknown),
     }?;
     Ok(())
-}
-
-fn sleep(mut caller: Caller<'_, Host>, nanoseconds: u64) -> Result<u32, Error> {
-    enter(&mut caller);
-    if nanoseconds == 0 {
-        return Ok(Status::Ok.to_wire());
-    }
-    let host = caller.data_mut();
-    let until = host.now().saturating_add(nanoseconds);
-    Ok(suspend(host, Wait::Sleep { until })?)
 }
 
 /// A number that the container may use: 0 is the executor's own, and none is above the last.
