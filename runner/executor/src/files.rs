@@ -325,10 +325,10 @@ mod tests {
         #[test]
         fn any_path_is_followed_without_harm(path in "[ab./0]{0,12}", start in "[ab]/[ab]") {
             let tree = tree(&["a/a/a", "a/b", "b/a/b", "b/b/a", "b/b/b"]);
-            if let Ok(Some(Node::Folder(folder))) = tree.follow(tree.root(), &start) {
-                if let Ok(Some(Node::Folder(inner))) = tree.follow(folder, &path) {
-                    proptest::prop_assert!(inner.first >= folder.first && inner.end <= folder.end);
-                }
+            if let Ok(Some(Node::Folder(folder))) = tree.follow(tree.root(), &start)
+                && let Ok(Some(Node::Folder(inner))) = tree.follow(folder, &path)
+            {
+                proptest::prop_assert!(inner.first >= folder.first && inner.end <= folder.end);
             }
         }
     }
