@@ -28,7 +28,7 @@ pub(crate) struct Import {
 pub(crate) enum Offered {
     /// It is served.
     Served,
-    /// It may be imported, and answers `ENOSYS`.
+    /// It may be imported, and always answers an error number.
     Unserved,
     /// It is offered with another type.
     OtherType(&'static Offer),

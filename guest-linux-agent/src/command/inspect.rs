@@ -209,7 +209,7 @@ impl Look<'_> {
                 .iter()
                 .map(|import| match import.offered() {
                     Offered::Served => import.name.clone(),
-                    Offered::Unserved => format!("{} (answers ENOSYS)", import.name),
+                    Offered::Unserved => format!("{} (always refused)", import.name),
                     Offered::OtherType(_) => format!("{} (of another type than nodes offer)", import.name),
                     Offered::Unknown => format!("{} (no node offers it)", import.name),
                 })

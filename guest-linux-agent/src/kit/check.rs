@@ -298,8 +298,8 @@ fn check_imports(analysis: &Analysis, verdict: &mut Verdict) {
             Offered::Served => continue,
             Offered::Unserved => Finding::warning(
                 "unserved",
-                format!("{name} may be imported, but answers that it is not supported (ENOSYS)"),
-                "harmless where it is never called; files, sockets and signals are not there",
+                format!("{name} may be imported, but always answers an error number"),
+                "harmless where it is never called; files can be read only, sockets and signals are not there",
             ),
             Offered::OtherType(offer) => Finding::error(
                 "import-type",

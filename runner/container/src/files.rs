@@ -4,7 +4,7 @@
 //! cell serves files out of the module that it holds anyway.
 
 use alloc::vec::Vec;
-use core::fmt;
+use core::{fmt, ops::Range};
 
 use minicbor::Encoder;
 
@@ -38,6 +38,15 @@ impl From<Fault> for FilesError {
     fn from(fault: Fault) -> Self {
         Self { violation: fault.violation, offset: fault.offset }
     }
+}
+
+/// Where a file lies in the section, for whoever keeps the section and looks at it again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its path, which is UTF-8.
+    pub path: Range<usize>,
+    /// Its content.
+    pub content: Range<usize>,
 }
 
 /// The files of a container, borrowed from its `atoll.files`.
@@ -84,6 +93,13 @@ impl<'b> Files<'b> {
         self.first(MAX_FILES)
     }
 
+    /// Where each of them lies, in the order of [`Self::iter`].
+    pub fn places(&self) -> impl Iterator<Item = Place> + use<'b> {
+        let mut reader = Reader::new(self.bytes);
+        let all = reader.array().unwrap_or(0);
+        (0..all).map_while(move |_| place(&mut reader).ok())
+    }
+
     /// The first so many; ends early where there are fewer.
     fn first(&self, count: usize) -> impl Iterator<Item = (&'b str, &'b [u8])> + use<'b> {
         let mut reader = Reader::new(self.bytes);
@@ -113,6 +129,15 @@ impl<'b> Files<'b> {
 fn entry<'b>(reader: &mut Reader<'b>) -> Read<(&'b str, &'b [u8])> {
     reader.tuple(2)?;
     Ok((reader.text()?, reader.bytes()?))
+}
+
+fn place(reader: &mut Reader<'_>) -> Read<Place> {
+    reader.tuple(2)?;
+    // What was read last ends where the reader is.
+    let path = reader.text()?.len();
+    let path = reader.position() - path..reader.position();
+    let content = reader.bytes()?.len();
+    Ok(Place { path, content: reader.position() - content..reader.position() })
 }
 
 /// Whether `path` lies below `folder`.

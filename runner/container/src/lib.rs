@@ -33,7 +33,7 @@ pub mod value_type;
 
 pub use cbor::Violation;
 pub use embed::{EmbedError, embed};
-pub use files::{Files, FilesError, encode_files};
+pub use files::{Files, FilesError, Place, encode_files};
 pub use manifest::{
     Channel, ChannelKind, Direction, Lifetime, Limits, Manifest, ManifestError, Restart, RestartPolicy, Schedule,
     Service, World,

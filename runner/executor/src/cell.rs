@@ -23,6 +23,7 @@ use crate::{
     engine::{self, Program},
     estimate,
     failure::Failure,
+    files::FileTree,
     host::{Channels, Host, ValueRegions},
     limits::{Heap, Limits},
     output::Output,
@@ -197,10 +198,10 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
         // A container that is started again gets other random numbers, although `admission` wrote nothing new.
         configuration.seed ^= u64::from(control.generation);
         let heap = Heap { in_use: self.options.heap_in_use, size_bytes: self.options.heap_bytes };
-        let wasm = self.module_bytes(control, heap)?;
+        let (wasm, files) = self.module_bytes(control, heap)?;
         let limits = Limits::new(&control, heap);
         let (output, values) = (Rc::clone(&self.output), self.values.clone());
-        let host = Host::new(Box::new(kernel.clone()), self.channels, configuration, output, values, limits);
+        let host = Host::new(Box::new(kernel.clone()), self.channels, configuration, files, output, values, limits);
         let program = Program::load(host, &wasm)?;
         self.status.values.world = program.world().to_wire();
         let took_us =
@@ -223,8 +224,9 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
         postcard::from_bytes(&bytes).map_err(|error| invalid(format_args!("{error}")))
     }
 
-    /// A private copy of the module. Nothing is looked at that `admission` could still change.
-    fn module_bytes(&self, control: CellControl, heap: Heap) -> Result<Vec<u8>, Failure> {
+    /// A private copy of the module, and the files that were packed into it. Nothing is looked at that `admission` could still
+    /// change.
+    fn module_bytes(&self, control: CellControl, heap: Heap) -> Result<(Vec<u8>, FileTree), Failure> {
         let length = control.module_bytes as usize;
         let room = self.module.size_bytes() - MODULE_OFFSET_BYTES;
         if length > room {
@@ -236,7 +238,7 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
             let text = format_args!("compiling may take {needed} bytes, the cell has {free} left");
             Failure::new(FailureReason::CellMemory, text)
         };
-        // Twice: the start section may be cut out of a copy.
+        // Twice: files are taken out, and the start section may be cut out of a copy of the rest.
         let copies = 2 * length as u64;
         let mut bytes = Vec::new();
         if !heap.has_room_for(copies) || bytes.try_reserve_exact(length).is_err() {
@@ -244,8 +246,9 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
         }
         bytes.resize(length, 0);
         self.module.read(MODULE_OFFSET_BYTES, &mut bytes).map_err(|_| no_memory(copies))?;
-        let needed = estimate::heap_bytes(&bytes).saturating_add(length as u64);
-        if heap.has_room_for(needed) { Ok(bytes) } else { Err(no_memory(needed)) }
+        let files = FileTree::take_out_of(&mut bytes)?;
+        let needed = estimate::heap_bytes(&bytes).saturating_add(bytes.len() as u64);
+        if heap.has_room_for(needed) { Ok((bytes, files)) } else { Err(no_memory(needed)) }
     }
 
     fn run<K: Kernel>(&mut self, kernel: &mut K, control: CellControl) {

@@ -19,10 +19,12 @@ use wasmi::Memory;
 use crate::{
     delivery::{Allocator, Delivery},
     ends::EndTable,
+    files::FileTree,
     limits::Limits,
     lines::LineTable,
     output::Output,
     wait::Wait,
+    worlds::wasi::Descriptors,
 };
 
 /// The bit of an event mask that says "an edge on a watched line" (`atoll:node/timer`, `wait`).
@@ -83,8 +85,9 @@ pub(crate) struct Host {
     pub(crate) ends: EndTable,
     values: ValueRegions,
     pub(crate) random: fastrand::Rng,
-    /// Standard streams that the container has not closed, a bit a descriptor.
-    pub(crate) open_streams: u8,
+    /// The files that it brought.
+    pub(crate) files: FileTree,
+    pub(crate) descriptors: Descriptors,
     /// Why the container waits, while it does.
     pub(crate) wait: Option<Wait>,
     /// Events that happened and were not taken by `wait` yet.
@@ -100,10 +103,12 @@ impl Host {
         kernel: Box<dyn Kernel>,
         channels: Channels,
         configuration: CellConfiguration,
+        files: FileTree,
         output: Rc<RefCell<Output>>,
         values: ValueRegions,
         limits: Limits,
     ) -> Self {
+        let descriptors = Descriptors::new(&files);
         let random = fastrand::Rng::with_seed(configuration.seed);
         Self {
             kernel,
@@ -119,7 +124,8 @@ impl Host {
             ends: EndTable::default(),
             values,
             random,
-            open_streams: 0b111,
+            files,
+            descriptors,
             wait: None,
             events: 0,
             armed_timers: 0,

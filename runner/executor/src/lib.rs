@@ -12,7 +12,8 @@
 //! | `engine` | `wasmi`: from bytes to an instance that runs a slice at a time |
 //! | `estimate` | what compiling may take of the heap |
 //! | `sections` | the start function taken out |
-//! | `worlds` | the host functions: WASI preview 1, the reactor world |
+//! | `files` | the files that a container brings |
+//! | `worlds` | the host functions: WASI preview 1, the reactor world, TinyContainer's |
 //! | `wait` | host calls that wait |
 //! | `host`, `lines`, `ends`, `memory`, `limits`, `output`, `status`, `failure` | what these stand on |
 //! | [`fake`] | a node in memory to test cells against (feature `fake`) |
@@ -41,6 +42,7 @@ mod estimate;
 mod failure;
 #[cfg(feature = "fake")]
 pub mod fake;
+mod files;
 mod handles;
 mod host;
 mod limits;

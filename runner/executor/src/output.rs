@@ -46,6 +46,11 @@ impl Output {
         self.dropped
     }
 
+    /// What can be written now, in bytes.
+    pub(crate) fn room_bytes(&mut self) -> u64 {
+        u64::from(self.ring.free_slots()) * OUTPUT_PAYLOAD_BYTES as u64
+    }
+
     /// One record of at most [`OUTPUT_PAYLOAD_BYTES`]; false where the ring has no room for it.
     pub(crate) fn push(&mut self, now: Instant, stream: Stream, bytes: &[u8], continues: bool) -> bool {
         let record = OutputRecord { time_ns: now.nanoseconds(), generation: self.generation, stream, continues, bytes };

@@ -25,8 +25,10 @@ pub(crate) enum Wait {
     Events { mask: u32 },
     /// `fd_write`, for room in the output ring.
     Room(wasi::Write),
-    /// `poll_oneoff`, for the earliest of its clocks.
-    Poll { poll: wasi::Poll, until: Instant },
+    /// `poll_oneoff`, for the earliest of its clocks, or for room in the output ring.
+    Poll { poll: wasi::Poll, until: Option<Instant> },
+    /// A read of more than one slice should copy.
+    Read(wasi::Read),
     /// A call whose answer needs room that the container makes; see [`crate::delivery`].
     Allocate,
     /// `random_get` of more than one slice should fill.
@@ -37,14 +39,15 @@ impl Wait {
     /// When it is over by itself.
     pub(crate) fn until(&self) -> Option<Instant> {
         match self {
-            Self::Sleep { until } | Self::Poll { until, .. } => Some(*until),
+            Self::Sleep { until } => Some(*until),
+            Self::Poll { until, .. } => *until,
             _ => None,
         }
     }
 
     /// Whether it is work cut into slices, and waits for nothing.
     pub(crate) fn goes_on_at_once(&self) -> bool {
-        matches!(self, Self::Yield | Self::Allocate | Self::Random { .. })
+        matches!(self, Self::Yield | Self::Allocate | Self::Random { .. } | Self::Read(_))
     }
 
     /// The host call's answer when the timer that should end the wait cannot be armed.
@@ -88,9 +91,10 @@ pub(crate) fn settle(store: &mut Store<Host>, now: Instant) -> Result<Settled, F
             events => Ok(events),
         },
         Wait::Room(write) => wasi::continue_write(&mut memory?, host, write),
-        Wait::Poll { poll, until } if now >= until => wasi::continue_poll(&mut memory?, host, poll, now),
+        Wait::Poll { poll, .. } => wasi::continue_poll(&mut memory?, host, poll, now),
+        Wait::Read(read) => wasi::continue_read(&mut memory?, host, read),
         Wait::Random { address, length } => wasi::fill_random(&mut memory?, host, address, length),
-        Wait::Sleep { .. } | Wait::Poll { .. } => suspend(host, wait),
+        Wait::Sleep { .. } => suspend(host, wait),
     };
     match answer {
         Ok(value) => Ok(Settled::Answer(value.cast_signed())),

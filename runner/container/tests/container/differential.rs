@@ -77,7 +77,11 @@ fn value(manifest: &Manifest) -> Value {
         (
             11,
             list(&manifest.provides, |service| {
-                map(vec![(1, Some(text(&service.service))), (2, pairs(&service.attributes))])
+                map(vec![
+                    (1, Some(text(&service.channel))),
+                    (2, Some(text(&service.service))),
+                    (3, pairs(&service.attributes)),
+                ])
             }),
         ),
         (

@@ -16,7 +16,10 @@ proptest! {
         let decoded = Files::decode(&bytes).expect("what was encoded is valid");
         let mut expected = borrowed(&files);
         expected.sort_unstable();
-        prop_assert_eq!(decoded.iter().collect::<Vec<_>>(), expected);
+        prop_assert_eq!(&decoded.iter().collect::<Vec<_>>(), &expected);
+        let placed = decoded.places().map(|place| (&bytes[place.path], &bytes[place.content]));
+        let expected: Vec<_> = expected.iter().map(|(path, content)| (path.as_bytes(), *content)).collect();
+        prop_assert_eq!(placed.collect::<Vec<_>>(), expected);
         for (path, content) in borrowed(&files) {
             prop_assert_eq!(decoded.get(path), Some(content));
         }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use runner_container::offers::{self, MAX_TABLES, OFFERS, Offer, TINY, WASI};
+use runner_container::{
+    Manifest, embed,
+    offers::{self, MAX_TABLES, OFFERS, Offer, TINY, WASI},
+};
 use runner_executor::{
     Options,
     fake::{FakeNode, detail, reason},
@@ -125,21 +128,98 @@ fn the_table_has_all_of_wasi_preview_1() {
     assert_eq!(ours.map(|offer| (offer.name.to_owned(), offer.parameters.to_owned())).collect::<BTreeSet<_>>(), theirs);
 }
 
-/// What the table says of `served` is what the function answers: with arguments of zero only the unserved say 52, `ENOSYS`.
+/// What opens a file and lays out what the calls below read: a path, a vector, a subscription.
+const SETUP: &str = r#"
+    (data (i32.const 64) "a") (data (i32.const 16) "\00\10\00\00\01\00\00\00")
+    (data (i32.const 128) "\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\01")"#;
+
+/// Calls that succeed in a container with a file `a`, which is open as descriptor 4.
+const SUCCESSES: &[(&str, &[i64])] = &[
+    ("args_get", &[256, 512]),
+    ("args_sizes_get", &[256, 260]),
+    ("environ_get", &[256, 512]),
+    ("environ_sizes_get", &[256, 260]),
+    ("clock_res_get", &[0, 256]),
+    ("clock_time_get", &[0, 0, 256]),
+    ("fd_advise", &[4, 0, 0, 0]),
+    ("fd_close", &[4]),
+    ("fd_datasync", &[4]),
+    ("fd_fdstat_get", &[4, 256]),
+    ("fd_fdstat_set_flags", &[4, 0]),
+    ("fd_fdstat_set_rights", &[4, 0, 0]),
+    ("fd_filestat_get", &[4, 256]),
+    ("fd_pread", &[4, 16, 1, 0, 256]),
+    ("fd_prestat_get", &[3, 256]),
+    ("fd_prestat_dir_name", &[3, 256, 1]),
+    ("fd_read", &[4, 16, 1, 256]),
+    ("fd_readdir", &[3, 256, 100, 0, 512]),
+    ("fd_renumber", &[4, 3]),
+    ("fd_seek", &[4, 1, 0, 256]),
+    ("fd_sync", &[4]),
+    ("fd_tell", &[4, 256]),
+    ("fd_write", &[1, 16, 1, 256]),
+    ("path_filestat_get", &[3, 0, 64, 1, 256]),
+    ("path_open", &[3, 0, 64, 1, 0, 0, 0, 0, 256]),
+    ("poll_oneoff", &[128, 256, 1, 512]),
+    ("random_get", &[256, 1]),
+    ("sched_yield", &[]),
+];
+
+/// What a call of the function with these arguments answers in such a container.
+fn answer(node: &mut FakeNode, offer: &Offer, arguments: &[i64]) -> i32 {
+    let open = Offer { name: "path_open", parameters: "iiiiiIIii", ..*offer };
+    let arguments: String = types(offer.parameters)
+        .split_whitespace()
+        .zip(arguments)
+        .map(|(ty, of)| format!("({ty}.const {of})"))
+        .collect();
+    let module = format!(
+        r#"(module {} {} (import "{WASI}" "proc_exit" (func $exit (param i32)))
+            (memory (export "memory") 1) {SETUP}
+            (func (export "_start")
+                (drop (call $open (i32.const 3) (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 0)
+                    (i64.const 0x3fffffbf) (i64.const 0) (i32.const 0) (i32.const 0)))
+                (call $exit (call $f {arguments}))))"#,
+        import(offer, offer.parameters, offer.results).replace("(func ", "(func $f "),
+        import(&open, open.parameters, open.results).replace("(func ", "(func $open "),
+    );
+    let manifest = Manifest { name: "test".into(), ..Manifest::default() };
+    let module = embed(&wat::parse_str(module).expect("valid text"), &manifest, &[("a", b"1")]).expect("valid files");
+    let configuration = CellConfiguration { name: "test".into(), ..CellConfiguration::default() };
+    let status = node.run(&module, &configuration);
+    assert_eq!(reason(&status), FailureReason::None, "{}: {}", offer.name, detail(&status));
+    status.exit_code
+}
+
 #[test]
-fn what_is_said_to_be_unserved_answers_enosys() {
+fn what_is_said_to_be_served_can_succeed() {
     let mut node = FakeNode::new(Options::default());
-    for offer in OFFERS.iter().filter(|offer| offer.interface == WASI && offer.results == "i") {
-        let zeros: String =
-            offer.parameters.chars().map(|of| if of == 'I' { "(i64.const 0)" } else { "(i32.const 0)" }).collect();
-        let module = format!(
-            r#"(module {} (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
-                (memory (export "memory") 1) (func (export "_start") (call $exit (call $f {zeros}))))"#,
-            import(offer, offer.parameters, offer.results).replace("(func ", "(func $f ")
-        );
-        let configuration = CellConfiguration { name: "test".into(), ..CellConfiguration::default() };
-        let status = node.run(&wat::parse_str(module).expect("valid text"), &configuration);
-        assert_eq!(status.exit_code != 52, offer.served, "{}: {}", offer.name, status.exit_code);
+    let served = OFFERS.iter().filter(|offer| offer.interface == WASI && offer.results == "i" && offer.served);
+    for offer in served.clone() {
+        let (_, arguments) = SUCCESSES.iter().find(|(name, _)| *name == offer.name).expect(offer.name);
+        assert_eq!(answer(&mut node, offer, arguments), 0, "{}", offer.name);
+    }
+    assert_eq!(served.count(), SUCCESSES.len());
+}
+
+#[test]
+fn what_is_said_to_be_unserved_refuses_every_descriptor() {
+    let mut node = FakeNode::new(Options::default());
+    for offer in OFFERS.iter().filter(|offer| offer.interface == WASI && !offer.served) {
+        for descriptor in 0..6 {
+            // A path of one byte where one is asked for: what is there, and what is not.
+            for address in [64, 65] {
+                let arguments: Vec<i64> = match offer.name {
+                    "path_symlink" => vec![64, 1, descriptor, address, 1],
+                    "path_link" | "path_filestat_set_times" => vec![descriptor, 0, address, 1, descriptor, 66, 1],
+                    "path_rename" => vec![descriptor, address, 1, descriptor, 66, 1],
+                    name if name.starts_with("path_") => vec![descriptor, address, 1, 256, 1, 512],
+                    _ => vec![descriptor, 0, 0, 0, 0, 0],
+                };
+                let answer = answer(&mut node, offer, &arguments[..offer.parameters.len()]);
+                assert_ne!(answer, 0, "{} of descriptor {descriptor}", offer.name);
+            }
+        }
     }
 }
 

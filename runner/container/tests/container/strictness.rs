@@ -51,7 +51,7 @@ fn keys_are_known() {
     refused(&[0xa2, 0, 0, 1, 0x61, b'a'], Violation::UnknownKey);
     refused(&with(2, &[8, 0xa1, 3, 5]), Violation::UnknownKey);
     refused(&with(2, &[8, 0xa1, 0, 5]), Violation::UnknownKey);
-    refused(&with(2, &[11, 0x81, 0xa2, 1, 0x61, b's', 3, 0x80]), Violation::UnknownKey);
+    refused(&with(2, &[11, 0x81, 0xa2, 1, 0x61, b's', 4, 0x80]), Violation::UnknownKey);
 }
 
 #[test]
@@ -94,11 +94,14 @@ fn defaults_are_left_out() {
         &[8, 0xa1, 1, 0],
         &[9, 0xa1, 1, 0],
         &[10, 0x80],
-        &[11, 0x81, 0xa2, 1, 0x61, b's', 2, 0x80],
         &[13, 0xa1, 1, 0],
     ] {
         refused(&with(2, explicit), Violation::ExplicitDefault);
     }
+    // A service over a channel, with an empty list of attributes.
+    let channel = [10, 0x81, 0xa4, 1, 0x61, b'c', 2, 1, 3, 0x62, b'u', b'8', 4, 1];
+    let service = [11, 0x81, 0xa3, 1, 0x61, b'c', 2, 0x61, b's', 3, 0x80];
+    refused(&with(3, &[&channel[..], &service].concat()), Violation::ExplicitDefault);
     assert!(Manifest::decode(&with(2, &[13, 0xa0])).is_ok(), "a schedule that leaves all to the board is one");
 }
 

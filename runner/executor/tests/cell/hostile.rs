@@ -89,7 +89,7 @@ const EXPECTED: &[(&str, End)] = &[
     ("wasi-sleep-for-ever", Stopped(143)),
     ("wasi-trap", Failed(FailureReason::Trap, "_start: unreachable")),
     ("wasi-unknown-descriptor", Exits(0)),
-    // The whole specification is linked; what a cell does not have answers ENOSYS.
+    // The whole specification is linked; what a cell does not have answers an error number.
     ("wasi-unknown-function", Exits(0)),
     ("wasi-write-flood", Stopped(143)),
     ("wrong-hook-type", Failed(FailureReason::UnknownWorld, "on-loop")),

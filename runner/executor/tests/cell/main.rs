@@ -13,3 +13,5 @@ mod stack;
 mod support;
 mod tiny;
 mod wasi;
+mod wasi_files;
+mod wasi_script;

@@ -8,39 +8,25 @@ use runner_interfaces::{
 
 use crate::support::*;
 
-/// All that the tests call, with the parameters of each.
-const IMPORTS: &[(&str, &str)] = &[
-    ("args_get", "i32 i32"),
-    ("clock_res_get", "i32 i32"),
-    ("clock_time_get", "i32 i64 i32"),
-    ("environ_get", "i32 i32"),
-    ("environ_sizes_get", "i32 i32"),
-    ("fd_close", "i32"),
-    ("fd_fdstat_get", "i32 i32"),
-    ("fd_fdstat_set_flags", "i32 i32"),
-    ("fd_filestat_get", "i32 i32"),
-    ("fd_prestat_dir_name", "i32 i32 i32"),
-    ("fd_prestat_get", "i32 i32"),
-    ("fd_read", "i32 i32 i32 i32"),
-    ("fd_seek", "i32 i64 i32 i32"),
-    ("fd_write", "i32 i32 i32 i32"),
-    ("path_open", "i32 i32 i32 i32 i32 i64 i64 i32 i32"),
-    ("poll_oneoff", "i32 i32 i32 i32"),
-    ("random_get", "i32 i32"),
-    ("sched_yield", ""),
-];
+/// The functions of the specification (legacy/preview1/docs.md), with the parameters of its witx in core types.
+const FUNCTIONS: &str = include_str!("preview1.txt");
+
+/// Name and types of the parameters of each.
+pub(crate) fn functions() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let lines = FUNCTIONS.lines().filter(|line| !line.starts_with('#'));
+    lines.map(|line| line.split_once(' ').unwrap_or((line, "")))
+}
 
 /// A command whose `_start` is `body`; `$want` exits with its line's number where a call's answer is not the expected one.
-fn command(data: &str, body: &str) -> Vec<u8> {
-    let imports: String = IMPORTS
-        .iter()
+pub(crate) fn command(data: &str, body: &str) -> Vec<u8> {
+    let imports: String = functions()
         .map(|(name, parameters)| {
-            format!(r#"(import "wasi_snapshot_preview1" "{name}" (func ${name} (param {parameters}) (result i32)))"#)
+            let result = if name == "proc_exit" { "" } else { "(result i32)" };
+            format!(r#"(import "wasi_snapshot_preview1" "{name}" (func ${name} (param {parameters}) {result}))"#)
         })
         .collect();
     wat(&format!(
         r#"(module {imports}
-            (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
             (memory (export "memory") 2) {data}
             (func $want (param $step i32) (param $expected i32) (param $answer i32)
                 (if (i32.ne (local.get $expected) (local.get $answer))
@@ -82,8 +68,8 @@ fn standard_streams_are_what_they_are() {
         r#"(data (i32.const 0) "\40\00\00\00\08\00\00\00")"#,
         "(call $want (i32.const 1) (i32.const 0) (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 32)))
          (call $want (i32.const 2) (i32.const 0) (i32.load (i32.const 32)))
-         (call $want (i32.const 3) (i32.const 8) (call $fd_read (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 32)))
-         (call $want (i32.const 4) (i32.const 8) (call $fd_write (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 32)))
+         (call $want (i32.const 3) (i32.const 76) (call $fd_read (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 32)))
+         (call $want (i32.const 4) (i32.const 76) (call $fd_write (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 32)))
          (call $want (i32.const 5) (i32.const 70) (call $fd_seek (i32.const 1) (i64.const 0) (i32.const 0) (i32.const 32)))
          (call $want (i32.const 6) (i32.const 8) (call $fd_seek (i32.const 3) (i64.const 0) (i32.const 0) (i32.const 32)))
          (call $want (i32.const 7) (i32.const 0) (call $fd_fdstat_get (i32.const 2) (i32.const 128)))
@@ -101,23 +87,10 @@ fn standard_streams_are_what_they_are() {
 }
 
 #[test]
-fn what_a_cell_does_not_have_answers_enosys() {
-    assert_works(
-        "",
-        "(call $want (i32.const 1) (i32.const 52) (call $fd_filestat_get (i32.const 1) (i32.const 0)))
-         (call $want (i32.const 2) (i32.const 52) (call $path_open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 0)
-            (i32.const 0) (i64.const 0) (i64.const 0) (i32.const 0) (i32.const 0)))",
-    );
-}
-
-#[test]
 fn every_function_of_the_specification_is_linked_with_its_type() {
-    // The list of the specification (legacy/preview1/docs.md), with the parameters of its witx in core types.
-    let functions = include_str!("preview1.txt");
     let mut node = node();
     let mut count = 0;
-    for line in functions.lines().filter(|line| !line.starts_with('#')) {
-        let (name, parameters) = line.split_once(' ').unwrap_or((line, ""));
+    for (name, parameters) in functions() {
         let result = if name == "proc_exit" { "" } else { "(result i32)" };
         let wasm = wat(&format!(
             r#"(module (import "wasi_snapshot_preview1" "{name}" (func (param {parameters}) {result})) (func (export "_start")))"#
@@ -309,4 +282,33 @@ fn a_long_write_is_one_piece_in_several_records() {
     assert_eq!(parts.len(), 3);
     assert_eq!(parts.iter().map(|(length, _)| length).sum::<usize>(), 512);
     assert_eq!(parts.iter().map(|(_, continues)| *continues).collect::<Vec<_>>(), [true, true, false]);
+}
+
+#[test]
+fn poll_waits_for_room_in_the_output() {
+    let mut node = node();
+    node.admission_reads = false;
+    // Writes until a poll of standard output would wait (its clock is long over), then polls without a clock and writes on.
+    let body = format!(
+        "{}{}
+         (i32.store (i32.const 0) (i32.const 512)) (i32.store (i32.const 4) (i32.const 1))
+         (block $full (loop $again
+            (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 32)))
+            (call $want (i32.const 1) (i32.const 0) {POLL} 2) (i32.const 64)))
+            (br_if $again (i32.eq (i32.load (i32.const 64)) (i32.const 2)))))
+         (call $want (i32.const 2) (i32.const 1) (i32.load (i32.const 64)))
+         (call $want (i32.const 3) (i32.const 11) (i32.load (i32.const 4096)))
+         {}
+         (call $want (i32.const 4) (i32.const 0) {POLL} 1) (i32.const 64)))
+         (call $want (i32.const 5) (i32.const 22) (i32.load (i32.const 4096)))",
+        clock(1024, 11, 1, 0, 1),
+        descriptor(1072, 22, 2, 1),
+        descriptor(1024, 22, 2, 1)
+    );
+    node.load(&command("", &body), &configuration(&[]), Command::Run);
+    assert_eq!(state(&node.run_to(ContainerState::Ready, 1000)), ContainerState::Ready);
+    let timers = node.state().timers;
+    assert!(timers.iter().all(Option::is_none), "it waits for no clock: {timers:?}");
+    node.read_output();
+    assert_finalised(&node.run_to_end(), 0);
 }

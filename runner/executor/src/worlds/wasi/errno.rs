@@ -1,0 +1,127 @@
+//! How a call of WASI ends: error numbers, and what is neither an answer nor an error number.
+
+use wasmi::{Caller, Error};
+
+use super::super::{charge, enter};
+use crate::{
+    files::Astray,
+    host::Host,
+    memory::{Fault, GuestMemory},
+};
+
+/// Error numbers (`errno`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Errno {
+    Success = 0,
+    BadDescriptor = 8,
+    Exists = 20,
+    IllegalBytes = 25,
+    Invalid = 28,
+    Io = 29,
+    IsFolder = 31,
+    TooManyOpen = 33,
+    NameTooLong = 37,
+    NoEntry = 44,
+    NoSystemCall = 52,
+    NotFolder = 54,
+    NotSocket = 57,
+    NotSupported = 58,
+    ReadOnly = 69,
+    Seek = 70,
+    NotCapable = 76,
+}
+
+impl From<Errno> for u32 {
+    fn from(errno: Errno) -> Self {
+        errno as Self
+    }
+}
+
+impl From<Astray> for Errno {
+    fn from(astray: Astray) -> Self {
+        match astray {
+            Astray::Missing => Self::NoEntry,
+            Astray::NotAFolder => Self::NotFolder,
+            Astray::Escape => Self::NotCapable,
+        }
+    }
+}
+
+/// Why a call does not succeed at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The container is told.
+    Errno(Errno),
+    /// It waits, or traps.
+    Fault(Fault),
+}
+
+impl From<Errno> for Refusal {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Astray> for Refusal {
+    fn from(astray: Astray) -> Self {
+        Self::Errno(astray.into())
+    }
+}
+
+pub(super) type Outcome<T = ()> = Result<T, Refusal>;
+
+/// Bytes copied for one unit of fuel, the rate at which `wasmi` charges bulk operations.
+const BYTES_PER_FUEL: u64 = 64;
+
+/// What the container gets for an outcome.
+pub(super) fn answer(outcome: Outcome) -> Result<u32, Fault> {
+    match outcome {
+        Ok(()) => Ok(Errno::Success.into()),
+        Err(Refusal::Errno(errno)) => Ok(errno.into()),
+        Err(Refusal::Fault(fault)) => Err(fault),
+    }
+}
+
+/// A call that needs the container's memory.
+pub(super) fn serve(
+    mut caller: Caller<'_, Host>,
+    call: impl FnOnce(&mut GuestMemory<'_>, &mut Host) -> Outcome,
+) -> Result<u32, Error> {
+    enter(&mut caller);
+    let (mut memory, host) = GuestMemory::of(&mut caller)?;
+    Ok(answer(call(&mut memory, host))?)
+}
+
+/// A call that copies: its outcome says how many bytes.
+pub(super) fn serve_copy(
+    mut caller: Caller<'_, Host>,
+    call: impl FnOnce(&mut GuestMemory<'_>, &mut Host) -> Outcome<u32>,
+) -> Result<u32, Error> {
+    enter(&mut caller);
+    let (mut memory, host) = GuestMemory::of(&mut caller)?;
+    let outcome = call(&mut memory, host);
+    charge(&mut caller, u64::from(outcome.unwrap_or(0)) / BYTES_PER_FUEL);
+    Ok(answer(outcome.map(drop))?)
+}
+
+/// A call with a path of `length` bytes: each is looked at some times.
+pub(super) fn serve_path(
+    mut caller: Caller<'_, Host>,
+    length: u32,
+    call: impl FnOnce(&mut GuestMemory<'_>, &mut Host) -> Outcome,
+) -> Result<u32, Error> {
+    charge(&mut caller, u64::from(length.min(super::path::MAX_PATH_BYTES)));
+    serve(caller, call)
+}
+
+/// A call that only looks at the host.
+pub(super) fn serve_host(mut caller: Caller<'_, Host>, call: impl FnOnce(&mut Host) -> Outcome) -> Result<u32, Error> {
+    enter(&mut caller);
+    Ok(answer(call(caller.data_mut()))?)
+}
