@@ -47,7 +47,7 @@ fn peak_of(work: impl FnOnce()) -> usize {
 fn a_manifest_takes_a_small_multiple_of_its_size() {
     // Sixty-four services with sixty-four attributes of two empty texts each: structurally well, three bytes an attribute.
     let attributes = [&[0x98, 64][..], &[0x82, 0x60, 0x60].repeat(64)].concat();
-    let service = [&[0xa2, 1, 0x61, b's', 2][..], &attributes].concat();
+    let service = [&[0xa3, 1, 0x61, b'c', 2, 0x61, b's', 3][..], &attributes].concat();
     let manifest = [&[0xa2, 1, 0x61, b'a', 11, 0x98, 64][..], &service.repeat(64)].concat();
     assert!(manifest.len() <= MAX_MANIFEST_BYTES);
     let peak = peak_of(|| assert!(Manifest::decode(&manifest).is_err()));
