@@ -6,6 +6,7 @@ use core::fmt;
 use runner_interfaces::{
     MAX_CELLS,
     boot_report::Finding,
+    exchange::{MAX_CHANNELS, SlotStatus, slot_offset_bytes},
     gpio::GpioStatus,
     kernel::{Channel, ChannelSet, Domain, Instant, Kernel, MissingWiring, Wiring, required_channel, required_region},
     link::{LINK_PAYLOAD_BYTES, LINK_SLOT_BYTES, LinkKind, LinkSlot, MAX_SESSIONS},
@@ -18,6 +19,7 @@ use shared_ring_messages::{Answer, FrameError, FromAgent, FromNode, HELLO_MAGIC,
 use crate::{
     answers,
     cell::{CellMemory, CellPort, CellSymbols, TooSmall},
+    channels::Slot,
     container::load_failure,
     counters::{Counter, Counters},
     events::{Event, Events},
@@ -69,9 +71,13 @@ pub struct Admission<M> {
     pub(crate) policy: Result<Policy, PolicyError>,
     pub(crate) requests: M,
     pub(crate) warden: Channel,
+    pub(crate) exchange: Channel,
     warden_status: SequencedCell<M, WardenTable>,
     pub(crate) gpio_status: SequencedCell<M, GpioStatus>,
     pub(crate) timer_status: SequencedCell<M, TimerStatus>,
+    pub(crate) slot_status: Vec<SequencedCell<M, SlotStatus>>,
+    /// The node's channels, by the exchange's numbers.
+    pub(crate) slots: [Option<Slot>; MAX_CHANNELS],
     /// The warden's table as it was last read whole.
     pub(crate) table: WardenTable,
     pub(crate) cells: Vec<Option<CellPort<M>>>,
@@ -101,9 +107,12 @@ impl<M: SharedMemory + Clone> Admission<M> {
             policy: Policy::read(&required_region(wiring, "region_policy")?),
             requests: required_region(wiring, "region_requests")?,
             warden: required_channel(wiring, "channel_warden")?,
+            exchange: required_channel(wiring, "channel_exchange")?,
             warden_status: status_block(wiring, "region_warden_status")?,
             gpio_status: status_block(wiring, "region_gpio_status")?,
             timer_status: status_block(wiring, "region_timer_status")?,
+            slot_status: slot_status(wiring)?,
+            slots: [const { None }; MAX_CHANNELS],
             table: WardenTable::default(),
             cells,
             link,
@@ -505,6 +514,18 @@ where
     T: zerocopy::FromBytes + zerocopy::IntoBytes + zerocopy::Immutable,
 {
     SequencedCell::new(required_region(wiring, symbol)?, 0).map_err(|_| StartError::RegionTooSmall(symbol.into()))
+}
+
+/// What the exchange shows of each channel.
+fn slot_status<W: Wiring>(wiring: &W) -> Result<Vec<SequencedCell<W::Memory, SlotStatus>>, StartError> {
+    const SYMBOL: &str = "region_exchange_status";
+    let region = required_region(wiring, SYMBOL)?;
+    (0..MAX_CHANNELS)
+        .map(|slot| {
+            let cell = slot_offset_bytes(slot).map(|offset| SequencedCell::new(region.clone(), offset));
+            cell.and_then(Result::ok).ok_or_else(|| StartError::RegionTooSmall(SYMBOL.into()))
+        })
+        .collect()
 }
 
 fn find_cell<W: Wiring>(wiring: &W, number: usize) -> Result<Option<CellPort<W::Memory>>, StartError> {

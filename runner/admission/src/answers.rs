@@ -92,6 +92,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
     pub(crate) fn report(&self, cell: usize, now: Instant) -> Option<ContainerReport> {
         let container = self.cells.get(cell)?.as_ref()?.container.as_ref()?;
         let mut report = container.report(cell, &self.table.cells[cell], self.options.fault_name, now);
+        report.channels = self.binding_reports(cell);
         if self.successor_of(container.serial).is_some() {
             report.update = "old".into();
         }

@@ -17,6 +17,7 @@ use sha2::Sha256;
 use shared_ring_messages::{ContainerReport, DeployRequest, ErrorCode};
 
 use crate::{
+    channels::{self, End},
     counters::{Counter, Counters},
     declaration::Declaration,
     events::Event,
@@ -62,6 +63,8 @@ pub(crate) struct Container {
     pub(crate) rights: Rights,
     /// What its manifest says; nothing before the upload is whole.
     pub(crate) declaration: Declaration,
+    /// Its channels.
+    pub(crate) ends: Vec<End>,
     /// What it is to replace, until it has.
     pub(crate) replaces: Option<Replaces>,
     /// The session that it ends with.
@@ -110,6 +113,7 @@ impl Container {
             intervention_noted: false,
             told: Told::default(),
             replaces: None,
+            ends: Vec::new(),
             declaration: Declaration::default(),
         }
     }
@@ -223,7 +227,7 @@ impl Container {
             arguments: self.request.arguments.clone(),
             environment: self.request.environment.clone(),
             lines,
-            channels: Vec::new(),
+            channels: channels::names(&self.ends),
             seed,
         }
     }

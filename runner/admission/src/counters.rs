@@ -35,6 +35,8 @@ counters! {
     ContainersFailed = "containers_failed",
     /// New versions that did not prove themselves.
     UpdatesRolledBack = "updates_rolled_back",
+    /// Channels that could not be bound to a provider of another type.
+    ChannelsMismatched = "channels_mismatched",
     /// Impossible indices in the link's rings.
     LinkMisbehaved = "link_misbehaved",
     /// Slots that broke the link's contract.

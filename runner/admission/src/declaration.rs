@@ -12,7 +12,10 @@ use runner_interfaces::{
 };
 use shared_ring_messages::ErrorCode;
 
-use crate::failure::{Failure, duration};
+use crate::{
+    channels::{self, End},
+    failure::{Failure, duration},
+};
 
 /// See the module's documentation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,15 +23,15 @@ pub(crate) struct Declaration {
     /// As semver has it; empty where there is none.
     pub(crate) version: String,
     pub(crate) plan: Plan,
-    pub(crate) channels: Vec<runner_container::Channel>,
-    pub(crate) provides: Vec<runner_container::Service>,
-    pub(crate) needs: Vec<runner_container::Service>,
 }
 
+/// What a container says of itself, and the channels that it asks for.
+pub(crate) type Read = (Declaration, Vec<End>);
+
 /// Reads what `wasm` declares, a module of that world; a module without a manifest declares nothing.
-pub(crate) fn read(wasm: &[u8], world: World, limits: &BoardLimits) -> Result<Declaration, Failure> {
+pub(crate) fn read(wasm: &[u8], world: World, limits: &BoardLimits) -> Result<Read, Failure> {
     let parts = parts(wasm).map_err(|error| Failure::new(ErrorCode::InvalidModule, error))?;
-    let Some(bytes) = parts.manifest else { return Ok(Declaration::default()) };
+    let Some(bytes) = parts.manifest else { return Ok(Read::default()) };
     let manifest = Manifest::decode(bytes).map_err(|error| Failure::new(ErrorCode::InvalidManifest, error))?;
     if manifest.world.is_some_and(|said| said != world) {
         let said = manifest.world.map_or("", World::name);
@@ -39,13 +42,8 @@ pub(crate) fn read(wasm: &[u8], world: World, limits: &BoardLimits) -> Result<De
         let detail = "its manifest has a `schedule`, which this node does not keep yet; leave it out";
         return Err(Failure::new(ErrorCode::InvalidManifest, detail));
     }
-    Ok(Declaration {
-        plan: plan(&manifest, limits)?,
-        version: manifest.version,
-        channels: manifest.channels,
-        provides: manifest.provides,
-        needs: manifest.needs,
-    })
+    let ends = channels::ends(&manifest.channels, &manifest.provides, &manifest.needs)?;
+    Ok((Declaration { plan: plan(&manifest, limits)?, version: manifest.version }, ends))
 }
 
 /// A wish that goes beyond the board is refused and not cut down in silence.
@@ -123,7 +121,7 @@ mod tests {
         reserved: 0,
     };
 
-    fn declared(manifest: &Manifest) -> Result<Declaration, Failure> {
+    fn declared(manifest: &Manifest) -> Result<Read, Failure> {
         let wasm = embed(&wat::parse_str("(module)").unwrap(), manifest, &[]).unwrap();
         read(&wasm, World::Reactor, &BOARD)
     }
@@ -131,7 +129,9 @@ mod tests {
     #[test]
     fn a_module_without_a_manifest_declares_nothing() {
         let wasm = wat::parse_str("(module)").unwrap();
-        assert_eq!(read(&wasm, World::WasiCommand, &BOARD), Ok(Declaration::default()));
+        let (declaration, ends) = read(&wasm, World::WasiCommand, &BOARD).unwrap();
+        assert_eq!(declaration, Declaration::default());
+        assert!(ends.is_empty());
     }
 
     #[test]
@@ -148,7 +148,7 @@ mod tests {
             },
             ..Manifest::named("a")
         };
-        let Declaration { version, plan, .. } = declared(&manifest).unwrap();
+        let (Declaration { version, plan }, _) = declared(&manifest).unwrap();
         assert_eq!(version, "1.2.3");
         let expected = Plan {
             loops: 7,

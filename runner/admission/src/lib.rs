@@ -33,6 +33,7 @@ extern crate alloc;
 mod admission;
 mod answers;
 mod cell;
+mod channels;
 mod container;
 mod counters;
 mod declaration;

@@ -1,6 +1,6 @@
 //! Requests that change something: uploads, and the verbs of a container's life.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{format, string::String};
 
 use runner_interfaces::{
     cell::ContainerState,
@@ -69,7 +69,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
                 let Page { records, next, lost } = self.events.page(cursor);
                 Ok(Some(Answer::Events { records, next, lost }))
             }
-            Request::Channels => Ok(Some(Answer::Channels(Vec::new()))),
+            Request::Channels => Ok(Some(Answer::Channels(self.channel_reports()))),
             Request::Update { deploy, probation_ns } => {
                 let refused = self.begin_update(kernel, index, deploy, probation_ns);
                 if refused.is_err() {
@@ -254,9 +254,11 @@ impl<M: SharedMemory + Clone> Admission<M> {
             CopyError::OutOfRange => Failure::internal("the module does not lie in the cell's region"),
         })?;
         let world = inspection::inspect(&wasm, &limits)?;
-        let declaration = declaration::read(&wasm, world, &limits)?;
+        let (declaration, ends) = declaration::read(&wasm, world, &limits)?;
         drop(wasm);
-        self.container(cell)?.declaration = declaration;
+        let container = self.container(cell)?;
+        (container.declaration, container.ends) = (declaration, ends);
+        self.bind_channels(kernel, cell)?;
         Ok((self.load(kernel, cell, start)?, start))
     }
 
@@ -386,7 +388,8 @@ impl<M: SharedMemory + Clone> Admission<M> {
         self.events.push(container.name(), cell, event);
         // Output that nobody will read any more; left in the ring, it would look like the next container's.
         port.look(&mut self.counters);
-        let released = container.generation() == 0 || self.ask_warden(kernel, Procedure::Release, cell).is_ok();
+        let holds_nothing = container.generation() == 0 && container.ends.is_empty();
+        let released = holds_nothing || self.ask_warden(kernel, Procedure::Release, cell).is_ok();
         if !released {
             self.counters.count(Counter::WardenRefusals);
         }
@@ -399,6 +402,9 @@ impl<M: SharedMemory + Clone> Admission<M> {
                 Some(upload) => port.scrub_module(upload.received),
                 None => port.scrub(container.request.size),
             }
+        }
+        if !container.ends.is_empty() {
+            self.tidy_channels(kernel);
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod node;
 
+mod channels;
 mod dialog;
 mod hostile;
 mod life;

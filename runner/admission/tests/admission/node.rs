@@ -8,6 +8,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use pd_exchange_driver::Exchange;
 use runner_admission::{Admission, Options, StartError};
 use runner_interfaces::{
     cell::{
@@ -44,6 +45,7 @@ const VMM: u8 = 21;
 const ADMISSION: u8 = 22;
 const GPIO: u8 = 23;
 const TIMER: u8 = 24;
+const EXCHANGE: u8 = 25;
 
 /// Regions by the names that `system.xml` gives them, with their sizes there where that matters.
 fn regions() -> HashMap<String, HeapMemory> {
@@ -58,6 +60,7 @@ fn regions() -> HashMap<String, HeapMemory> {
         ("vmm_to_admission_head".into(), 0x1000),
         ("admission_to_vmm".into(), 0x20000),
         ("admission_to_vmm_head".into(), 0x1000),
+        ("exchange_status".into(), 0x2000),
     ];
     for cell in 0..CELLS {
         sizes.push((format!("warden_to_cell{cell}"), 0x1000));
@@ -66,6 +69,8 @@ fn regions() -> HashMap<String, HeapMemory> {
         sizes.push((format!("cell{cell}_module"), 0x20000));
         sizes.push((format!("cell{cell}_to_admission"), 0x10000));
         sizes.push((format!("cell{cell}_to_admission_head"), 0x1000));
+        sizes.push((format!("cell{cell}_to_exchange"), 0x1000));
+        sizes.push((format!("exchange_to_cell{cell}"), 0x1000));
     }
     sizes.into_iter().map(|(name, size)| (name, HeapMemory::new(size))).collect()
 }
@@ -86,6 +91,7 @@ impl Wiring for DomainWiring<'_> {
             ("channel_admission", true) => ADMISSION,
             ("channel_gpio", true) => GPIO,
             ("channel_timer", true) => TIMER,
+            ("channel_exchange", _) => EXCHANGE,
             _ => symbol.strip_prefix("channel_cell")?.parse().ok().filter(|cell| usize::from(*cell) < CELLS)?,
         };
         Channel::new(number)
@@ -99,6 +105,7 @@ impl Wiring for DomainWiring<'_> {
             ("region_status", true) | ("region_warden_status", false) => "warden_status".into(),
             ("region_gpio_status", false) => "gpio_status".into(),
             ("region_timer_status", false) => "timer_status".into(),
+            ("region_exchange_status", false) => "exchange_status".into(),
             ("region_link_in", false) => "vmm_to_admission".into(),
             ("region_link_in_head", false) => "vmm_to_admission_head".into(),
             ("region_link_out", false) => "admission_to_vmm".into(),
@@ -116,6 +123,61 @@ impl Wiring for DomainWiring<'_> {
             }
         };
         self.regions.get(&name).cloned()
+    }
+}
+
+/// The exchange's part of the wiring.
+struct ExchangeWiring(HashMap<String, HeapMemory>);
+
+impl Wiring for ExchangeWiring {
+    type Memory = HeapMemory;
+
+    fn channel(&self, symbol: &str) -> Option<Channel> {
+        let number = match symbol {
+            "channel_warden" => WARDEN,
+            "channel_admission" => ADMISSION,
+            _ => symbol.strip_prefix("channel_cell")?.parse().ok().filter(|cell| usize::from(*cell) < CELLS)?,
+        };
+        Channel::new(number)
+    }
+
+    fn region(&self, symbol: &str) -> Option<HeapMemory> {
+        let name = match symbol {
+            "region_grants" => "grants".to_owned(),
+            "region_status" => "exchange_status".into(),
+            _ => match symbol.strip_prefix("region_cell")?.split_once('_')? {
+                (cell, "in") => format!("cell{cell}_to_exchange"),
+                (cell, "out") => format!("exchange_to_cell{cell}"),
+                _ => return None,
+            },
+        };
+        self.0.get(&name).cloned()
+    }
+}
+
+/// The real exchange, as every domain reaches it.
+#[derive(Clone)]
+struct SharedExchange(Rc<RefCell<Exchange<ExchangeWiring>>>);
+
+impl SharedExchange {
+    fn called(&self, now_ns: u64, from: u8, message: Message) -> Message {
+        let channel = Channel::new(from).expect("a channel");
+        self.0.borrow_mut().called(&mut Idle(now_ns), channel, message)
+    }
+}
+
+/// A kernel that wakes nobody: these tests ask the exchange themselves.
+struct Idle(u64);
+
+impl Kernel for Idle {
+    fn notify(&mut self, _: Channel) {}
+
+    fn call(&mut self, _: Channel, _: Message) -> Message {
+        unreachable!("the exchange calls nobody")
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_nanoseconds(self.0)
     }
 }
 
@@ -343,6 +405,7 @@ struct WardenKernel {
     now_ns: u64,
     alarm_ns: Option<u64>,
     bells: Shared,
+    exchange: SharedExchange,
 }
 
 impl Kernel for WardenKernel {
@@ -358,6 +421,9 @@ impl Kernel for WardenKernel {
 
     fn call(&mut self, channel: Channel, message: Message) -> Message {
         let label = u32::try_from(message.label).expect("small");
+        if channel.number() == EXCHANGE {
+            return self.exchange.called(self.now_ns, WARDEN, message);
+        }
         if channel.number() == GPIO {
             self.bells.0.borrow_mut().released.push(message.words[0]);
         } else {
@@ -407,6 +473,9 @@ impl Kernel for AdmissionKernel {
     }
 
     fn call(&mut self, channel: Channel, message: Message) -> Message {
+        if channel.number() == EXCHANGE {
+            return self.kernel.exchange.called(self.kernel.now_ns, ADMISSION, message);
+        }
         assert_eq!(channel.number(), WARDEN);
         if self.warden_is_gone {
             return Message::new(runner_interfaces::kernel::CALL_FAILED);
@@ -517,7 +586,9 @@ impl Node {
         let options =
             Options { substrate: "test node".into(), fault_name: |kind| if kind == 6 { "VM fault" } else { "" } };
         let admission = Admission::new(&DomainWiring { regions: &regions, warden: false }, options).expect("complete");
-        let kernel = WardenKernel { now_ns: 1_000_000, alarm_ns: None, bells: bells.clone() };
+        let exchange = Exchange::new(&ExchangeWiring(regions.clone())).expect("complete");
+        let exchange = SharedExchange(Rc::new(RefCell::new(exchange)));
+        let kernel = WardenKernel { now_ns: 1_000_000, alarm_ns: None, bells: bells.clone(), exchange };
         let guest = Guest::new(&regions);
         let world = AdmissionKernel { warden, kernel, bells, warden_is_gone: false };
         let mut node = Self { regions, admission, world, cells, guest, may_break_the_link: false };
@@ -772,6 +843,12 @@ impl Node {
     pub(crate) fn requested(&self, cell: usize) -> CellGrants {
         let offset = runner_interfaces::grants::grant_offset_bytes(cell).expect("in the table");
         self.regions["admission_to_warden"].read_value(offset).expect("fits")
+    }
+
+    /// A cell's call of the exchange.
+    pub(crate) fn exchange(&mut self, cell: usize, message: Message) -> Message {
+        let now_ns = self.world.kernel.now_ns;
+        self.world.kernel.exchange.called(now_ns, u8::try_from(cell).expect("small"), message)
     }
 
     /// What the warden told that cell last.
