@@ -16,7 +16,7 @@ use runner_interfaces::{
     warden::CELL_PRESENT,
 };
 use shared_ring::SharedMemory;
-use shared_ring_messages::{Answer, ContainerReport, FromNode, LineReport, NodeReport, frame};
+use shared_ring_messages::{Answer, ChannelReport, ContainerReport, FromNode, LineReport, NodeReport, frame};
 use zerocopy::FromZeros;
 
 use crate::{
@@ -161,8 +161,8 @@ fn line_report(line: &BoardLine, status: &GpioStatus) -> LineReport {
     }
 }
 
-/// The bytes of an answer's frame. Where it is too long for one, it leaves out what can be asked for otherwise: a list its
-/// containers' arguments and rights, a container its arguments, the node its last lines.
+/// The bytes of an answer's frame. Where it is too long for one, it leaves out what can be asked for otherwise: containers
+/// their arguments, then rights, then channels, the node its last lines, channels the ends of long names.
 pub(crate) fn encode(number: u32, mut answer: Answer) -> Vec<u8> {
     loop {
         let message = FromNode::Answer { number, answer };
@@ -195,6 +195,7 @@ fn shorten(answer: Answer) -> Option<Answer> {
             shorten_report(longest).then_some(Answer::Containers(reports))
         }
         Answer::Container(mut report) => shorten_report(&mut report).then_some(Answer::Container(report)),
+        Answer::Channels(mut reports) => shorten_channels(&mut reports).then_some(Answer::Channels(reports)),
         Answer::Info(mut report) => {
             report.lines.pop()?;
             Some(Answer::Info(report))
@@ -204,7 +205,8 @@ fn shorten(answer: Answer) -> Option<Answer> {
 }
 
 fn weight(report: &ContainerReport) -> usize {
-    report.arguments.iter().chain(&report.grants).map(|text| text.len() + 1).sum()
+    let channels = report.channels.iter().flat_map(|channel| [&channel.name, &channel.address, &channel.type_text]);
+    report.arguments.iter().chain(&report.grants).chain(channels).map(|text| text.len() + 1).sum()
 }
 
 fn shorten_report(report: &mut ContainerReport) -> bool {
@@ -212,10 +214,32 @@ fn shorten_report(report: &mut ContainerReport) -> bool {
         report.arguments.clear();
         return true;
     }
-    let had = !report.grants.is_empty();
-    report.grants.clear();
+    if !report.grants.is_empty() {
+        report.grants.clear();
+        return true;
+    }
+    let had = !report.channels.is_empty();
+    report.channels.clear();
     had
 }
+
+/// Cuts what is long, then leaves out the last channels: there are 32 at the most, and each then takes less than a
+/// thirty-second of a frame.
+fn shorten_channels(reports: &mut Vec<ChannelReport>) -> bool {
+    const LONG: usize = 40;
+    let mut cut = false;
+    for report in reports.iter_mut() {
+        for text in [&mut report.address, &mut report.type_text].into_iter().filter(|text| text.len() > LONG) {
+            text.truncate(text.floor_char_boundary(LONG - ELLIPSIS.len()));
+            text.push_str(ELLIPSIS);
+            cut = true;
+        }
+    }
+    cut || reports.pop().is_some()
+}
+
+/// Where a text was cut.
+const ELLIPSIS: &str = "…";
 
 #[cfg(test)]
 mod tests {
@@ -262,6 +286,27 @@ mod tests {
             decode(&encode(1, answer)),
             FromNode::Answer { number: 1, answer: Answer::Container(report.into()) }
         );
+    }
+
+    #[test]
+    fn all_channels_fit_however_long_their_names_are() {
+        let channel = |number: usize| ChannelReport {
+            address: alloc::format!("{number}{}", "é".repeat(1000)),
+            type_text: "t".repeat(255),
+            kind: "latest".into(),
+            last_value: vec![0xff; 32],
+            puts: u64::MAX,
+            takes: u64::MAX,
+            overwritten: u64::MAX,
+            refused: u64::MAX,
+            last_put_ns: u64::MAX,
+            writer: "w".repeat(40),
+            ..ChannelReport::default()
+        };
+        let bytes = encode(1, Answer::Channels((0..32).map(channel).collect()));
+        let FromNode::Answer { answer: Answer::Channels(told), .. } = decode(&bytes) else { panic!("channels") };
+        assert_eq!(told.len(), 32);
+        assert!(told.iter().all(|channel| channel.address.len() <= 40 && channel.address.ends_with('…')));
     }
 
     #[test]
