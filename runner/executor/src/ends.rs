@@ -1,13 +1,14 @@
-//! The ends of channels that a container has open, behind handles that mean nothing outside it.
+//! The ends of channels that a container has open, behind handles.
 //!
-//! A handle is an index into this table; a container that makes one up reaches at most another end that it opened itself.
 //! Whether an end may be used, and what is at its other end, is the exchange's to say at each call. What a reader was given
 //! last is kept here, so that it is read out word by word without asking again.
 
 use alloc::boxed::Box;
 
 use runner_container::value_type::ValueType;
-use runner_interfaces::exchange::{MAX_BINDINGS, MAX_VALUE_BYTES};
+use runner_interfaces::exchange::{Direction, MAX_BINDINGS, MAX_VALUE_BYTES};
+
+use crate::handles::Handles;
 
 /// A value with its length.
 #[derive(Clone, Debug)]
@@ -40,66 +41,67 @@ impl ReaderValue {
     }
 }
 
-/// An open end.
-#[derive(Debug)]
-pub(crate) struct End {
+/// An open end, as its handle names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OpenEnd {
     /// Its number in the exchange.
     pub(crate) binding: u8,
-    pub(crate) value_type: ValueType,
-    /// What a reader was given last; none of a writer.
-    pub(crate) value: Option<Box<ReaderValue>>,
+    pub(crate) direction: Direction,
 }
 
-impl End {
-    pub(crate) const fn writer(binding: u8, value_type: ValueType) -> Self {
-        Self { binding, value_type, value: None }
-    }
-
-    pub(crate) fn reader(binding: u8, value_type: ValueType) -> Self {
-        Self { binding, value_type, value: Some(Box::new(ReaderValue::NONE)) }
-    }
+/// What is known of an open end.
+#[derive(Debug)]
+struct Details {
+    value_type: ValueType,
+    /// What it was given last, where it is a reader.
+    value: Option<Box<ReaderValue>>,
 }
 
-/// Open ends by handle. Handles count from 1: `wit-bindgen` takes 0 for none.
+/// Open ends by handle.
 #[derive(Debug, Default)]
-pub(crate) struct EndTable([Option<End>; MAX_BINDINGS]);
+pub(crate) struct EndTable {
+    handles: Handles<OpenEnd, MAX_BINDINGS>,
+    /// By the end's number.
+    details: [Option<Details>; MAX_BINDINGS],
+}
 
 impl EndTable {
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.iter().all(Option::is_none)
+        self.handles.held().next().is_none()
     }
 
     pub(crate) fn is_open(&self, binding: u8) -> bool {
-        self.0.iter().flatten().any(|end| end.binding == binding)
+        self.handles.held().any(|end| end.binding == binding)
     }
 
-    /// The handle of an end that was opened; `None` where the table is full.
-    pub(crate) fn insert(&mut self, end: End) -> Option<u32> {
-        let (index, free) = self.0.iter_mut().enumerate().find(|(_, entry)| entry.is_none())?;
-        *free = Some(end);
-        u32::try_from(index + 1).ok()
+    /// The handle of an end that was opened; `None` where there is no such end.
+    pub(crate) fn insert(&mut self, end: OpenEnd, value_type: ValueType) -> Option<u32> {
+        let details = self.details.get_mut(usize::from(end.binding))?;
+        let value = (end.direction == Direction::Get).then(|| Box::new(ReaderValue::NONE));
+        *details = Some(Details { value_type, value });
+        self.handles.insert(end)
     }
 
-    /// The writer behind a handle.
-    pub(crate) fn writer(&self, handle: u32) -> Option<&End> {
-        self.0.get(index(handle)?)?.as_ref().filter(|end| end.value.is_none())
+    /// The number of the end behind a handle of that direction, and its type.
+    pub(crate) fn get(&self, handle: u32, direction: Direction) -> Option<(u8, &ValueType)> {
+        let end = self.handles.get(handle).filter(|end| end.direction == direction)?;
+        let details = self.details.get(usize::from(end.binding))?.as_ref()?;
+        Some((end.binding, &details.value_type))
     }
 
-    /// The reader behind a handle, and what it was given last.
-    pub(crate) fn reader(&mut self, handle: u32) -> Option<(u8, &ValueType, &mut ReaderValue)> {
-        let end = self.0.get_mut(index(handle)?)?.as_mut()?;
-        Some((end.binding, &end.value_type, end.value.as_deref_mut()?))
+    /// The type of the reader behind a handle, and what it was given last.
+    pub(crate) fn reader(&mut self, handle: u32) -> Option<(&ValueType, &mut ReaderValue)> {
+        let end = self.handles.get(handle)?;
+        let details = self.details.get_mut(usize::from(end.binding))?.as_mut()?;
+        Some((&details.value_type, details.value.as_deref_mut()?))
     }
 
-    /// Forgets the handle of an end that this function takes for its own; whether there was one.
-    pub(crate) fn remove(&mut self, handle: u32, is_own: impl FnOnce(&End) -> bool) -> bool {
-        let entry = index(handle).and_then(|index| self.0.get_mut(index));
-        entry.and_then(|entry| entry.take_if(|end| is_own(end))).is_some()
+    /// Forgets a handle of that direction; whether there was one.
+    pub(crate) fn remove(&mut self, handle: u32, direction: Direction) -> bool {
+        let Some((binding, _)) = self.get(handle, direction) else { return false };
+        self.details[usize::from(binding)] = None;
+        self.handles.remove(handle).is_some()
     }
-}
-
-fn index(handle: u32) -> Option<usize> {
-    usize::try_from(handle.checked_sub(1)?).ok()
 }
 
 #[cfg(test)]
@@ -114,20 +116,25 @@ mod tests {
     fn handles_keep_to_their_direction_and_their_table() {
         let mut table = EndTable::default();
         assert!(table.is_empty());
-        let writer = table.insert(End::writer(3, number())).expect("room");
-        let reader = table.insert(End::reader(5, number())).expect("room");
-        assert_eq!((writer, reader), (1, 2));
-        assert!(table.is_open(3) && table.is_open(5) && !table.is_open(4));
-        assert_eq!(table.writer(writer).map(|end| end.binding), Some(3));
-        assert_eq!(table.reader(reader).map(|(binding, ..)| binding), Some(5));
-        assert!(table.writer(reader).is_none() && table.reader(writer).is_none());
+        let mut open = |binding, direction| table.insert(OpenEnd { binding, direction }, number());
+        let writer = open(3, Direction::Put).expect("an end");
+        let reader = open(15, Direction::Get).expect("an end");
+        assert_eq!(open(16, Direction::Get), None, "no such end");
+        assert!(table.is_open(3) && table.is_open(15) && !table.is_open(4) && !table.is_open(16));
+        let binding = |table: &EndTable, handle, direction| table.get(handle, direction).map(|(binding, _)| binding);
+        assert_eq!(binding(&table, writer, Direction::Put), Some(3));
+        assert_eq!(binding(&table, reader, Direction::Get), Some(15));
+        assert_eq!(binding(&table, reader, Direction::Put), None);
+        assert!(table.reader(reader).is_some() && table.reader(writer).is_none());
         for wrong in [0, 3, 17, u32::MAX] {
-            assert!(table.writer(wrong).is_none() && table.reader(wrong).is_none());
-            assert!(!table.remove(wrong, |_| true));
+            assert!(table.get(wrong, Direction::Put).is_none() && table.reader(wrong).is_none());
+            assert!(!table.remove(wrong, Direction::Put));
         }
-        assert!(!table.remove(reader, |end| end.value.is_none()), "no writer");
-        assert!(table.remove(reader, |end| end.value.is_some()) && table.remove(writer, |_| true));
+        assert!(!table.remove(reader, Direction::Put));
+        assert!(table.remove(reader, Direction::Get) && table.remove(writer, Direction::Put));
         assert!(table.is_empty());
+        let again = table.insert(OpenEnd { binding: 3, direction: Direction::Put }, number());
+        assert!(again.is_some_and(|again| again != writer), "a handle that was dropped names nothing again");
     }
 
     #[test]

@@ -5,12 +5,13 @@
 //! reads the clock or [`FakeNode::step`] has nothing else to do. It trusts the test.
 
 use alloc::{
+    boxed::Box,
     collections::{BTreeMap, VecDeque},
     rc::Rc,
     string::String,
     vec::Vec,
 };
-use core::cell::RefCell;
+use core::{cell::RefCell, fmt};
 
 use runner_interfaces::{
     cell::{CellConfiguration, CellControl, CellStatus, Command, ContainerState, FailureReason, MODULE_OFFSET_BYTES},
@@ -95,19 +96,33 @@ pub struct FakeSlot {
     pub overwritten: u64,
 }
 
+/// An exchange that a test brings along.
+pub type Exchange = Box<dyn FnMut(Message) -> Message>;
+
 /// The exchange: what each end of the cell is bound to.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub struct FakeExchange {
     /// The slot of each end that is bound, by the end's number.
     pub ends: BTreeMap<u8, u8>,
     /// The slots.
     pub slots: BTreeMap<u8, FakeSlot>,
+    /// Answers instead of this one.
+    pub other: Option<Exchange>,
     /// Where the cell lays long values, and finds them.
     regions: Option<(HeapMemory, HeapMemory)>,
 }
 
+impl fmt::Debug for FakeExchange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("FakeExchange").field("ends", &self.ends).field("slots", &self.slots).finish()
+    }
+}
+
 impl FakeExchange {
     fn serve(&mut self, message: Message) -> Result<Message, Status> {
+        if let Some(other) = &mut self.other {
+            return Ok(other(message));
+        }
         let procedure = u32::try_from(message.label).ok().and_then(exchange::Procedure::from_wire);
         let end = u8::try_from(message.words[0]).map_err(|_| Status::NotFound)?;
         let slot = self.ends.get(&end).and_then(|slot| self.slots.get_mut(slot)).ok_or(Status::Unbound)?;

@@ -3,29 +3,26 @@
 //! The names and types are `admission`'s; whether an end may be used is the exchange's to say, at each call. Here a value is
 //! held to its type in both directions: what this container puts, and what came from a cell that may have been taken over.
 
-use runner_container::value_type::{Scalar, Shape, ValueType};
+use runner_container::value_type::{Scalar, ValueType};
 use runner_interfaces::{
     exchange::{Direction, MAX_BINDINGS, MAX_VALUE_BYTES, Procedure},
     gpio::Status,
 };
 use wasmi::{Caller, Error, Linker};
 
-use super::super::{Unknown, charge, enter};
+use super::{
+    super::{Unknown, charge, enter},
+    opening,
+};
 use crate::{
     delivery,
-    ends::{End, ReaderValue},
+    ends::{OpenEnd, ReaderValue},
     host::{DOMAIN_CALL_FUEL, Host},
-    memory::{Fault, GuestMemory, length_u32, offset},
+    memory::{Fault, GuestMemory, length_u32},
 };
 
 /// The longest name that a channel has (`runner_container::MAX_NAME_BYTES`); longer ones are `not-found`.
 const NAME_BYTES: usize = runner_container::MAX_NAME_BYTES;
-
-/// Where the payload of `result<handle, status>` lies.
-const PAYLOAD_OFFSET: u32 = 4;
-
-/// Alignment of that result.
-const RESULT_ALIGNMENT: u32 = 4;
 
 /// Words of a block, and the alignment of one: `tuple<u64, …>`.
 const BLOCK_WORDS: u32 = 8;
@@ -65,26 +62,9 @@ fn open_reader(caller: Caller<'_, Host>, name: u32, length: u32, result: u32) ->
 
 fn open(mut caller: Caller<'_, Host>, name: u32, length: u32, result: u32, direction: Direction) -> Result<(), Error> {
     enter(&mut caller);
-    let (mut memory, host) = GuestMemory::of(&mut caller)?;
-    // Before anything is opened: a result that cannot be told must not leave an end behind.
-    if !result.is_multiple_of(RESULT_ALIGNMENT) {
-        return Err(Fault::Misaligned { address: result }.into());
-    }
-    let payload = offset(result, PAYLOAD_OFFSET)?;
-    memory.slice(result, 2 * PAYLOAD_OFFSET)?;
-    let opened = open_by_name(host, memory.slice(name, length)?, direction);
-    match opened {
-        Ok(handle) => {
-            memory.write(result, &[0])?;
-            memory.write_u32(payload, handle)?;
-        }
-        Err(status) => {
-            host.counted(status);
-            memory.write(result, &[1])?;
-            memory.write(payload, &status.to_wire().to_le_bytes()[..1])?;
-        }
-    }
-    Ok(())
+    opening::open(&mut caller, [name, length, result], |host, name| {
+        open_by_name(host, name, direction).map_err(|status| host.counted(status))
+    })
 }
 
 /// The handle of the channel's end, or why there is none. The exchange is not asked: a channel without another end can be
@@ -104,15 +84,23 @@ fn open_by_name(host: &mut Host, name: &[u8], direction: Direction) -> Result<u3
     if host.ends.is_open(binding) {
         return Err(Status::Busy);
     }
-    let end = match direction {
-        Direction::Put => End::writer(binding, value_type),
-        Direction::Get => End::reader(binding, value_type),
-    };
-    host.ends.insert(end).ok_or(Status::Busy)
+    host.ends.insert(OpenEnd { binding, direction }, value_type).ok_or(Status::Busy)
 }
 
-fn no_such_handle(resource: &'static str, handle: u32) -> Fault {
+fn no_such_handle(handle: u32, direction: Direction) -> Fault {
+    let resource = match direction {
+        Direction::Put => "writer",
+        Direction::Get => "reader",
+    };
     Fault::NoSuchHandle { resource, handle }
+}
+
+fn writer(host: &Host, handle: u32) -> Result<(u8, &ValueType), Fault> {
+    host.ends.get(handle, Direction::Put).ok_or(no_such_handle(handle, Direction::Put))
+}
+
+fn reader(host: &mut Host, handle: u32) -> Result<(&ValueType, &mut ReaderValue), Fault> {
+    host.ends.reader(handle).ok_or(no_such_handle(handle, Direction::Get))
 }
 
 /// Puts one item, which `bytes` makes of what the container gave.
@@ -124,9 +112,8 @@ fn put_scalar(
     enter(caller);
     charge(caller, DOMAIN_CALL_FUEL);
     let host = caller.data_mut();
-    let end = host.ends.writer(handle).ok_or(no_such_handle("writer", handle))?;
-    let item = end.value_type.scalar().and_then(|scalar| Some((scalar.size_bytes(), bytes(scalar)?)));
-    let binding = end.binding;
+    let (binding, value_type) = writer(host, handle)?;
+    let item = value_type.scalar().and_then(|scalar| Some((scalar.size_bytes(), bytes(scalar)?)));
     let status = match item.as_ref().and_then(|(size, bytes)| bytes.get(..*size)) {
         Some(value) => host.put(binding, value),
         None => host.counted(Status::Invalid),
@@ -150,10 +137,9 @@ fn put_bytes(mut caller: Caller<'_, Host>, handle: u32, address: u32, length: u3
     enter(&mut caller);
     charge(&mut caller, DOMAIN_CALL_FUEL);
     let (memory, host) = GuestMemory::of(&mut caller)?;
-    let end = host.ends.writer(handle).ok_or(no_such_handle("writer", handle))?;
+    let (binding, value_type) = writer(host, handle)?;
     let value = memory.slice(address, length)?;
-    let is_one = !matches!(end.value_type.shape(), Shape::Scalar(_)) && end.value_type.holds(value);
-    let binding = end.binding;
+    let is_one = value_type.scalar().is_none() && value_type.holds(value);
     let status = if is_one { host.put(binding, value) } else { host.counted(Status::Invalid) };
     Ok(status.to_wire())
 }
@@ -171,12 +157,12 @@ fn receive(mut caller: Caller<'_, Host>, handle: u32, procedure: Procedure) -> R
     enter(&mut caller);
     charge(&mut caller, DOMAIN_CALL_FUEL);
     let host = caller.data_mut();
-    let (binding, ..) = host.ends.reader(handle).ok_or(no_such_handle("reader", handle))?;
+    let (binding, _) = host.ends.get(handle, Direction::Get).ok_or(no_such_handle(handle, Direction::Get))?;
     let mut bytes = [0; MAX_VALUE_BYTES];
     let status = match host.receive(procedure, binding, &mut bytes) {
         Err(status) => status,
         Ok((length, missed)) => {
-            let (_, value_type, value) = host.ends.reader(handle).ok_or(no_such_handle("reader", handle))?;
+            let (value_type, value) = reader(host, handle)?;
             if value_type.holds(&bytes[..length]) {
                 *value = ReaderValue::new(bytes, length, missed);
                 Status::Ok
@@ -196,7 +182,7 @@ fn value<T>(
     of: impl FnOnce(&ValueType, &ReaderValue) -> T,
 ) -> Result<T, Error> {
     enter(caller);
-    let (_, value_type, value) = caller.data_mut().ends.reader(handle).ok_or(no_such_handle("reader", handle))?;
+    let (value_type, value) = reader(caller.data_mut(), handle)?;
     Ok(of(value_type, value))
 }
 
@@ -250,19 +236,15 @@ fn missed(mut caller: Caller<'_, Host>, handle: u32) -> Result<u64, Error> {
 }
 
 fn drop_writer(caller: Caller<'_, Host>, handle: u32) -> Result<(), Error> {
-    drop_end(caller, handle, "writer", |end| end.value.is_none())
+    drop_end(caller, handle, Direction::Put)
 }
 
 fn drop_reader(caller: Caller<'_, Host>, handle: u32) -> Result<(), Error> {
-    drop_end(caller, handle, "reader", |end| end.value.is_some())
+    drop_end(caller, handle, Direction::Get)
 }
 
-fn drop_end(
-    mut caller: Caller<'_, Host>,
-    handle: u32,
-    resource: &'static str,
-    is_own: impl FnOnce(&End) -> bool,
-) -> Result<(), Error> {
+fn drop_end(mut caller: Caller<'_, Host>, handle: u32, direction: Direction) -> Result<(), Error> {
     enter(&mut caller);
-    if caller.data_mut().ends.remove(handle, is_own) { Ok(()) } else { Err(no_such_handle(resource, handle).into()) }
+    let was_open = caller.data_mut().ends.remove(handle, direction);
+    if was_open { Ok(()) } else { Err(no_such_handle(handle, direction).into()) }
 }

@@ -9,21 +9,18 @@ use runner_interfaces::{
 };
 use wasmi::{Caller, Error, Linker};
 
-use super::super::{Unknown, charge, enter, lines};
+use super::{
+    super::{Unknown, charge, enter, lines},
+    opening,
+};
 use crate::{
     host::{DOMAIN_CALL_FUEL, Host},
     lines::{Direction, OpenLine, Resource},
-    memory::{Fault, GuestMemory, offset},
+    memory::Fault,
 };
 
 const OUTPUT: Resource = Resource { name: "output", direction: Direction::Output };
 const INPUT: Resource = Resource { name: "input", direction: Direction::Input };
-
-/// Where the payload of `result<handle, status>` lies.
-const PAYLOAD_OFFSET: u32 = 4;
-
-/// Alignment of that result.
-const RESULT_ALIGNMENT: u32 = 4;
 
 // The numbers of `state` and of `active-level`.
 const ACTIVE: u32 = 0;
@@ -82,25 +79,7 @@ fn open_input(caller: Caller<'_, Host>, label: u32, length: u32, result: u32) ->
 fn open(mut caller: Caller<'_, Host>, label: u32, length: u32, result: u32, resource: Resource) -> Result<(), Error> {
     enter(&mut caller);
     charge(&mut caller, DOMAIN_CALL_FUEL);
-    let (mut memory, host) = GuestMemory::of(&mut caller)?;
-    // Before anything is opened: a result that cannot be told must not leave a line behind.
-    if !result.is_multiple_of(RESULT_ALIGNMENT) {
-        return Err(Fault::Misaligned { address: result }.into());
-    }
-    let payload = offset(result, PAYLOAD_OFFSET)?;
-    memory.slice(result, 2 * PAYLOAD_OFFSET)?;
-    let opened = lines::open(host, memory.slice(label, length)?, resource);
-    match opened {
-        Ok(handle) => {
-            memory.write(result, &[0])?;
-            memory.write_u32(payload, handle)?;
-        }
-        Err(status) => {
-            memory.write(result, &[1])?;
-            memory.write(payload, &status.to_wire().to_le_bytes()[..1])?;
-        }
-    }
-    Ok(())
+    opening::open(&mut caller, [label, length, result], |host, label| lines::open(host, label, resource))
 }
 
 /// A call of the line behind `handle`, as a status.

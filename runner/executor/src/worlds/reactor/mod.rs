@@ -15,6 +15,7 @@ mod clock;
 mod gpio;
 mod log;
 mod node;
+mod opening;
 mod sleep;
 mod timer;
 
@@ -30,8 +31,8 @@ fn interface(module: &str) -> Option<&str> {
 
 pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
     match interface(module).ok_or(Unknown)? {
-        "log" => log::define(linker, module, name),
         "channel" => channel::define(linker, module, name),
+        "log" => log::define(linker, module, name),
         "clock" => clock::define(linker, module, name),
         "sleep" => sleep::define(linker, module, name),
         "timer" => timer::define(linker, module, name),
