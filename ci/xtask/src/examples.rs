@@ -165,6 +165,7 @@ const SAMPLES: &[Sample] = &[
     Sample::ours("echo", "prints its arguments", Recipe::CCommand),
     Sample::ours("counter", "computes for a while", Recipe::RustCommand),
     Sample::ours("clock", "sleeps and shows the time before and after", Recipe::CCommand),
+    Sample::ours("report", "sums up a file that is packed into its container", Recipe::CCommand),
     Sample::ours("banner", "prints large letters; a program of 1988, unchanged", Recipe::ZigCommand("sysvbanner.c")),
     Sample::ours("blinker", "toggles the output LED every 100 ms", Recipe::RustReactor),
     Sample::ours("button", "counts rising edges on the input BUTTON", Recipe::CReactor),

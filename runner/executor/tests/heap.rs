@@ -12,6 +12,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
+use runner_container::{Manifest, embed};
 use runner_executor::{
     Options,
     fake::{FakeNode, detail, reason},
@@ -322,9 +323,32 @@ fn nothing_takes_more_than_was_estimated() {
         let share = peak.saturating_sub(linear) as f64 / estimate as f64;
         println!("{name}: {} bytes, {share:.2} of the estimate of {estimate}", wasm.len());
     }
+    assert_files_are_held_once(&mut node);
     drop(node);
     assert_a_large_program_fits();
     assert_two_deep_stacks_fit();
+}
+
+/// What a container holds more for the files packed into it is their section, and where in it each lies.
+fn assert_files_are_held_once(node: &mut FakeNode) {
+    let module = Module::command(&[0, 0x0b]).bytes();
+    let content = vec![7; 300_000];
+    let manifest = Manifest { name: "test".into(), ..Manifest::default() };
+    let packed = embed(&module, &manifest, &[("a", &content), ("b", &content)]).expect("valid files");
+    let mut held = |wasm: &[u8]| {
+        let before = in_use();
+        let (status, peak) = load(node, wasm);
+        assert_eq!(reason(&status), FailureReason::None, "{}", detail(&status));
+        let held = in_use() - before;
+        node.command(Command::Idle);
+        node.step();
+        assert!(in_use().saturating_sub(before) < 1024);
+        (held, peak)
+    };
+    let ((without, _), (with, peak)) = (held(&module), held(&packed));
+    let more = with - without;
+    assert!((600_000..601_000).contains(&more), "{more} bytes more");
+    assert!(peak < 2 * packed.len() as u64 + estimate(&module), "{peak} bytes at the peak");
 }
 
 /// The most that a container's run can take beside what it was loaded with: the stack of a call that waits for the

@@ -1,10 +1,11 @@
 //! What a person does with containers.
 
+use runner_container::{Manifest, embed};
 use runner_interfaces::cell::ContainerState;
 use shared_ring_messages::{Answer, ErrorCode, Grant, Request};
 
 use crate::client::{Client, Deploy, blinker};
-use crate::{TestNode, eventually, sample};
+use crate::{TestNode, eventually, project, sample};
 
 #[test]
 fn the_three_samples_of_the_demo() {
@@ -72,6 +73,22 @@ fn exit_codes_and_output_are_the_programs_own() {
     client.deploy(&Deploy { arguments: &["a b", "ü"], ..Deploy::new("loud", sample("echo")) }).expect("runs");
     assert_eq!(client.wait_for_end("loud").exit_code, 0);
     assert_eq!(client.output("loud"), "a b ü\n");
+}
+
+#[test]
+fn a_command_reads_the_file_that_it_brought() {
+    let folder = project().join("examples/report");
+    let readings = std::fs::read(folder.join("readings.csv")).expect("the sample has it");
+    let manifest = Manifest { name: "report".into(), ..Manifest::default() };
+    let packed = embed(&sample("report"), &manifest, &[("readings.csv", &readings)]).expect("a valid container");
+    let node = TestNode::start();
+    let mut client = Client::greeted(&node);
+    client.deploy(&Deploy { arguments: &["reef"], ..Deploy::new("report", packed) }).expect("runs");
+    let report = client.wait_for_end("report");
+    assert_eq!((report.state, report.exit_code), (ContainerState::Finalised.to_wire(), 0), "{}", report.reason_text);
+    assert_eq!(client.output("report"), "reef: 3 readings, 21 to 23, mean 22\n");
+    client.deploy(&Deploy::new("bare", sample("report"))).expect("runs");
+    assert_eq!(client.wait_for_end("bare").exit_code, 2, "what another container brought is not there");
 }
 
 #[test]

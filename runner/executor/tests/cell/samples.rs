@@ -1,5 +1,6 @@
 //! The samples that people deploy first, as they were built.
 
+use runner_container::{Manifest, embed};
 use runner_interfaces::{
     cell::{Command, ContainerState, FailureReason, World},
     output::Stream,
@@ -53,6 +54,27 @@ fn clock_sleeps_as_long_as_it_asked() {
     assert_finalised(&node.run_to_end(), 0);
     assert!(node.state().now_ns - asleep_since >= 240_000_000);
     assert!(node.text(Stream::Stdout).contains("asleep for 25"), "{}", node.text(Stream::Stdout));
+}
+
+#[test]
+fn report_reads_the_file_that_was_packed() {
+    let Some(wasm) = sample("report.wasm") else { return };
+    let mut node = node();
+    let manifest = Manifest { name: "report".into(), ..Manifest::default() };
+    let readings = std::fs::read(examples().join("report/readings.csv")).expect("the sample has it");
+    let packed = embed(&wasm, &manifest, &[("readings.csv", &readings)]).expect("a valid container");
+    assert_finalised(&node.run(&packed, &configuration(&["lagoon", "reef"])), 0);
+    assert_eq!(
+        node.text(Stream::Stdout),
+        "lagoon: 3 readings, 24 to 26, mean 25\nreef: 3 readings, 21 to 23, mean 22\n"
+    );
+    assert_finalised(&node.run(&packed, &configuration(&["shore"])), 1);
+    assert_eq!(node.text(Stream::Stderr), "report: no readings of shore\n");
+    assert_finalised(&node.run(&packed, &configuration(&[])), 0);
+    assert_eq!(node.text(Stream::Stdout), "all: 8 readings, 18 to 26, mean 22\n");
+    // Nothing packed: a C library has no folder to look in.
+    assert_finalised(&node.run(&wasm, &configuration(&[])), 2);
+    assert!(node.text(Stream::Stderr).starts_with("report: /readings.csv: "), "{}", node.text(Stream::Stderr));
 }
 
 #[test]

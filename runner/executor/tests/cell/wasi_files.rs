@@ -1,13 +1,17 @@
 //! Files of a container through WASI preview 1: each function, and each way that it refuses.
 
+#![allow(clippy::cast_possible_truncation, reason = "arguments of any size are cut to the parameter's")]
+
+use proptest::prelude::*;
 use runner_container::{FILES_SECTION, encode_files};
 use runner_interfaces::{
-    cell::FailureReason,
+    cell::{Command, FailureReason},
     output::{OUTPUT_PAYLOAD_BYTES, Stream},
 };
 
 use crate::{
     support::*,
+    wasi::functions,
     wasi_script::{READING, Script},
 };
 
@@ -578,4 +582,45 @@ fn files_of_one_container_are_not_the_next_ones() {
     assert_finalised(&node.run(&script.module(), &configuration(&[])), 0);
     assert_finalised(&node.run(&bare.module(), &configuration(&[])), 0);
     assert_finalised(&node.run(&script.module(), &configuration(&[])), 0);
+}
+
+/// Numbers that mean something to some function: descriptors, addresses of what is there, sizes, flags, ends of ranges.
+fn argument() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        0..6i64,
+        prop::sample::select(vec![16, 64, 1000, 65_530, 65_536, 131_071, 131_072, -1, i64::MAX, i64::MIN]),
+        any::<i64>(),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_calls_are_survived(
+        calls in prop::collection::vec((0..functions().count(), prop::collection::vec(argument(), 9)), 1..12)
+    ) {
+        let mut script = script();
+        script.open(3, "data/sub/numbers", 0, 0).vector(1000, 100);
+        script.bytes(b"hello.txt");
+        for (index, arguments) in &calls {
+            let (name, types) = functions().nth(*index).expect("one of them");
+            let arguments: String =
+                types.split_whitespace().zip(arguments).map(|(ty, value)| match ty {
+                    "i32" => format!("(i32.const {})", *value as i32),
+                    _ => format!("(i64.const {value})"),
+                }).collect();
+            let call = format!("(call ${name} {arguments})");
+            script.code(&if name == "proc_exit" { call } else { format!("(drop {call})") });
+        }
+        let mut node = node();
+        node.load(&script.module(), &configuration(&[]), Command::Run);
+        // A sleep of any length may be among them.
+        node.command_in(1_000_000_000, Command::Stop);
+        let ended = state(&node.run_to_end());
+        prop_assert!(ended.is_final(), "{ended:?}");
+        let mut next = Script::with_files(FILES);
+        next.open(3, "hello.txt", 0, 0);
+        assert_finalised(&node.run(&next.module(), &configuration(&[])), 0);
+    }
 }
