@@ -14,9 +14,9 @@ const KIB: usize = 1024;
 const SESSION_BYTES: usize = MAX_UNREAD_BYTES + 16 * KIB;
 
 /// A container: its log (a place in it takes 32 bytes), 32 KiB for its name, rights and at the most 64 arguments of together
-/// 4 KiB, and as much for what is kept of its manifest: the texts, less than 16 KiB, and 16 channels with two services of 8
-/// attributes each, 48 bytes an attribute.
-const CONTAINER_BYTES: usize = MAX_LOG_BYTES + MAX_LOG_RECORDS * 32 + 2 * 32 * KIB;
+/// 4 KiB, and twice as much for its channels, as it declares them and as the node knows them: the texts of a manifest, less than
+/// 16 KiB, and 16 channels with a service of 8 attributes each, 48 bytes an attribute.
+const CONTAINER_BYTES: usize = MAX_LOG_BYTES + MAX_LOG_RECORDS * 32 + 3 * 32 * KIB;
 
 /// A manifest while it is decoded, which is at the end of an upload and not while a long frame is decoded: 20 times its size at the most (`runner_container::Manifest::decode`).
 const MANIFEST_BYTES: usize = 20 * runner_container::MAX_MANIFEST_BYTES;

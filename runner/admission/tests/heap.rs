@@ -59,8 +59,9 @@ fn leb(number: usize) -> Vec<u8> {
 }
 
 /// A manifest of which much is kept.
-fn large_manifest() -> Manifest {
-    let name = |number: usize| format!("{number:x<40}");
+fn large_manifest(session: usize) -> Manifest {
+    // Eight of the node's channels for each of four containers.
+    let name = |number: usize| format!("{session}-{number:x<38}");
     let attributes = || (0..8).map(|number| (name(number), "v".repeat(20))).collect();
     let channel = |number: usize| Channel {
         name: name(number),
@@ -69,8 +70,8 @@ fn large_manifest() -> Manifest {
         kind: ChannelKind::Latest,
     };
     Manifest {
-        channels: (0..16).map(channel).collect(),
-        provides: (0..16)
+        channels: (0..8).map(channel).collect(),
+        provides: (0..8)
             .map(|number| Service { channel: name(number), service: name(number), attributes: attributes() })
             .collect(),
         ..Manifest::named("a")
@@ -78,8 +79,8 @@ fn large_manifest() -> Manifest {
 }
 
 /// The largest module that is allowed.
-fn largest_module() -> Vec<u8> {
-    let mut wasm = embed(&reactor(), &large_manifest(), &[]).expect("valid");
+fn largest_module(session: usize) -> Vec<u8> {
+    let mut wasm = embed(&reactor(), &large_manifest(session), &[]).expect("valid");
     let room = MODULE_LIMIT as usize - wasm.len() - 16;
     // A custom section (number 0) of that many bytes behind the rest, its name empty.
     wasm.push(0);
@@ -115,8 +116,8 @@ fn announcement_that_boasts() -> Raw {
 #[test]
 fn everybody_at_once_stays_within_what_is_promised() {
     let mut node = Node::new();
-    let wasm = largest_module();
     for session in 0..MAX_SESSIONS {
+        let wasm = largest_module(session);
         node.greet(session);
         let arguments = vec!["a".repeat(64); 60];
         let large = DeployRequest { start: true, arguments, ..request(&format!("c{session}"), &wasm) };
