@@ -54,10 +54,10 @@ fn import(offer: &Offer, parameters: &str, results: &str) -> String {
 #[test]
 fn a_cell_serves_everything_that_is_offered_and_in_that_shape() {
     let mut node = FakeNode::new(Options::default());
-    for draft in 0..DRAFTS.len() {
+    for (draft, named) in DRAFTS.iter().enumerate() {
         let together = OFFERS.iter().filter(|offer| offer.drafts == 0 || offer.drafts & 1 << draft != 0);
         let all: String = together.map(|offer| import(offer, offer.parameters, offer.results)).collect();
-        assert_eq!(refusal(&mut node, &all), None, "{:?}", DRAFTS[draft]);
+        assert_eq!(refusal(&mut node, &all), None, "{named:?}");
     }
     for offer in OFFERS {
         let other = format!("I{}", offer.parameters);
