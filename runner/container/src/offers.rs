@@ -243,7 +243,8 @@ pub fn interface(module: &str) -> Option<&str> {
         return Versions::Patches(NODE_VERSION).have(version).then_some(ours);
     }
     let (_, versions) = PACKAGES.iter().find(|(package, _)| interface.starts_with(package))?;
-    versions.have(version).then_some(interface)
+    let is_served = OFFERS.iter().any(|offer| offer.interface == interface);
+    (is_served && versions.have(version)).then_some(interface)
 }
 
 /// The first of `imports` (module and name) that no draft has together with those before it.

@@ -68,7 +68,8 @@ impl GpioError {
             Status::ModeNotGranted => Self::PinModeNotAllowed,
             Status::Busy => Self::AlreadyInUse,
             Status::Invalid | Status::NotSupported => Self::OperationNotSupported,
-            Status::Ok | Status::Unavailable => Self::HardwareFault,
+            // And what the owner of lines never answers.
+            _ => Self::HardwareFault,
         }
     }
 }
