@@ -312,14 +312,25 @@ fn check_imports(analysis: &Analysis, verdict: &mut Verdict) {
         };
         verdict.findings.push(finding);
     }
+    let names = analysis.imports.iter().map(|import| (import.module.as_str(), import.name.as_str()));
+    if let Some((module, name)) = offers::mixed_drafts(names) {
+        verdict.findings.push(Finding::error(
+            "mixed-drafts",
+            format!("no draft has `{name}` of `{module}` together with what it imports before"),
+            "build all of it against one draft; docs/containers.md names those that nodes serve",
+        ));
+    }
 }
 
 fn remedy_of(module: &str) -> &'static str {
     match module {
         "env" => "an undefined C function, or JavaScript's: link the library that has it, or leave the call out",
         "wasi_unstable" => "it is WASI of 2019; build with a compiler of after 2020",
+        module if module.starts_with("wasi:") && offers::interface(module).is_some() => {
+            "a node serves other functions of this interface; docs/containers.md has the list"
+        }
         module if module.starts_with("wasi:") => {
-            "it is WASI 0.2; build for wasm32-wasip1, or use atoll:node (`emit new --world reactor`)"
+            "of WASI 0.2 nodes serve clocks, poll and logging; build for wasm32-wasip1, or use atoll:node"
         }
         module if module.starts_with("wbg") || module.contains("wbindgen") => {
             "wasm-bindgen is for browsers; use wit-bindgen"
@@ -384,7 +395,9 @@ fn check_agreement(manifest: &Manifest, analysis: &Analysis, verdict: &mut Verdi
     }
     let uses =
         |interface: &str| analysis.imports.iter().any(|import| offers::interface(&import.module) == Some(interface));
-    if uses("gpio") && !manifest.grants.iter().any(|text| text.starts_with("gpio:")) {
+    if ["gpio", "wasi:gpio/digital"].into_iter().any(uses)
+        && !manifest.grants.iter().any(|text| text.starts_with("gpio:"))
+    {
         verdict.findings.push(Finding::warning(
             "no-line",
             "it imports gpio and asks for no line, so every opening answers `not-granted`",
@@ -435,10 +448,29 @@ mod tests {
             ),
             (
                 format!(
-                    "(module (import \"wasi:io/poll@0.2.0\" \"poll\" (func)) (memory (export \"memory\") 1) {COMMAND})"
+                    "(module (import \"wasi:io/streams@0.2.0\" \"f\" (func)) (memory (export \"memory\") 1) {COMMAND})"
                 ),
                 "unknown-import",
                 "wasm32-wasip1",
+            ),
+            (
+                format!(
+                    "(module (import \"wasi:gpio/digital@0.2.0\" \"get-digital-in-out\" (func)) (memory (export \"memory\") 1)
+                        {COMMAND})"
+                ),
+                "unknown-import",
+                "other functions of this interface",
+            ),
+            (
+                format!(
+                    "(module
+                        (import \"wasi:gpio/digital@0.2.0\" \"get-digital-in\" (func (param i32 i32 i32 i32 i32)))
+                        (import \"wasi:gpio/digital@0.2.0\" \"[static]digital-in-pin.get\"
+                            (func (param i32 i32 i32 i32 i32)))
+                        (memory (export \"memory\") 1) {COMMAND})"
+                ),
+                "mixed-drafts",
+                "no draft has `[static]digital-in-pin.get`",
             ),
             (
                 format!(

@@ -6,7 +6,7 @@
 /// A function that a container may import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
-    /// The interface: `log` of `atoll:node/log@0.1.0`, [`WASI`], or [`TINY`].
+    /// The interface: `log` of `atoll:node/log@0.1.0`, `wasi:io/poll` of `wasi:io/poll@0.2.0`, [`WASI`], or [`TINY`].
     pub interface: &'static str,
     /// The import's name.
     pub name: &'static str,
@@ -16,6 +16,42 @@ pub struct Offer {
     pub results: &'static str,
     /// Whether it can succeed; otherwise it always answers an error number: there is nothing that it could do.
     pub served: bool,
+    /// The drafts of its package that have it, a bit each as in [`DRAFTS`]; none where the package is no draft. All functions
+    /// that a module imports of a package must be of one draft.
+    pub drafts: u8,
+}
+
+/// The drafts that are served: package, and the day of the draft. Drafts of one package give themselves one version.
+pub const DRAFTS: &[(&str, &str)] = &[("wasi:gpio", "2025-03-18"), ("wasi:gpio", "2025-05-27")];
+
+const MARCH: u8 = 1 << 0;
+const MAY: u8 = 1 << 1;
+
+/// Packages of others that are served: what their modules' names begin with, and their versions.
+const PACKAGES: &[(&str, Versions)] = &[
+    ("wasi:clocks/", Versions::Patches("0.2.")),
+    ("wasi:io/", Versions::Patches("0.2.")),
+    ("wasi:logging/", Versions::These(&["", "0.1.0-draft"])),
+    ("wasi:gpio/", Versions::These(&["0.2.0"])),
+];
+
+/// Versions that are served alike.
+enum Versions {
+    /// What begins so and goes on with a number.
+    Patches(&'static str),
+    /// These; an empty one is none at all.
+    These(&'static [&'static str]),
+}
+
+impl Versions {
+    fn have(&self, version: &str) -> bool {
+        match self {
+            Self::Patches(begin) => version
+                .strip_prefix(begin)
+                .is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|digit| digit.is_ascii_digit())),
+            Self::These(versions) => versions.contains(&version),
+        }
+    }
 }
 
 /// The module of WASI preview 1.
@@ -31,19 +67,23 @@ pub const NODE_PACKAGE: &str = "atoll:node/";
 pub const NODE_VERSION: &str = "0.1.";
 
 const fn wasi(name: &'static str, parameters: &'static str) -> Offer {
-    Offer { interface: WASI, name, parameters, results: "i", served: true }
+    Offer { interface: WASI, name, parameters, results: "i", served: true, drafts: 0 }
 }
 
 const fn unserved(name: &'static str, parameters: &'static str) -> Offer {
-    Offer { interface: WASI, name, parameters, results: "i", served: false }
+    Offer { interface: WASI, name, parameters, results: "i", served: false, drafts: 0 }
 }
 
 const fn node(interface: &'static str, name: &'static str, parameters: &'static str, results: &'static str) -> Offer {
-    Offer { interface, name, parameters, results, served: true }
+    Offer { interface, name, parameters, results, served: true, drafts: 0 }
+}
+
+const fn gpio(drafts: u8, name: &'static str, parameters: &'static str, results: &'static str) -> Offer {
+    Offer { interface: "wasi:gpio/digital", name, parameters, results, served: true, drafts }
 }
 
 const fn tiny(name: &'static str, parameters: &'static str, results: &'static str) -> Offer {
-    Offer { interface: TINY, name, parameters, results, served: true }
+    Offer { interface: TINY, name, parameters, results, served: true, drafts: 0 }
 }
 
 /// Everything that is offered.
@@ -63,7 +103,7 @@ pub const OFFERS: &[Offer] = &[
     wasi("fd_seek", "iIii"),
     wasi("fd_write", "iiii"),
     wasi("poll_oneoff", "iiii"),
-    Offer { interface: WASI, name: "proc_exit", parameters: "i", results: "", served: true },
+    Offer { interface: WASI, name: "proc_exit", parameters: "i", results: "", served: true, drafts: 0 },
     wasi("random_get", "ii"),
     wasi("sched_yield", ""),
     wasi("fd_advise", "iIIi"),
@@ -143,6 +183,48 @@ pub const OFFERS: &[Offer] = &[
     node("channel", "[method]reader.value-bytes", "ii", ""),
     node("channel", "[method]reader.missed", "i", "I"),
     node("channel", "[resource-drop]reader", "i", ""),
+    node("wasi:clocks/monotonic-clock", "now", "", "I"),
+    node("wasi:clocks/monotonic-clock", "resolution", "", "I"),
+    node("wasi:clocks/monotonic-clock", "subscribe-instant", "I", "i"),
+    node("wasi:clocks/monotonic-clock", "subscribe-duration", "I", "i"),
+    node("wasi:clocks/wall-clock", "now", "i", ""),
+    node("wasi:clocks/wall-clock", "resolution", "i", ""),
+    node("wasi:io/poll", "[method]pollable.ready", "i", "i"),
+    node("wasi:io/poll", "[method]pollable.block", "i", ""),
+    node("wasi:io/poll", "poll", "iii", ""),
+    node("wasi:io/poll", "[resource-drop]pollable", "i", ""),
+    node("wasi:logging/logging", "log", "iiiii", ""),
+    gpio(MARCH, "get-digital-out", "iiiii", ""),
+    gpio(MARCH, "get-digital-in", "iiiii", ""),
+    gpio(MAY, "[static]digital-out-pin.get", "iiiii", ""),
+    gpio(MAY, "[method]digital-out-pin.is-ready", "i", "i"),
+    gpio(MARCH | MAY, "[method]digital-out-pin.get-config", "ii", ""),
+    gpio(MARCH | MAY, "[method]digital-out-pin.set-state", "iii", ""),
+    gpio(MARCH | MAY, "[method]digital-out-pin.set-active", "ii", ""),
+    gpio(MARCH | MAY, "[method]digital-out-pin.set-inactive", "ii", ""),
+    gpio(MARCH, "[method]digital-out-pin.toggle", "ii", ""),
+    gpio(MARCH | MAY, "[resource-drop]digital-out-pin", "i", ""),
+    gpio(MAY, "[static]stateful-digital-out-pin.get", "iiiii", ""),
+    gpio(MAY, "[method]stateful-digital-out-pin.is-ready", "i", "i"),
+    gpio(MAY, "[method]stateful-digital-out-pin.get-config", "ii", ""),
+    gpio(MAY, "[method]stateful-digital-out-pin.set-state", "iii", ""),
+    gpio(MAY, "[method]stateful-digital-out-pin.set-active", "ii", ""),
+    gpio(MAY, "[method]stateful-digital-out-pin.set-inactive", "ii", ""),
+    gpio(MAY, "[method]stateful-digital-out-pin.toggle", "ii", ""),
+    gpio(MAY, "[method]stateful-digital-out-pin.is-set-active", "ii", ""),
+    gpio(MAY, "[method]stateful-digital-out-pin.is-set-inactive", "ii", ""),
+    gpio(MAY, "[method]stateful-digital-out-pin.get-state", "ii", ""),
+    gpio(MAY, "[resource-drop]stateful-digital-out-pin", "i", ""),
+    gpio(MAY, "[static]digital-in-pin.get", "iiiii", ""),
+    gpio(MAY, "[method]digital-in-pin.is-ready", "i", "i"),
+    gpio(MARCH | MAY, "[method]digital-in-pin.get-config", "ii", ""),
+    gpio(MARCH | MAY, "[method]digital-in-pin.read", "ii", ""),
+    gpio(MARCH | MAY, "[method]digital-in-pin.is-active", "ii", ""),
+    gpio(MARCH | MAY, "[method]digital-in-pin.is-inactive", "ii", ""),
+    gpio(MARCH | MAY, "[resource-drop]digital-in-pin", "i", ""),
+    Offer { interface: "wasi:gpio/delay", name: "delay-ns", parameters: "i", results: "", served: true, drafts: MARCH },
+    Offer { interface: "wasi:gpio/delay", name: "delay-us", parameters: "i", results: "", served: true, drafts: MARCH },
+    Offer { interface: "wasi:gpio/delay", name: "delay-ms", parameters: "i", results: "", served: true, drafts: MARCH },
     tiny("logger", "i", ""),
     tiny("open", "i", "i"),
     tiny("read", "iii", "i"),
@@ -156,9 +238,33 @@ pub fn interface(module: &str) -> Option<&str> {
     if module == WASI || module == TINY {
         return Some(module);
     }
-    let (interface, version) = module.strip_prefix(NODE_PACKAGE)?.split_once('@')?;
-    let patch = version.strip_prefix(NODE_VERSION)?;
-    (!patch.is_empty() && patch.bytes().all(|digit| digit.is_ascii_digit())).then_some(interface)
+    let (interface, version) = module.split_once('@').unwrap_or((module, ""));
+    if let Some(ours) = interface.strip_prefix(NODE_PACKAGE) {
+        return Versions::Patches(NODE_VERSION).have(version).then_some(ours);
+    }
+    let (_, versions) = PACKAGES.iter().find(|(package, _)| interface.starts_with(package))?;
+    let is_served = OFFERS.iter().any(|offer| offer.interface == interface);
+    (is_served && versions.have(version)).then_some(interface)
+}
+
+/// The first of `imports` (module and name) that no draft has together with those before it.
+pub fn mixed_drafts<'i>(imports: impl IntoIterator<Item = (&'i str, &'i str)>) -> Option<(&'i str, &'i str)> {
+    let mut possible = u8::MAX;
+    imports.into_iter().find(|(module, name)| match find(module, name) {
+        Some(offer) if offer.drafts != 0 => {
+            // Bits of other packages are none of this one's affair.
+            let of_package = drafts_of(offer.interface);
+            possible &= offer.drafts | !of_package;
+            possible & of_package == 0
+        }
+        _ => false,
+    })
+}
+
+/// The bits of all drafts of an interface's package.
+fn drafts_of(interface: &str) -> u8 {
+    let package = interface.split('/').next().unwrap_or_default();
+    (0..).zip(DRAFTS).filter(|(_, (of, _))| *of == package).fold(0, |bits, (bit, _)| bits | 1 << bit)
 }
 
 /// What is offered under that import.

@@ -285,7 +285,7 @@ impl Container {
     fn settle(&mut self, hook: Hook, call: ResumableCallHostTrap, now: Instant) -> Turn {
         match wait::settle(self.program.store_mut(), now) {
             Ok(Settled::Answer(answer)) => {
-                self.activity = Activity::Runnable(hook, Execution::Answered(call, Some(answer)));
+                self.activity = Activity::Runnable(hook, Execution::Answered(call, answer));
                 Turn::Again
             }
             Ok(Settled::Waits) => self.rest(hook, call),
@@ -347,8 +347,13 @@ impl Container {
         let status = wake.map_or(Status::Ok, |wake| host.wake_at(wake));
         if status != Status::Ok && wait.until().is_some() {
             host.wait = None;
-            self.activity = Activity::Runnable(hook, Execution::Answered(call, Some(wait.refused(status))));
-            return Turn::Again;
+            return match wait.refused(status) {
+                Ok(answer) => {
+                    self.activity = Activity::Runnable(hook, Execution::Answered(call, Some(answer)));
+                    Turn::Again
+                }
+                Err(fault) => self.fault(hook, fault),
+            };
         }
         self.activity = Activity::Waiting(hook, call);
         Turn::Rests

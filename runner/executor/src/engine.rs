@@ -306,11 +306,17 @@ fn compile(engine: &Engine, wasm: &[u8]) -> Result<Module, Failure> {
 fn link(engine: &Engine, module: &Module) -> Result<Linker<Host>, Failure> {
     let mut linker = Linker::new(engine);
     linker.allow_shadowing(true);
+    let unknown = |from: &str, name: &str| Failure::new(FailureReason::UnknownImport, format_args!("{from}.{name}"));
+    let mut drafts = worlds::Drafts::default();
+    for import in module.imports() {
+        drafts.narrow(import.module(), import.name()).map_err(|_| unknown(import.module(), import.name()))?;
+    }
     for import in module.imports() {
         let (from, name) = (import.module(), import.name());
-        let known = matches!(import.ty(), ExternType::Func(_)) && worlds::define(&mut linker, from, name).is_ok();
+        let known =
+            matches!(import.ty(), ExternType::Func(_)) && worlds::define(&mut linker, drafts, from, name).is_ok();
         if !known {
-            return Err(Failure::new(FailureReason::UnknownImport, format_args!("{from}.{name}")));
+            return Err(unknown(from, name));
         }
     }
     Ok(linker)

@@ -23,6 +23,7 @@ use crate::{
     limits::Limits,
     lines::LineTable,
     output::Output,
+    pollables::Pollables,
     wait::Wait,
     worlds::wasi::Descriptors,
 };
@@ -84,6 +85,7 @@ pub(crate) struct Host {
     pub(crate) lines: LineTable,
     pub(crate) ends: EndTable,
     values: ValueRegions,
+    pub(crate) pollables: Pollables,
     pub(crate) random: fastrand::Rng,
     /// The files that it brought.
     pub(crate) files: FileTree,
@@ -123,6 +125,7 @@ impl Host {
             lines: LineTable::default(),
             ends: EndTable::default(),
             values,
+            pollables: Pollables::default(),
             random,
             files,
             descriptors,

@@ -49,6 +49,7 @@ mod limits;
 mod lines;
 mod memory;
 mod output;
+mod pollables;
 mod sections;
 mod status;
 mod wait;

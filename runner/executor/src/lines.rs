@@ -3,7 +3,7 @@
 //! Who owns the lines knows nothing of handles; it knows the cell. So a line is open at most once, whatever the interface that
 //! it was opened through.
 
-use runner_interfaces::gpio::Opened;
+use runner_interfaces::gpio::{Opened, Pull};
 
 use crate::handles::Handles;
 
@@ -34,11 +34,13 @@ pub(crate) struct OpenLine {
     pub(crate) resource: Resource,
     /// It is active while it is low: as the board says, until the container says otherwise.
     pub(crate) active_low: bool,
+    /// What the container had it drawn to, where an interface tells that again.
+    pub(crate) pull: Option<Pull>,
 }
 
 impl OpenLine {
     pub(crate) fn new(line: u8, resource: Resource, opened: Opened) -> Self {
-        Self { line, resource, active_low: opened.active_low }
+        Self { line, resource, active_low: opened.active_low, pull: None }
     }
 
     /// Whether that level is the active one; and the level that is active where `level` is true.

@@ -25,6 +25,14 @@ pub(crate) enum Fault {
     NoSuchHandle { resource: &'static str, handle: u32 },
     /// A number that the enumeration does not have.
     NoSuchValue { enumeration: &'static str, value: u32 },
+    /// A container holds as many of that resource as it may.
+    TooManyHandles { resource: &'static str },
+    /// A list that must not be empty is.
+    EmptyList,
+    /// A list of more elements than the function takes.
+    ListTooLong { length: u32 },
+    /// The timer that should end a wait cannot be armed, and the call has no way to say so.
+    NotTimed,
     /// The module exports no allocator, or one of another type.
     NoAllocator { exported: bool },
     /// The allocator made room outside the memory.
@@ -55,6 +63,14 @@ impl fmt::Display for Fault {
             Self::NoSuchValue { enumeration, value } => {
                 write!(formatter, "host call with {value} for `{enumeration}`, which has no such value")
             }
+            Self::TooManyHandles { resource } => {
+                write!(formatter, "host call for one more {resource} than a container may hold")
+            }
+            Self::EmptyList => {
+                formatter.write_str("host call with an empty list, where something is needed to wait for")
+            }
+            Self::ListTooLong { length } => write!(formatter, "host call with a list of {length} elements"),
+            Self::NotTimed => formatter.write_str("host call that waits, and the timer that should end it was refused"),
             Self::NoAllocator { exported: false } => {
                 write!(formatter, "host call that answers text or a list, but the module exports no `{ALLOCATOR}`")
             }

@@ -11,6 +11,7 @@ use wasmi::Store;
 use crate::{
     host::Host,
     memory::{Fault, GuestMemory},
+    pollables,
     worlds::wasi,
 };
 
@@ -31,6 +32,10 @@ pub(crate) enum Wait {
     Read(wasi::Read),
     /// A call whose answer needs room that the container makes; see [`crate::delivery`].
     Allocate,
+    /// A sleep whose call answers nothing, as `pollable.block`.
+    Delay { until: Instant },
+    /// `poll` of `wasi:io`, for the earliest in its list.
+    Pollables { poll: pollables::Poll, until: Instant },
     /// `random_get` of more than one slice should fill.
     Random { address: u32, length: u32 },
 }
@@ -39,7 +44,7 @@ impl Wait {
     /// When it is over by itself.
     pub(crate) fn until(&self) -> Option<Instant> {
         match self {
-            Self::Sleep { until } => Some(*until),
+            Self::Sleep { until } | Self::Delay { until } | Self::Pollables { until, .. } => Some(*until),
             Self::Poll { until, .. } => *until,
             _ => None,
         }
@@ -51,10 +56,11 @@ impl Wait {
     }
 
     /// The host call's answer when the timer that should end the wait cannot be armed.
-    pub(crate) fn refused(&self, status: Status) -> i32 {
+    pub(crate) fn refused(&self, status: Status) -> Result<i32, Fault> {
         match self {
-            Self::Sleep { .. } => status.to_wire().cast_signed(),
-            _ => wasi::Errno::Io as i32,
+            Self::Sleep { .. } => Ok(status.to_wire().cast_signed()),
+            Self::Delay { .. } | Self::Pollables { .. } => Err(Fault::NotTimed),
+            _ => Ok(wasi::Errno::Io as i32),
         }
     }
 }
@@ -70,8 +76,8 @@ pub(crate) fn suspend<T>(host: &mut Host, wait: Wait) -> Result<T, Fault> {
 pub(crate) enum Settled {
     /// It waits on.
     Waits,
-    /// Its answer.
-    Answer(i32),
+    /// Its answer, where it has one.
+    Answer(Option<i32>),
     /// The container must make room first.
     Allocate,
 }
@@ -79,7 +85,7 @@ pub(crate) enum Settled {
 /// Looks whether the host call that waits has an answer by now.
 pub(crate) fn settle(store: &mut Store<Host>, now: Instant) -> Result<Settled, Fault> {
     let Some(wait) = store.data_mut().wait.take() else {
-        return Ok(Settled::Answer(0));
+        return Ok(Settled::Answer(Some(0)));
     };
     let (memory, host) = view(store);
     let answer = match wait {
@@ -94,10 +100,15 @@ pub(crate) fn settle(store: &mut Store<Host>, now: Instant) -> Result<Settled, F
         Wait::Poll { poll, .. } => wasi::continue_poll(&mut memory?, host, poll, now),
         Wait::Read(read) => wasi::continue_read(&mut memory?, host, read),
         Wait::Random { address, length } => wasi::fill_random(&mut memory?, host, address, length),
-        Wait::Sleep { .. } => suspend(host, wait),
+        Wait::Delay { until } if now >= until => return Ok(Settled::Answer(None)),
+        Wait::Pollables { poll, until } if now >= until => {
+            poll.answer(&mut memory?, host, now)?;
+            return Ok(Settled::Allocate);
+        }
+        Wait::Sleep { .. } | Wait::Delay { .. } | Wait::Pollables { .. } => suspend(host, wait),
     };
     match answer {
-        Ok(value) => Ok(Settled::Answer(value.cast_signed())),
+        Ok(value) => Ok(Settled::Answer(Some(value.cast_signed()))),
         Err(Fault::Suspended) => Ok(Settled::Waits),
         Err(fault) => Err(fault),
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use runner_container::{
     Manifest, embed,
-    offers::{self, MAX_TABLES, OFFERS, Offer, TINY, WASI},
+    offers::{self, DRAFTS, MAX_TABLES, OFFERS, Offer, TINY, WASI},
 };
 use runner_executor::{
     Options,
@@ -15,13 +15,18 @@ use runner_interfaces::{
     gpio::Status,
 };
 use wit_parser::{
-    Resolve, TypeDefKind, WorldItem,
+    InterfaceId, Resolve, TypeDefKind, WorldItem,
     abi::{AbiVariant, WasmType},
 };
 
 /// Where an interface is imported from.
 fn module_of(interface: &str) -> String {
-    if [WASI, TINY].contains(&interface) { interface.to_owned() } else { format!("atoll:node/{interface}@0.1.0") }
+    match interface.split_once('/').map(|(package, _)| package) {
+        None if [WASI, TINY].contains(&interface) => interface.to_owned(),
+        None => format!("atoll:node/{interface}@0.1.0"),
+        Some("wasi:logging") => format!("{interface}@0.1.0-draft"),
+        Some(_) => format!("{interface}@0.2.0"),
+    }
 }
 
 fn types(letters: &str) -> String {
@@ -49,8 +54,11 @@ fn import(offer: &Offer, parameters: &str, results: &str) -> String {
 #[test]
 fn a_cell_serves_everything_that_is_offered_and_in_that_shape() {
     let mut node = FakeNode::new(Options::default());
-    let all: String = OFFERS.iter().map(|offer| import(offer, offer.parameters, offer.results)).collect();
-    assert_eq!(refusal(&mut node, &all), None);
+    for (draft, named) in DRAFTS.iter().enumerate() {
+        let together = OFFERS.iter().filter(|offer| offer.drafts == 0 || offer.drafts & 1 << draft != 0);
+        let all: String = together.map(|offer| import(offer, offer.parameters, offer.results)).collect();
+        assert_eq!(refusal(&mut node, &all), None, "{named:?}");
+    }
     for offer in OFFERS {
         let other = format!("I{}", offer.parameters);
         for wrong in [import(offer, &other, offer.results), import(offer, offer.parameters, "I")] {
@@ -63,12 +71,15 @@ fn a_cell_serves_everything_that_is_offered_and_in_that_shape() {
     }
 }
 
-/// The functions that the WIT file's world imports, lowered as `wit-bindgen` lowers them.
-fn of_the_wit_file() -> BTreeSet<(String, String, String, String)> {
+/// What a table and a WIT file are compared by: interface, name, parameters, results.
+type Functions = BTreeSet<(String, String, String, String)>;
+
+/// The functions that the world of a folder's WIT files imports, lowered as `wit-bindgen` lowers them.
+fn of_the_world(folder: &str, world: &str, named: impl Fn(&Resolve, InterfaceId) -> String) -> Functions {
     let mut resolve = Resolve::default();
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../wit");
-    let (package, _) = resolve.push_dir(folder).expect("the WIT file is valid");
-    let world = resolve.select_world(&[package], Some("reactor")).expect("it has the world");
+    let folder = format!("{}/{folder}", env!("CARGO_MANIFEST_DIR"));
+    let (package, _) = resolve.push_dir(folder).expect("the WIT files are valid");
+    let world = resolve.select_world(&[package], Some(world)).expect("it has the world");
     let letters = |types: &[WasmType]| -> String {
         types
             .iter()
@@ -84,7 +95,7 @@ fn of_the_wit_file() -> BTreeSet<(String, String, String, String)> {
     for item in resolve.worlds[world].imports.values() {
         let WorldItem::Interface { id, .. } = item else { continue };
         let interface = &resolve.interfaces[*id];
-        let name = interface.name.clone().expect("ours have names");
+        let name = named(&resolve, *id);
         for (function_name, function) in &interface.functions {
             let signature = resolve.wasm_signature(AbiVariant::GuestImport, function);
             found.insert((
@@ -105,11 +116,73 @@ fn of_the_wit_file() -> BTreeSet<(String, String, String, String)> {
 
 #[test]
 fn the_table_and_the_wit_file_are_one() {
-    let ours = OFFERS.iter().filter(|offer| ![WASI, TINY].contains(&offer.interface)).map(|offer| {
+    let is_ours = |offer: &&Offer| ![WASI, TINY].contains(&offer.interface) && !offer.interface.contains('/');
+    let name = |resolve: &Resolve, id| resolve.interfaces[id].name.clone().expect("ours have names");
+    assert_eq!(of_the_table(is_ours), of_the_world("../wit", "reactor", name));
+}
+
+fn of_the_table(which: impl Fn(&&Offer) -> bool) -> Functions {
+    let functions = OFFERS.iter().filter(which).map(|offer| {
         let [interface, name, parameters, results] = [offer.interface, offer.name, offer.parameters, offer.results];
         (interface.to_owned(), name.to_owned(), parameters.to_owned(), results.to_owned())
     });
-    assert_eq!(ours.collect::<BTreeSet<_>>(), of_the_wit_file());
+    functions.collect()
+}
+
+/// `tests/container/adapters` says in WIT what is served of each interface that others wrote.
+#[test]
+fn the_table_has_the_interfaces_of_others_as_they_are_lowered() {
+    let name = |resolve: &Resolve, id| {
+        let name = resolve.id_of(id).expect("they have names");
+        name.split('@').next().expect("there is always one").to_owned()
+    };
+    let wasi = |offer: &&Offer| offer.interface.contains('/') && offer.drafts == 0;
+    assert_eq!(of_the_table(wasi), of_the_world("tests/container/adapters/wasi", "imports", name));
+    for (bit, (package, day)) in DRAFTS.iter().enumerate() {
+        let folder = format!("tests/container/adapters/{}-{day}", package.replace(':', "-"));
+        let of_draft = |offer: &&Offer| offer.drafts & 1 << bit != 0;
+        assert_eq!(of_the_table(of_draft), of_the_world(&folder, "imports", name), "{package} of {day}");
+    }
+}
+
+#[test]
+fn a_module_speaks_one_draft() {
+    let mut node = FakeNode::new(Options::default());
+    let digital = "wasi:gpio/digital@0.2.0";
+    let (march, may, both) = ("get-digital-in", "[static]digital-in-pin.get", "[method]digital-in-pin.read");
+    for names in [&[both][..], &[march, both], &[both, may], &["[method]digital-out-pin.toggle", march]] {
+        let imports = names.iter().map(|name| (digital, *name));
+        assert_eq!(offers::mixed_drafts(imports), None, "{names:?}");
+    }
+    let mixed = [march, both, may];
+    assert_eq!(offers::mixed_drafts(mixed.map(|name| (digital, name))), Some((digital, may)));
+    let imports = mixed.map(|name| {
+        let offer = offers::find(digital, name).expect("each is offered");
+        import(offer, offer.parameters, offer.results)
+    });
+    let refused = refusal(&mut node, &imports.concat()).expect("no draft has them all");
+    assert_eq!(refused, (FailureReason::UnknownImport, format!("{digital}.{may}")));
+}
+
+/// As any unknown import is.
+#[test]
+fn what_is_not_served_of_a_draft_is_refused_by_its_name() {
+    let mut node = FakeNode::new(Options::default());
+    for (module, name) in [
+        ("wasi:gpio/digital@0.2.0", "[method]digital-in-pin.watch-rising-edge"),
+        ("wasi:gpio/digital@0.2.0", "get-digital-in-out"),
+        ("wasi:gpio/analog@0.2.0", "[method]analog-in-pin.read"),
+        ("wasi:gpio/digital@0.3.0", "get-digital-in"),
+        ("wasi:gpio/digital", "get-digital-in"),
+        ("wasi:clocks/timezone@0.2.0", "display"),
+        ("wasi:clocks/monotonic-clock@0.3.0", "now"),
+        ("wasi:io/streams@0.2.0", "[method]input-stream.read"),
+        ("wasi:logging/logging@0.2.0", "log"),
+    ] {
+        assert_eq!(offers::find(module, name), None, "{module} {name}");
+        let import = format!(r#"(import "{module}" "{name}" (func))"#);
+        assert_eq!(refusal(&mut node, &import), Some((FailureReason::UnknownImport, format!("{module}.{name}"))));
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::{
 const LABEL_BYTES: usize = 64;
 
 /// The function that an import of a resource's own is: `set` of `[method]output.set`, `drop` of `[resource-drop]output`.
-pub(crate) fn function_of<'n>(import: &'n str, resource: Resource) -> Option<&'n str> {
+pub(crate) fn function_of(import: &str, resource: Resource) -> Option<&str> {
     if let Some(dropped) = import.strip_prefix("[resource-drop]") {
         return (dropped == resource.name).then_some("drop");
     }

@@ -7,6 +7,8 @@ use wasmi::{Caller, Linker, errors::LinkerError};
 
 use crate::host::{Host, LOCAL_CALL_FUEL};
 
+pub(crate) use reactor::Drafts;
+
 mod lines;
 pub(crate) mod reactor;
 pub(crate) mod tiny;
@@ -22,15 +24,15 @@ impl From<LinkerError> for Unknown {
     }
 }
 
-/// Defines the function `module.name` in `linker`.
-pub(crate) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
+/// Defines the function `module.name` in `linker`, for a module that speaks these drafts.
+pub(crate) fn define(linker: &mut Linker<Host>, drafts: Drafts, module: &str, name: &str) -> Result<(), Unknown> {
     if module == wasi::MODULE {
         return wasi::define(linker, name);
     }
     if module == tiny::MODULE {
         return tiny::define(linker, name);
     }
-    reactor::define(linker, module, name)
+    reactor::define(linker, drafts, module, name)
 }
 
 /// What every host function begins with: the call is counted and paid for.

@@ -1,5 +1,6 @@
 //! The cell against a node in memory: every way that a container lives and ends.
 
+mod adapters;
 mod arbitrary;
 mod channel;
 mod delivery;

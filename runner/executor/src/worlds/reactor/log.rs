@@ -16,7 +16,7 @@ const LOG_BYTES: u32 = 1024;
 const CUT_MARK: &[u8] = "…".as_bytes();
 
 /// Fuel of a log record: copies of up to a kilobyte into the ring.
-const LOG_FUEL: u64 = 60;
+pub(super) const LOG_FUEL: u64 = 60;
 
 pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
     match name {
@@ -38,11 +38,16 @@ fn log(mut caller: Caller<'_, Host>, level: u32, address: u32, length: u32) -> R
         value => return Err(Fault::NoSuchValue { enumeration: "level", value }.into()),
     };
     let (memory, host) = GuestMemory::of(&mut caller)?;
+    Ok(push(host, stream, memory.slice(address, length)?).ok_or(Fault::NotText { address })?)
+}
+
+/// Writes a record, cut where it is too long; `None` where it is not UTF-8.
+pub(super) fn push(host: &mut Host, stream: Stream, text: &[u8]) -> Option<()> {
     let mut buffer = [0; LOG_BYTES as usize];
-    let record = record(memory.slice(address, length)?, &mut buffer).ok_or(Fault::NotText { address })?;
+    let record = record(text, &mut buffer)?;
     let now = host.now();
     host.output.borrow_mut().push_whole(now, stream, record);
-    Ok(())
+    Some(())
 }
 
 /// The text of a record; where it is too long, its head with the mark behind it. `None` where it is not UTF-8.

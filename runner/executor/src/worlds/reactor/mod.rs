@@ -1,4 +1,4 @@
-//! The reactor world of `runner/wit/atoll.wit`: one file an interface.
+//! The reactor world: the interfaces of `runner/wit/atoll.wit`, a file each, and in [`adapters`] those that others wrote.
 //!
 //! The functions have the lowered form that `wit-bindgen` imports: a string is address and length, an enumeration and a
 //! boolean an `i32`, a resource its handle, and `result<handle, status>` comes back through an address (a byte that is 1 for
@@ -10,6 +10,9 @@ use wasmi::Linker;
 use super::Unknown;
 use crate::host::Host;
 
+pub(crate) use adapters::Drafts;
+
+mod adapters;
 mod channel;
 mod clock;
 mod gpio;
@@ -29,8 +32,11 @@ fn interface(module: &str) -> Option<&str> {
     (!patch.is_empty() && patch.bytes().all(|digit| digit.is_ascii_digit())).then_some(interface)
 }
 
-pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
-    match interface(module).ok_or(Unknown)? {
+pub(super) fn define(linker: &mut Linker<Host>, drafts: Drafts, module: &str, name: &str) -> Result<(), Unknown> {
+    let Some(interface) = interface(module) else {
+        return adapters::define(linker, drafts, module, name);
+    };
+    match interface {
         "channel" => channel::define(linker, module, name),
         "log" => log::define(linker, module, name),
         "clock" => clock::define(linker, module, name),
