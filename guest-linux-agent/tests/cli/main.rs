@@ -4,6 +4,7 @@
 //! that is started ends with the test that started it.
 
 mod building;
+mod channels;
 mod checking;
 mod documents;
 mod emit;

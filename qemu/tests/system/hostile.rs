@@ -3,13 +3,26 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use runner_container::{Lifetime, Manifest, Restart, RestartPolicy, embed};
+use runner_container::{Channel, ChannelKind, Direction, Lifetime, Manifest, Restart, RestartPolicy, Service, embed};
 use shared_ring_messages::{FromAgent, HELLO_MAGIC, PROTOCOL_MAJOR, frame};
 
 /// Assembles a hostile sample.
 pub(crate) fn module(name: &str) -> Result<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/hostile");
     wat::parse_file(folder.join(format!("{name}.wat"))).with_context(|| format!("the hostile sample {name}"))
+}
+
+/// `examples/count` or `examples/plot` as `emit pack` would pack it: the one provides what the other needs.
+pub(crate) fn end_of_a_channel(name: &str, direction: Direction) -> Result<Vec<u8>> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../examples/{name}/{name}.wat"));
+    let channel = if direction == Direction::Put { "out" } else { "in" };
+    let attributes = vec![("room".into(), "kitchen".into())];
+    let services = vec![Service { channel: channel.into(), service: "count".into(), attributes }];
+    let none = Vec::new();
+    let (provides, needs) = if direction == Direction::Put { (services, none) } else { (none, services) };
+    let channel = Channel { name: channel.into(), direction, type_text: "u32".into(), kind: ChannelKind::Latest };
+    let manifest = Manifest { channels: vec![channel], provides, needs, ..Manifest::named(name) };
+    embed(&wat::parse_file(source)?, &manifest, &[]).context("the manifest is valid")
 }
 
 /// `examples/fragile` as `emit pack` would pack it, but for its name and waits.

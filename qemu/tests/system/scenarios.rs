@@ -1,6 +1,7 @@
 //! What must hold on a node, told as a session at the guest's shell. Nothing here knows what the node runs on.
 
 use anyhow::{Context, Result, bail, ensure};
+use runner_container::Direction;
 
 use super::hostile;
 use super::node::{Node, number};
@@ -206,6 +207,29 @@ pub(crate) fn a_life_goes_as_its_manifest_says(node: &mut Node) -> Result<()> {
     let mortal = node.container("mortal")?;
     ensure!(mortal["end"] == "its lifetime was over" && number(&mortal, "loops")? == 5, "{mortal}");
     blinker.lost_nothing(node)?;
+    node.clear()
+}
+
+/// Two containers speak over a typed channel that neither holds: values outlive both ends' lives and an update of one.
+pub(crate) fn values_go_from_container_to_container(node: &mut Node) -> Result<()> {
+    node.type_file("/tmp/count.wasm", &hostile::end_of_a_channel("count", Direction::Put)?)?;
+    node.type_file("/tmp/plot.wasm", &hostile::end_of_a_channel("plot", Direction::Get)?)?;
+    node.emit("deploy /tmp/plot.wasm")?;
+    ensure!(node.container("plot")?["channels"][0]["bound"] == false, "nobody provides it yet");
+    node.emit("deploy /tmp/count.wasm")?;
+    let lines = |node: &mut Node| Ok::<_, anyhow::Error>(node.emit("logs plot")?.matches(" xx").count());
+    node.wait_until("values arrive", |node| Ok(lines(node)? > 3))?;
+    ensure!(node.container("plot")?["channels"][0]["bound"] == true);
+    let channel = |node: &mut Node| Ok::<_, anyhow::Error>(node.ask("channels")?[0].clone());
+    let shown = channel(node)?;
+    ensure!(shown["address"] == "count{room=kitchen}" && shown["writer"] == "count", "{shown}");
+    node.emit("update count /tmp/count.wasm --probation 1s")?;
+    let updated = number(&channel(node)?, "puts")?;
+    node.wait_until("the new version puts", |node| Ok(number(&channel(node)?, "puts")? > updated + 3))?;
+    node.emit("stop count")?;
+    let puts = number(&channel(node)?, "puts")?;
+    node.emit("restart plot")?;
+    ensure!(number(&channel(node)?, "puts")? == puts, "its values outlive both ends' lives");
     node.clear()
 }
 
