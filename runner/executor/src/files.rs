@@ -162,6 +162,11 @@ impl FileTree {
         })
     }
 
+    /// Bytes of a folder's path, which [`Self::parent`] follows.
+    pub(crate) fn depth_bytes(folder: Folder) -> u64 {
+        u64::from(folder.names_at)
+    }
+
     /// The folder around a folder; the root's is itself.
     pub(crate) fn parent(&self, folder: Folder) -> Folder {
         let path = self.rest(folder.first, 0).get(..usize::from(folder.names_at)).unwrap_or_default();

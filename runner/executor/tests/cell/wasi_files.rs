@@ -465,6 +465,30 @@ fn a_long_read_is_whole_and_done_in_turns() {
 }
 
 #[test]
+fn work_that_the_interpreter_does_not_see_is_paid_for() {
+    let files: Vec<(String, Vec<u8>)> = (0..64).map(|index| (format!("{index:02}"), vec![7; 12_800])).collect();
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(path, content)| (path.as_str(), content.as_slice())).collect();
+    // What the same call costs with much to do costs so much more than with little.
+    let fuel = |name: &str, arguments: &[i64]| {
+        let mut script = Script::with_files(&files);
+        let [at, length] = script.bytes("./".repeat(400).as_bytes());
+        assert_eq!((at, length), (65_536, 800));
+        script.open(3, "00", 0, 0).vector(32_768, 12_800).call(name, arguments, 0);
+        script.assert_works().1.fuel
+    };
+    for (name, much, little, least) in [
+        ("fd_readdir", &[3, 1000, 5000, 0, 8][..], &[3, 1000, 0, 0, 8][..], 64 * 10),
+        ("path_filestat_get", &[3, 0, 65_536, 800, 256], &[3, 0, 65_536, 1, 256], 2 * 799),
+        ("fd_read", &[OPENED, 16, 1, 8], &[OPENED, 40, 1, 8], 12_800 / 64),
+        ("fd_read", &[OPENED, 4096, 1024, 8], &[OPENED, 4096, 1, 8], 1023 / 2),
+        ("fd_write", &[1, 4096, 1024, 8], &[1, 4096, 1, 8], 1023 / 2),
+    ] {
+        let (much, little) = (fuel(name, much), fuel(name, little));
+        assert!(much >= little + least, "{name}: {much} and {little}");
+    }
+}
+
+#[test]
 fn poll_says_how_much_can_be_read_and_written() {
     let mut script = script();
     let subscription = |at: u32, userdata: u32, tag: u32, descriptor: u32| {

@@ -79,6 +79,14 @@ pub(super) type Outcome<T = ()> = Result<T, Refusal>;
 /// Bytes copied for one unit of fuel, the rate at which `wasmi` charges bulk operations.
 const BYTES_PER_FUEL: u64 = 64;
 
+/// Fuel for each byte of a path: it is compared with a dozen names, a step of the search each.
+const FUEL_PER_PATH_BYTE: u64 = 2;
+
+/// Fuel of copying so many bytes.
+pub(super) fn copy_fuel(bytes: u32) -> u64 {
+    u64::from(bytes) / BYTES_PER_FUEL
+}
+
 /// What the container gets for an outcome.
 pub(super) fn answer(outcome: Outcome) -> Result<u32, Fault> {
     match outcome {
@@ -98,25 +106,25 @@ pub(super) fn serve(
     Ok(answer(call(&mut memory, host))?)
 }
 
-/// A call that copies: its outcome says how many bytes.
-pub(super) fn serve_copy(
+/// A call whose work shows when it is done: its outcome says how much fuel that was.
+pub(super) fn serve_charged(
     mut caller: Caller<'_, Host>,
-    call: impl FnOnce(&mut GuestMemory<'_>, &mut Host) -> Outcome<u32>,
+    call: impl FnOnce(&mut GuestMemory<'_>, &mut Host) -> Outcome<u64>,
 ) -> Result<u32, Error> {
     enter(&mut caller);
     let (mut memory, host) = GuestMemory::of(&mut caller)?;
     let outcome = call(&mut memory, host);
-    charge(&mut caller, u64::from(outcome.unwrap_or(0)) / BYTES_PER_FUEL);
+    charge(&mut caller, outcome.unwrap_or(0));
     Ok(answer(outcome.map(drop))?)
 }
 
-/// A call with a path of `length` bytes: each is looked at some times.
+/// A call with paths of `length` bytes together.
 pub(super) fn serve_path(
     mut caller: Caller<'_, Host>,
     length: u32,
     call: impl FnOnce(&mut GuestMemory<'_>, &mut Host) -> Outcome,
 ) -> Result<u32, Error> {
-    charge(&mut caller, u64::from(length.min(super::path::MAX_PATH_BYTES)));
+    charge(&mut caller, FUEL_PER_PATH_BYTE * u64::from(length.min(super::path::MAX_PATH_BYTES)));
     serve(caller, call)
 }
 

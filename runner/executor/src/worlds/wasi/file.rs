@@ -4,7 +4,7 @@ use wasmi::{Caller, Error};
 
 use super::{
     descriptors::{Target, right},
-    errno::{Errno, Outcome, answer, serve, serve_copy, serve_host},
+    errno::{Errno, Outcome, answer, copy_fuel, serve, serve_charged, serve_host},
     vectors::Vectors,
 };
 use crate::{
@@ -50,7 +50,7 @@ pub(super) fn fd_read(
     count: u32,
     result: u32,
 ) -> Result<u32, Error> {
-    serve_copy(caller, |memory, host| {
+    serve_charged(caller, |memory, host| {
         let source = *host.descriptors.get(descriptor)?;
         let (file, begin) = match source.target {
             Target::File { file, position } => (Some(file), position),
@@ -65,7 +65,7 @@ pub(super) fn fd_read(
                 // Standard input. Nothing will be written there, but a program that says otherwise is wrong.
                 vectors.total_bytes(memory)?;
                 memory.write_u32(result, 0)?;
-                Ok(0)
+                Ok(vectors.fuel())
             }
         }
     })
@@ -79,7 +79,7 @@ pub(super) fn fd_pread(
     begin: u64,
     result: u32,
 ) -> Result<u32, Error> {
-    serve_copy(caller, |memory, host| {
+    serve_charged(caller, |memory, host| {
         let (file, _) = host.descriptors.file(descriptor, right::FD_READ | right::FD_SEEK)?;
         let vectors = Vectors::new(vectors, count)?;
         read(memory, host, Read { file, begin, vectors, result, done: 0, moves: None })
@@ -91,8 +91,8 @@ pub(crate) fn continue_read(memory: &mut GuestMemory<'_>, host: &mut Host, going
     answer(read(memory, host, going).map(drop))
 }
 
-/// Copies a part; what is left is copied in slices to come. Answers how much.
-fn read(memory: &mut GuestMemory<'_>, host: &mut Host, read: Read) -> Outcome<u32> {
+/// Copies a part; what is left is copied in slices to come. Answers how much fuel that was.
+fn read(memory: &mut GuestMemory<'_>, host: &mut Host, read: Read) -> Outcome<u64> {
     memory.slice(read.result, 4)?;
     let room = read.vectors.total_bytes(memory)?.saturating_sub(read.done) as usize;
     let begin = usize::try_from(read.begin).unwrap_or(usize::MAX).saturating_add(read.done as usize);
@@ -110,7 +110,7 @@ fn read(memory: &mut GuestMemory<'_>, host: &mut Host, read: Read) -> Outcome<u3
         *position = read.begin.saturating_add(u64::from(done));
     }
     memory.write_u32(read.result, done)?;
-    Ok(length_u32(part))
+    Ok(read.vectors.fuel() + copy_fuel(length_u32(part)))
 }
 
 pub(super) fn fd_seek(

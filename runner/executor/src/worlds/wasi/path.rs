@@ -4,7 +4,7 @@ use wasmi::{Caller, Error};
 
 use super::{
     descriptors::{DIRECTORY, Descriptor, REGULAR_FILE, Target, known_flags, right, write_filestat},
-    errno::{Errno, Outcome, serve_copy, serve_path},
+    errno::{Errno, Outcome, copy_fuel, serve_charged, serve_path},
     file::check_time_flags,
 };
 use crate::{
@@ -25,6 +25,9 @@ const MUST_BE_DIRECTORY: u32 = 1 << 1;
 const MUST_BE_NEW: u32 = 1 << 2;
 const TRUNCATE: u32 = 1 << 3;
 const KNOWN_OPEN: u32 = CREATE | MUST_BE_DIRECTORY | MUST_BE_NEW | TRUNCATE;
+
+/// Fuel of an entry that is looked at: about what the interpreter does in the time that finding it takes.
+const ENTRY_FUEL: u64 = 10;
 
 /// Bytes of a `dirent` before its name.
 const ENTRY_BYTES: usize = 24;
@@ -267,11 +270,15 @@ pub(super) fn fd_readdir(
     cookie: u64,
     result: u32,
 ) -> Result<u32, Error> {
-    serve_copy(caller, |memory, host| {
+    serve_charged(caller, |memory, host| {
         let (folder, _) = host.descriptors.folder(descriptor, right::FD_READDIR)?;
         memory.slice(buffer, length)?;
-        let mut filled = 0;
-        for (next, (name, node)) in (1..).zip(entries(&host.files, folder)).filter(|(next, _)| *next > cookie) {
+        let (mut filled, mut fuel) = (0, FileTree::depth_bytes(folder));
+        for (next, (name, node)) in (1..).zip(entries(&host.files, folder)) {
+            fuel += ENTRY_FUEL;
+            if next <= cookie {
+                continue;
+            }
             for part in [&entry(next, name, node)[..], name] {
                 let part = &part[..part.len().min((length - filled) as usize)];
                 memory.write(offset(buffer, filled)?, part)?;
@@ -282,7 +289,7 @@ pub(super) fn fd_readdir(
             }
         }
         memory.write_u32(result, filled)?;
-        Ok(filled)
+        Ok(fuel + copy_fuel(filled))
     })
 }
 

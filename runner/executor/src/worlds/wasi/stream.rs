@@ -5,7 +5,7 @@ use wasmi::{Caller, Error};
 
 use super::{
     descriptors::{Target, right},
-    errno::{Errno, Outcome, answer, serve_copy, serve_host},
+    errno::{Errno, Outcome, answer, copy_fuel, serve_charged, serve_host},
     vectors::{Cursor, Vectors},
 };
 use crate::{
@@ -29,7 +29,7 @@ pub(super) fn fd_write(
     count: u32,
     result: u32,
 ) -> Result<u32, Error> {
-    serve_copy(caller, |memory, host| {
+    serve_charged(caller, |memory, host| {
         let descriptor = host.descriptors.get(descriptor)?;
         let stream = match descriptor.target {
             Target::Output(stream) => stream,
@@ -61,8 +61,8 @@ pub(crate) fn continue_write(memory: &mut GuestMemory<'_>, host: &mut Host, wait
     answer(write(memory, host, waiting).map(drop))
 }
 
-/// Writes what there is room for, at least something, and answers how much; waits where there is room for nothing.
-fn write(memory: &mut GuestMemory<'_>, host: &mut Host, write: Write) -> Outcome<u32> {
+/// Writes what there is room for, at least something, and answers how much fuel that was; waits where there is room for nothing.
+fn write(memory: &mut GuestMemory<'_>, host: &mut Host, write: Write) -> Outcome<u64> {
     memory.slice(write.result, 4)?;
     let mut left = write.vectors.total_bytes(memory)?;
     let now = host.now();
@@ -82,5 +82,5 @@ fn write(memory: &mut GuestMemory<'_>, host: &mut Host, write: Write) -> Outcome
         return Ok(suspend(host, Wait::Room(write))?);
     }
     memory.write_u32(write.result, written)?;
-    Ok(written)
+    Ok(write.vectors.fuel() + copy_fuel(written))
 }

@@ -7,6 +7,9 @@ use crate::memory::{Fault, GuestMemory, length_u32, offset};
 /// Vectors of one call: POSIX' usual `IOV_MAX`.
 const MAX_VECTORS: u32 = 1024;
 
+/// Vectors that are looked at for one unit of fuel.
+const VECTORS_PER_FUEL: u64 = 2;
+
 /// Bytes of one vector: address and length.
 const VECTOR_BYTES: u32 = 8;
 
@@ -20,6 +23,11 @@ pub(super) struct Vectors {
 impl Vectors {
     pub(super) fn new(address: u32, count: u32) -> Result<Self, Errno> {
         if count > MAX_VECTORS { Err(Errno::Invalid) } else { Ok(Self { address, count }) }
+    }
+
+    /// Fuel of looking at all of them, twice.
+    pub(super) fn fuel(self) -> u64 {
+        u64::from(self.count) / VECTORS_PER_FUEL
     }
 
     /// Address and length of the vector with that index.
