@@ -168,6 +168,7 @@ const SAMPLES: &[Sample] = &[
     Sample::ours("report", "sums up a file that is packed into its container", Recipe::CCommand),
     Sample::ours("banner", "prints large letters; a program of 1988, unchanged", Recipe::ZigCommand("sysvbanner.c")),
     Sample::ours("blinker", "toggles the output LED every 100 ms", Recipe::RustReactor),
+    Sample::ours("beacon", "flashes the output LED at its active level and says where it runs", Recipe::RustReactor),
     Sample::ours("button", "counts rising edges on the input BUTTON", Recipe::CReactor),
     Sample::ours("probe", "measures what host calls cost, for benchmarks", Recipe::CReactor),
     Sample::ours("greedy", "wants the output VALVE and reports the refusal", Recipe::Text),

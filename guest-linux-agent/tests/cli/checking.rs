@@ -109,7 +109,9 @@ fn a_cell_says_the_same_of_every_hostile_module_and_every_sample() {
         }
     }
     assert!(looked_at > 40, "{looked_at} hostile modules");
-    for name in ["blinker", "button", "greedy", "spin", "probe", "echo", "clock", "banner", "hello", "counter"] {
+    for name in
+        ["beacon", "blinker", "button", "greedy", "spin", "probe", "echo", "clock", "banner", "hello", "counter"]
+    {
         agree(&mut node, name, &fs::read(sample(name)).expect("committed"), folder.path());
     }
 }

@@ -233,6 +233,44 @@ pub(crate) fn values_go_from_container_to_container(node: &mut Node) -> Result<(
     node.clear()
 }
 
+/// Strings reach a container in room that its own allocator makes, a lamp is lit without knowing its level, and an allocator
+/// that misbehaves is its own container's trouble.
+pub(crate) fn a_container_is_told_where_it_runs(node: &mut Node) -> Result<()> {
+    let info = node.ask("info")?;
+    node.emit("deploy beacon.wasm --grant gpio:LED:out")?;
+    let text = node.emit("logs beacon")?;
+    for fact in [&info["board"], &info["substrate"]] {
+        let fact = fact.as_str().context("`emit info` names board and substrate")?;
+        ensure!(text.contains(fact), "it does not say {fact}: {text}");
+    }
+    ensure!(text.contains("beacon on") && text.contains("LED is active while high"), "{text}");
+    let flashes = |node: &mut Node| number(&node.line("LED")?.0, "transitions");
+    let before = flashes(node)?;
+    node.wait_until("it flashes", |node| Ok(flashes(node)? > before + 4))?;
+
+    for (name, says) in [
+        ("allocator-past-end", "cabi_realloc"),
+        ("allocator-missing", "cabi_realloc"),
+        ("mixed-drafts", "wasi:gpio/digital@0.2.0"),
+    ] {
+        node.type_file("/tmp/hostile.wasm", &hostile::module(name)?)?;
+        node.emit_ends_with(&format!("deploy /tmp/hostile.wasm --name {name}"), CONTAINER_REFUSED, says)?;
+    }
+    node.type_file("/tmp/hostile.wasm", &hostile::module("allocator-loop")?)?;
+    node.emit("deploy /tmp/hostile.wasm --name allocator-loop")?;
+    let meanwhile = flashes(node)?;
+    node.wait_until("the beacon flashes on", |node| Ok(flashes(node)? > meanwhile + 4))?;
+    node.emit("stop allocator-loop")?;
+
+    node.emit("stop beacon")?;
+    ensure!(node.line("LED")?.0["high"] == false, "it is off");
+    node.emit("rm beacon")?;
+    node.type_file("/tmp/hostile.wasm", &hostile::module("handle-of-its-successor")?)?;
+    let deploy = "deploy /tmp/hostile.wasm --name stale --grant gpio:LED:out";
+    node.emit_ends_with(deploy, CONTAINER_REFUSED, "output handle 1")?;
+    node.clear()
+}
+
 /// A running container is replaced by another version with no blink lost, and goes on as it was where the new one fails.
 pub(crate) fn an_update_takes_over_or_leaves_all_as_it_was(node: &mut Node) -> Result<()> {
     let blinker = Blinker::deploy(node)?;

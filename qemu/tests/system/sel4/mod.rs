@@ -152,6 +152,12 @@ macro_rules! on_every_board {
 
         #[test]
         #[ignore = "needs a boot image: run by `cargo xtask test`"]
+        fn a_container_is_told_where_it_runs() {
+            on!($board, scenarios::a_container_is_told_where_it_runs);
+        }
+
+        #[test]
+        #[ignore = "needs a boot image: run by `cargo xtask test`"]
         fn the_guest_restarts_and_no_blink_is_lost() {
             on!($board, |node| scenarios::the_guest_restarts_and_no_blink_is_lost(node, BOOT));
         }

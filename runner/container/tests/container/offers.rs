@@ -325,16 +325,34 @@ fn the_number_of_tables_is_the_cells() {
 /// A status crosses to the container as its place in the WIT file's enumeration.
 #[test]
 fn a_status_has_the_number_that_the_wit_file_gives_it() {
-    let mut resolve = Resolve::default();
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../wit");
-    resolve.push_dir(folder).expect("the WIT file is valid");
-    let status = resolve.types.iter().find_map(|(_, of)| match &of.kind {
-        TypeDefKind::Enum(cases) if of.name.as_deref() == Some("status") => Some(cases),
-        _ => None,
-    });
-    let theirs: Vec<String> =
-        status.expect("it is there").cases.iter().map(|case| case.name.replace('-', "")).collect();
+    let theirs: Vec<String> = cases_of("status").iter().map(|name| name.replace('-', "")).collect();
     let ours: Vec<String> = Status::ALL.iter().map(|status| format!("{status:?}").to_lowercase()).collect();
     assert_eq!(ours, theirs);
     assert!(Status::ALL.iter().zip(0..).all(|(status, number)| status.to_wire() == number));
+}
+
+/// The cases of an enumeration of the WIT file, in its order.
+fn cases_of(enumeration: &str) -> Vec<String> {
+    let mut resolve = Resolve::default();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../wit");
+    resolve.push_dir(folder).expect("the WIT file is valid");
+    let found = resolve.types.iter().find_map(|(_, of)| match &of.kind {
+        TypeDefKind::Enum(cases) if of.name.as_deref() == Some(enumeration) => Some(cases),
+        _ => None,
+    });
+    found.expect("it is there").cases.iter().map(|case| case.name.clone()).collect()
+}
+
+/// The cells count these by hand (`reactor/gpio.rs`, `reactor/log.rs`).
+#[test]
+fn enumerations_are_counted_as_the_cells_count_them() {
+    for (name, cases) in [
+        ("state", &["active", "inactive"][..]),
+        ("active-level", &["active-high", "active-low"]),
+        ("edges", &["rising", "falling", "both"]),
+        ("pull", &["float", "up", "down"]),
+        ("level", &["error", "warn", "info", "debug", "trace"]),
+    ] {
+        assert_eq!(cases_of(name), cases, "{name}");
+    }
 }

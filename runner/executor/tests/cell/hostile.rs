@@ -27,6 +27,10 @@ enum End {
 use End::{Exits, Failed, Stopped};
 
 const EXPECTED: &[(&str, End)] = &[
+    ("allocator-calls-back", Failed(FailureReason::Trap, "`cabi_realloc` made a host call that waits")),
+    ("allocator-loop", Stopped(0)),
+    ("allocator-missing", Failed(FailureReason::Trap, "exports no `cabi_realloc`")),
+    ("allocator-past-end", Failed(FailureReason::Trap, "answered 0xffff")),
     ("bulk-copy-flood", Stopped(0)),
     ("data-beyond-memory", Failed(FailureReason::Trap, "instantiation")),
     ("data-last-segment-beyond-memory", Failed(FailureReason::Trap, "instantiation")),
@@ -43,6 +47,7 @@ const EXPECTED: &[(&str, End)] = &[
     ("handle-forged", Failed(FailureReason::Trap, "output handle 1")),
     ("handle-forged-huge", Failed(FailureReason::Trap, "output handle 4294967295")),
     ("handle-of-other-kind", Failed(FailureReason::Trap, "input handle")),
+    ("handle-of-its-successor", Failed(FailureReason::Trap, "output handle 1")),
     ("host-call-flood", Stopped(0)),
     ("imported-memory", Failed(FailureReason::UnknownImport, "env.memory")),
     ("invalid-code", Failed(FailureReason::InvalidModule, "type mismatch")),
@@ -52,6 +57,7 @@ const EXPECTED: &[(&str, End)] = &[
     ("loop-in-start", Failed(FailureReason::StartLimit, "on-start took more than")),
     ("loop-in-stop", Failed(FailureReason::StopLimit, "on-stop took more than")),
     ("missing-hook", Failed(FailureReason::UnknownWorld, "on-loop")),
+    ("mixed-drafts", Failed(FailureReason::UnknownImport, "[static]digital-out-pin.get")),
     ("no-entry-points", Failed(FailureReason::UnknownWorld, "_start")),
     ("no-memory", Failed(FailureReason::Trap, "no `memory`")),
     ("null-call", Failed(FailureReason::Trap, "empty table element")),
@@ -64,6 +70,8 @@ const EXPECTED: &[(&str, End)] = &[
     ("pointer-open-input-label", Failed(FailureReason::Trap, "outside the memory")),
     ("pointer-open-output-answer", Failed(FailureReason::Trap, "outside the memory")),
     ("pointer-open-output-label", Failed(FailureReason::Trap, "outside the memory")),
+    ("pollable-flood", Failed(FailureReason::Trap, "one more pollable")),
+    ("pollable-list-huge", Failed(FailureReason::Trap, "a list of 4294967295 elements")),
     ("refuse-to-start", Failed(FailureReason::StartRefused, "no status")),
     ("sleep-for-ever", Stopped(0)),
     ("sleep-in-stop", Failed(FailureReason::StopLimit, "on-stop")),

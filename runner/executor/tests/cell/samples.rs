@@ -1,6 +1,7 @@
 //! The samples that people deploy first, as they were built.
 
 use runner_container::{Manifest, embed};
+use runner_executor::fake::FakeLine;
 use runner_interfaces::{
     cell::{Command, ContainerState, FailureReason, World},
     output::Stream,
@@ -139,4 +140,31 @@ fn spin_is_stopped_within_one_slice() {
     let late = status.ended_ns - 50_000_000;
     assert!(late < 10 * runner_executor::fake::CLOCK_STEP_NS, "{late} ns after the command");
     assert!(status.fuel >= 100 * runner_executor::DEFAULT_SLICE_FUEL);
+}
+
+#[test]
+fn beacon_says_where_it_is_and_flashes_at_the_active_level() {
+    let Some(wasm) = sample("beacon.wasm") else { return };
+    let mut node = node();
+    for (active_low, level) in [(false, "high"), (true, "low")] {
+        let line = FakeLine { may_drive: true, active_low, ..FakeLine::default() };
+        node.state().lines.insert(LED.1, line);
+        node.load(&wasm, &configuration(&[]), Command::Run);
+        node.command_in(3_050_000_000, Command::Stop);
+        let mut active_ns = 0;
+        while !node.state_now().is_final() {
+            let before = node.state().now_ns;
+            let was_active = node.state().lines[&LED.1].high != active_low && node.state().lines[&LED.1].is_output;
+            assert!(node.step(), "it comes to an end");
+            active_ns += if was_active { node.state().now_ns - before } else { 0 };
+        }
+        assert_finalised(&node.status(), 0);
+        let flashes = node.state().lines[&LED.1].transitions;
+        assert!((7..=8).contains(&flashes), "three whole flashes and the last one's begin: {flashes} transitions");
+        assert!((300_000_000..400_000_000).contains(&active_ns), "a tenth of the time: {active_ns} ns");
+        assert_eq!(node.state().lines[&LED.1].high, active_low, "it is off");
+        let said = format!("test on paper, a test: LED is active while {level}off");
+        assert_eq!(node.text(Stream::Info), said);
+        while node.step() {}
+    }
 }

@@ -1,0 +1,15 @@
+;; Its allocator never comes back, while a host call waits to hand over a string.
+;;
+;; Expect: stopped, or failed with a trap once the allocator has had its fuel. Others are not held up meanwhile.
+(module
+  (import "atoll:node/node@0.1.0" "board" (func $board (param i32)))
+  (memory (export "memory") 1 1)
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+    (loop $for-ever (br $for-ever))
+    (i32.const 0))
+  (func (export "on-start") (result i32)
+    (i32.const 0))
+  (func (export "on-loop") (result i32)
+    (call $board (i32.const 16))
+    (i32.const 1))
+  (func (export "on-stop")))
