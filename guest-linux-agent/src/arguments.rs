@@ -158,10 +158,28 @@ Examples:
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) options: ContainerOptions,
+    /// Start a node for this container alone, and end it afterwards: `host` runs one as processes on this machine (not
+    /// seL4), with the program `atoll-host` from beside emit, the path, or where ATOLL_HOST says. Ctrl-C asks the container
+    /// to stop, a second one ends all at once
+    #[cfg(feature = "kit")]
+    #[arg(long, value_enum, value_name = "PLACE")]
+    pub(crate) on: Option<Place>,
+    /// With `--on host`: show how the simulated lines change, on standard error
+    #[cfg(feature = "kit")]
+    #[arg(long, requires = "on")]
+    pub(crate) lines: bool,
     /// The container, a .wasm file, and the arguments for it: what stands behind FILE is the container's, options too
     // One list and no two, so that clap leaves alone what follows the file.
     #[arg(required = true, trailing_var_arg = true, value_names = ["FILE", "ARGUMENTS"], num_args = 1..)]
     pub(crate) words: Vec<OsString>,
+}
+
+/// Where a node is started for one run.
+#[cfg(feature = "kit")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Place {
+    /// Processes on this machine
+    Host,
 }
 
 /// `emit inspect`.

@@ -12,6 +12,8 @@ mod logs;
 mod new;
 #[cfg(feature = "kit")]
 mod pack;
+#[cfg(feature = "kit")]
+mod run_on_host;
 mod shell;
 
 use std::{
@@ -100,6 +102,13 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> std::result::Result<Comma
     if let Command::File(words) = &line.command {
         line.command = Command::Run(run_of_file(words)?);
     }
+    #[cfg(feature = "kit")]
+    if let Command::Run(Run { on: Some(_), .. }) = &line.command
+        && matches.value_source("node") == Some(clap::parser::ValueSource::CommandLine)
+    {
+        let message = "`--on host` starts a node of its own, and `--node` names another";
+        return Err(CommandLine::command().error(clap::error::ErrorKind::ArgumentConflict, message));
+    }
     Ok(line)
 }
 
@@ -111,7 +120,14 @@ fn run_of_file(words: &[OsString]) -> std::result::Result<Run, clap::Error> {
         return Err(CommandLine::command().error(clap::error::ErrorKind::InvalidSubcommand, message));
     }
     let options = ContainerOptions { name: None, grants: Vec::new(), environment: Vec::new() };
-    Ok(Run { options, words: words.to_vec() })
+    Ok(Run {
+        options,
+        #[cfg(feature = "kit")]
+        on: None,
+        #[cfg(feature = "kit")]
+        lines: false,
+        words: words.to_vec(),
+    })
 }
 
 fn run(context: &Context, command: Command) -> Result<u8> {

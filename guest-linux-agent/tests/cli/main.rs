@@ -14,6 +14,7 @@ mod hostile;
 mod json;
 mod life;
 mod node;
+mod on_host;
 mod packing;
 mod refusals;
 mod running;
