@@ -86,6 +86,9 @@ pub(crate) enum Command {
     Channels,
     /// Show the node: cells, limits, lines, counters
     Info,
+    /// Watch the node: containers, cells, rates, refusals, lines
+    #[cfg(feature = "top")]
+    Top(Top),
     /// Write what the node counts in the text format that Prometheus scrapes
     #[command(after_help = "\
 For node_exporter's textfile collector, from cron or a timer:
@@ -325,6 +328,21 @@ pub(crate) struct Events {
     /// Go on showing what comes, until interrupted
     #[arg(short, long)]
     pub(crate) follow: bool,
+}
+
+/// `emit top`.
+#[cfg(feature = "top")]
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Keys: q quits, p pauses, left and right choose the column to sort by, r reverses, up and down choose a container.
+With `--format json` it is one JSON document, as with --once.")]
+pub(crate) struct Top {
+    /// Show one frame as plain text and end; takes one interval, since rates lie between two looks
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// How often to look; 100ms at the least
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = humantime::parse_duration)]
+    pub(crate) interval: std::time::Duration,
 }
 
 /// A verb about one container.

@@ -69,7 +69,8 @@ impl<'a> Prepared<'a> {
     /// about it.
     pub(super) fn run(self, context: &Context, session: &mut Session, at_end: impl FnOnce()) -> Result<u8> {
         let Self { file, module, request } = self;
-        let report = upload(context, session, Request::Deploy(request), &module.bytes).map_err(|error| of_file(error, file))?;
+        let report =
+            upload(context, session, Request::Deploy(request), &module.bytes).map_err(|error| of_file(error, file))?;
         let mut sink = if context.json() { logs::Sink::json() } else { logs::Sink::pass_through() };
         logs::show(session, &report.name, &mut sink, true)?;
         let report = match session.ask(Request::Inspect(report.name))? {

@@ -43,8 +43,19 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
-    fn session(&self) -> Result<Session> {
+    pub(crate) fn session(&self) -> Result<Session> {
         Session::open(self.node, self.timeout)
+    }
+
+    /// The node that was named.
+    #[cfg(feature = "top")]
+    pub(crate) fn node(&self) -> Option<&Path> {
+        self.node
+    }
+
+    #[cfg(feature = "top")]
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Asks one question in a session of its own.
@@ -52,7 +63,7 @@ impl Context<'_> {
         self.session()?.ask(request)
     }
 
-    fn json(&self) -> bool {
+    pub(crate) fn json(&self) -> bool {
         self.format == Format::Json
     }
 }
@@ -154,6 +165,8 @@ fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Events(arguments) => events::events(context, &arguments),
         Command::Channels => channels(context),
         Command::Info => info(context),
+        #[cfg(feature = "top")]
+        Command::Top(arguments) => crate::top::top(context, &arguments),
         Command::Metrics => metrics(context),
         Command::Completions { shell } => shell::completions(shell),
         Command::Man { directory } => shell::man_pages(&directory),
@@ -174,7 +187,7 @@ fn report(json: bool, error: &Error, code: u8) {
 }
 
 /// The node answered something else than the question has answers for.
-fn unexpected(answer: &Answer) -> Error {
+pub(crate) fn unexpected(answer: &Answer) -> Error {
     // The kind is enough; an answer can be kilobytes long.
     let answer = format!("{answer:?}");
     let kind: String = answer.chars().take_while(char::is_ascii_alphanumeric).collect();

@@ -20,6 +20,7 @@ mod refusals;
 mod running;
 mod sessions;
 mod terminal;
+mod top;
 mod update;
 mod verbs;
 
