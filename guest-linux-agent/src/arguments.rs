@@ -156,7 +156,8 @@ Ctrl-C, or anything else that ends emit, ends the container too. `emit --help` l
 
 Examples:
   emit run hello.wasm Ada Bob
-  emit run --grant gpio:BUTTON:edge button.wasm"
+  emit run --grant gpio:BUTTON:edge button.wasm
+  emit run --on host --lines --grant gpio:LED:out blinker.wasm     (where emit has the developer's verbs)"
 )]
 pub(crate) struct Run {
     #[command(flatten)]
