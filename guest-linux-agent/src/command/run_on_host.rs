@@ -1,6 +1,6 @@
 //! `emit run --on host`: a node for one container, gone with it however either ends.
 
-use std::{process, thread, time::Duration};
+use std::{io::IsTerminal, process, thread, time::Duration};
 
 use shared_ring_messages::{Grant, Request};
 use signal_hook::{
@@ -27,6 +27,9 @@ pub(super) fn run(context: &Context, prepared: Prepared, show_lines: bool) -> Re
     let node = &node.0;
     end_with_signals(node, &prepared.request.name)?;
     let mut session = node.greeted(context.timeout)?;
+    if std::io::stderr().is_terminal() && !context.json() {
+        terminal::note("a node of processes on this machine; this is not seL4");
+    }
     let lines = if show_lines { Some(begin_lines(context, node, &prepared.request.grants)?) } else { None };
     let at_end = || {
         node.end();
