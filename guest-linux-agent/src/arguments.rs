@@ -86,6 +86,9 @@ pub(crate) enum Command {
     Channels,
     /// Show the node: cells, limits, lines, counters
     Info,
+    /// Watch the node: containers, cells, rates, refusals, lines
+    #[cfg(feature = "top")]
+    Top(Top),
     /// Write what the node counts in the text format that Prometheus scrapes
     #[command(after_help = "\
 For node_exporter's textfile collector, from cron or a timer:
@@ -153,15 +156,34 @@ Ctrl-C, or anything else that ends emit, ends the container too. `emit --help` l
 
 Examples:
   emit run hello.wasm Ada Bob
-  emit run --grant gpio:BUTTON:edge button.wasm"
+  emit run --grant gpio:BUTTON:edge button.wasm
+  emit run --on host --lines --grant gpio:LED:out blinker.wasm     (where emit has the developer's verbs)"
 )]
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) options: ContainerOptions,
+    /// Start a node for this container alone, and end it afterwards: `host` runs one as processes on this machine (not
+    /// seL4), with the program `atoll-host` from beside emit, the path, or where ATOLL_HOST says. Ctrl-C asks the container
+    /// to stop, a second one ends all at once
+    #[cfg(feature = "kit")]
+    #[arg(long, value_enum, value_name = "PLACE")]
+    pub(crate) on: Option<Place>,
+    /// With `--on host`: show how the simulated lines change, on standard error
+    #[cfg(feature = "kit")]
+    #[arg(long, requires = "on")]
+    pub(crate) lines: bool,
     /// The container, a .wasm file, and the arguments for it: what stands behind FILE is the container's, options too
     // One list and no two, so that clap leaves alone what follows the file.
     #[arg(required = true, trailing_var_arg = true, value_names = ["FILE", "ARGUMENTS"], num_args = 1..)]
     pub(crate) words: Vec<OsString>,
+}
+
+/// Where a node is started for one run.
+#[cfg(feature = "kit")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Place {
+    /// Processes on this machine
+    Host,
 }
 
 /// `emit inspect`.
@@ -307,6 +329,21 @@ pub(crate) struct Events {
     /// Go on showing what comes, until interrupted
     #[arg(short, long)]
     pub(crate) follow: bool,
+}
+
+/// `emit top`.
+#[cfg(feature = "top")]
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Keys: q quits, p pauses, left and right choose the column to sort by, r reverses, up and down choose a container.
+With `--format json` it is one JSON document, as with --once.")]
+pub(crate) struct Top {
+    /// Show one frame as plain text and end; takes one interval, since rates lie between two looks
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// How often to look; 100ms at the least
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = humantime::parse_duration)]
+    pub(crate) interval: std::time::Duration,
 }
 
 /// A verb about one container.

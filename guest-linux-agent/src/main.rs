@@ -19,6 +19,8 @@ mod refusal;
 mod session;
 mod show;
 mod terminal;
+#[cfg(feature = "top")]
+mod top;
 
 fn main() -> std::process::ExitCode {
     command::run_from_command_line()

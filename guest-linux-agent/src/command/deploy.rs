@@ -34,33 +34,58 @@ pub(super) fn deploy(context: &Context, arguments: &Deploy) -> Result<u8> {
 }
 
 pub(super) fn run(context: &Context, arguments: &Run) -> Result<u8> {
-    let usage = |message: &str| Error::new(Failure::Usage, message);
-    let (file, words) = arguments.words.split_first().ok_or_else(|| usage("which file?"))?;
-    let file = Path::new(file);
-    let words: Option<Vec<String>> = words.iter().map(|word| word.to_str().map(str::to_owned)).collect();
-    let words = words.ok_or_else(|| usage("an argument is not UTF-8, as WebAssembly wants it"))?;
-    let module = module::read(file)?;
-    // A name of its own, so that the same file can run twice at a time.
-    let name = arguments.options.name.clone().unwrap_or_else(|| module::name_of_run(&module, file));
-    let mut request = request(&arguments.options, name, &module, &words)?;
-    request.start = true;
-    request.attached = true;
-    let mut session = context.session()?;
-    let report =
-        upload(context, &mut session, Request::Deploy(request), &module.bytes).map_err(|error| of_file(error, file))?;
-    let mut sink = if context.json() { logs::Sink::json() } else { logs::Sink::pass_through() };
-    logs::show(&mut session, &report.name, &mut sink, true)?;
-    let report = match session.ask(Request::Inspect(report.name))? {
-        Answer::Container(report) => report,
-        other => return Err(unexpected(&other)),
-    };
-    session.ask(Request::Remove(report.name.clone()))?;
-    if context.json() {
-        terminal::output(format!("{}\n", show::container_json(&report)).as_bytes())?;
-    } else if exit::has_failed(&report) {
-        terminal::note(&format!("the container failed: {}", terminal::printable(&report.reason_text)));
+    let prepared = Prepared::new(arguments)?;
+    #[cfg(feature = "kit")]
+    if arguments.on == Some(crate::arguments::Place::Host) {
+        return super::run_on_host::run(context, prepared, arguments.lines);
     }
-    Ok(exit::of_container(&report))
+    prepared.run(context, &mut context.session()?, || {})
+}
+
+/// A run whose file and words are understood, before any node is asked.
+pub(super) struct Prepared<'a> {
+    file: &'a Path,
+    module: Module,
+    pub(super) request: DeployRequest,
+}
+
+impl<'a> Prepared<'a> {
+    fn new(arguments: &'a Run) -> Result<Self> {
+        let usage = |message: &str| Error::new(Failure::Usage, message);
+        let (file, words) = arguments.words.split_first().ok_or_else(|| usage("which file?"))?;
+        let file = Path::new(file);
+        let words: Option<Vec<String>> = words.iter().map(|word| word.to_str().map(str::to_owned)).collect();
+        let words = words.ok_or_else(|| usage("an argument is not UTF-8, as WebAssembly wants it"))?;
+        let module = module::read(file)?;
+        // A name of its own, so that the same file can run twice at a time.
+        let name = arguments.options.name.clone().unwrap_or_else(|| module::name_of_run(&module, file));
+        let mut request = request(&arguments.options, name, &module, &words)?;
+        request.start = true;
+        request.attached = true;
+        Ok(Self { file, module, request })
+    }
+
+    /// Uploads it, shows its output until it has ended, and answers its exit code. `at_end` is called before the last word
+    /// about it.
+    pub(super) fn run(self, context: &Context, session: &mut Session, at_end: impl FnOnce()) -> Result<u8> {
+        let Self { file, module, request } = self;
+        let report =
+            upload(context, session, Request::Deploy(request), &module.bytes).map_err(|error| of_file(error, file))?;
+        let mut sink = if context.json() { logs::Sink::json() } else { logs::Sink::pass_through() };
+        logs::show(session, &report.name, &mut sink, true)?;
+        let report = match session.ask(Request::Inspect(report.name))? {
+            Answer::Container(report) => report,
+            other => return Err(unexpected(&other)),
+        };
+        session.ask(Request::Remove(report.name.clone()))?;
+        at_end();
+        if context.json() {
+            terminal::output(format!("{}\n", show::container_json(&report)).as_bytes())?;
+        } else if exit::has_failed(&report) {
+            terminal::note(&format!("the container failed: {}", terminal::printable(&report.reason_text)));
+        }
+        Ok(exit::of_container(&report))
+    }
 }
 
 pub(super) fn update(context: &Context, arguments: &Update) -> Result<u8> {

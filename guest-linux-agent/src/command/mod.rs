@@ -12,6 +12,8 @@ mod logs;
 mod new;
 #[cfg(feature = "kit")]
 mod pack;
+#[cfg(feature = "kit")]
+mod run_on_host;
 mod shell;
 
 use std::{
@@ -41,8 +43,19 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
-    fn session(&self) -> Result<Session> {
+    pub(crate) fn session(&self) -> Result<Session> {
         Session::open(self.node, self.timeout)
+    }
+
+    /// The node that was named.
+    #[cfg(feature = "top")]
+    pub(crate) fn node(&self) -> Option<&Path> {
+        self.node
+    }
+
+    #[cfg(feature = "top")]
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Asks one question in a session of its own.
@@ -50,7 +63,7 @@ impl Context<'_> {
         self.session()?.ask(request)
     }
 
-    fn json(&self) -> bool {
+    pub(crate) fn json(&self) -> bool {
         self.format == Format::Json
     }
 }
@@ -100,6 +113,13 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> std::result::Result<Comma
     if let Command::File(words) = &line.command {
         line.command = Command::Run(run_of_file(words)?);
     }
+    #[cfg(feature = "kit")]
+    if let Command::Run(Run { on: Some(_), .. }) = &line.command
+        && matches.value_source("node") == Some(clap::parser::ValueSource::CommandLine)
+    {
+        let message = "`--on host` starts a node of its own, and `--node` names another";
+        return Err(CommandLine::command().error(clap::error::ErrorKind::ArgumentConflict, message));
+    }
     Ok(line)
 }
 
@@ -111,7 +131,14 @@ fn run_of_file(words: &[OsString]) -> std::result::Result<Run, clap::Error> {
         return Err(CommandLine::command().error(clap::error::ErrorKind::InvalidSubcommand, message));
     }
     let options = ContainerOptions { name: None, grants: Vec::new(), environment: Vec::new() };
-    Ok(Run { options, words: words.to_vec() })
+    Ok(Run {
+        options,
+        #[cfg(feature = "kit")]
+        on: None,
+        #[cfg(feature = "kit")]
+        lines: false,
+        words: words.to_vec(),
+    })
 }
 
 fn run(context: &Context, command: Command) -> Result<u8> {
@@ -138,6 +165,8 @@ fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Events(arguments) => events::events(context, &arguments),
         Command::Channels => channels(context),
         Command::Info => info(context),
+        #[cfg(feature = "top")]
+        Command::Top(arguments) => crate::top::top(context, &arguments),
         Command::Metrics => metrics(context),
         Command::Completions { shell } => shell::completions(shell),
         Command::Man { directory } => shell::man_pages(&directory),
@@ -158,7 +187,7 @@ fn report(json: bool, error: &Error, code: u8) {
 }
 
 /// The node answered something else than the question has answers for.
-fn unexpected(answer: &Answer) -> Error {
+pub(crate) fn unexpected(answer: &Answer) -> Error {
     // The kind is enough; an answer can be kilobytes long.
     let answer = format!("{answer:?}");
     let kind: String = answer.chars().take_while(char::is_ascii_alphanumeric).collect();

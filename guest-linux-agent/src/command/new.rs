@@ -34,10 +34,11 @@ pub(super) fn new(context: &Context, arguments: &New) -> Result<u8> {
     let paths: Vec<_> = files.iter().map(|(path, _)| path.as_str()).collect();
     let value = json!({ "name": name, "folder": folder.display().to_string(), "files": paths });
     let npm = if paths.contains(&"package.json") { "npm install && " } else { "" };
-    let run = if arguments.world == crate::arguments::Shape::Reactor { "deploy" } else { "run" };
     let folder = folder.display();
-    let text =
-        format!("{folder}: {}\nnext: cd {folder} && {npm}emit build && emit {run} {name}.wasm\n", paths.join(", "));
+    let text = format!(
+        "{folder}: {}\nnext: cd {folder} && {npm}emit build && emit run --on host {name}.wasm\n",
+        paths.join(", ")
+    );
     print(context, &value, &text)?;
     Ok(0)
 }

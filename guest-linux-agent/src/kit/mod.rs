@@ -1,4 +1,5 @@
-//! What a developer's machine needs besides the agent: building, packing and checking containers.
+//! What a developer's machine needs besides the agent: building, packing and checking containers,
+//! and a node to try them on.
 //!
 //! Behind the feature `kit`, so that the guest's `emit` stays small. Trusts the person's own files, and the tools that they
 //! have installed.
@@ -6,5 +7,7 @@
 pub(crate) mod app;
 pub(crate) mod check;
 pub(crate) mod component;
+pub(crate) mod host;
+pub(crate) mod lines;
 pub(crate) mod project;
 pub(crate) mod template;

@@ -120,7 +120,9 @@ fn of_c(source: &Path, app: &App) -> Result<Recipe> {
         None => {
             let text = fs::read_to_string(source)
                 .map_err(|error| Error::new(Failure::File, format!("cannot read {}: {error}", source.display())))?;
-            if text.contains("\"on-loop\"") { Recipe::CReactor } else { Recipe::CCommand }
+            // The hook under the name that `atoll.h` gives it, or exported by hand.
+            let has_hooks = ["atoll_on_loop", "\"on-loop\""].iter().any(|hook| text.contains(hook));
+            if has_hooks { Recipe::CReactor } else { Recipe::CCommand }
         }
     })
 }

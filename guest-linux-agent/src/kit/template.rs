@@ -27,7 +27,7 @@ pub(crate) fn files(name: &str, language: Language, shape: Shape) -> Vec<(String
         files.push(("wit/atoll.wit".to_owned(), WIT.to_owned()));
     }
     for (path, text) in &mut files {
-        if path != "wit/atoll.wit" {
+        if !["wit/atoll.wit", "atoll.h"].contains(&path.as_str()) {
             *text = text.replace(NAME, name);
         }
     }
@@ -45,7 +45,10 @@ fn sources(language: Language, shape: Shape) -> &'static [(&'static str, &'stati
             ("Cargo.toml", include_str!("../../templates/rust-wasi/Cargo.toml")),
             ("src/main.rs", include_str!("../../templates/rust-wasi/main.rs")),
         ],
-        (Language::C, Shape::Reactor) => &[("NAME.c", include_str!("../../templates/c-reactor/container.c"))],
+        (Language::C, Shape::Reactor) => &[
+            ("NAME.c", include_str!("../../templates/c-reactor/container.c")),
+            ("atoll.h", include_str!("../../templates/c-reactor/atoll.h")),
+        ],
         (Language::C, Shape::Wasi) => &[("NAME.c", include_str!("../../templates/c-wasi/container.c"))],
         (Language::Wat, Shape::Reactor) => &[("NAME.wat", include_str!("../../templates/wat-reactor/container.wat"))],
         (Language::Wat, Shape::Wasi) => &[("NAME.wat", include_str!("../../templates/wat-wasi/container.wat"))],

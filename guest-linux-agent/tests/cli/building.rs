@@ -167,7 +167,7 @@ fn rust_reactor() {
 fn a_new_folder_takes_no_others_place() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let text = emit_in(directory.path(), &["new", "a", "--lang", "wat"]).succeeds();
-    assert!(text.contains("next: cd a && emit build && emit deploy a.wasm"), "{text}");
+    assert!(text.contains("next: cd a && emit build && emit run --on host a.wasm"), "{text}");
     emit_in(directory.path(), &["new", "a", "--lang", "c"]).fails(6, &["a is there already"]);
     emit_in(directory.path(), &["new", "A", "--lang", "c"]).fails(2, &["`A` cannot be a container's name"]);
     emit_in(directory.path(), &["new", "1.2", "--lang", "rust"]).fails(2, &["Rust package"]);

@@ -11,14 +11,17 @@ mod emit;
 mod fake;
 mod finding;
 mod hostile;
+mod interface;
 mod json;
 mod life;
 mod node;
+mod on_host;
 mod packing;
 mod refusals;
 mod running;
 mod sessions;
 mod terminal;
+mod top;
 mod update;
 mod verbs;
 
@@ -32,7 +35,7 @@ use std::{
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// Every verb, as `emit --help` lists them.
-pub(crate) const VERBS: [&str; 17] = [
+pub(crate) const VERBS: [&str; 18] = [
     "deploy",
     "run",
     "ps",
@@ -48,6 +51,7 @@ pub(crate) const VERBS: [&str; 17] = [
     "check",
     "pack",
     "info",
+    "top",
     "completions",
     "man",
 ];

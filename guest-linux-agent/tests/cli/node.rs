@@ -121,7 +121,7 @@ pub(crate) fn number(value: &Value, field: &str) -> u64 {
 }
 
 /// The launcher, beside `emit`. `cargo test --workspace` has built it; a test of this package alone has not.
-fn launcher() -> PathBuf {
+pub(crate) fn launcher() -> PathBuf {
     static BUILT: Once = Once::new();
     let folder = Path::new(env!("CARGO_BIN_EXE_emit")).parent().expect("programs lie in a folder");
     let launcher = folder.join("atoll-host");

@@ -76,6 +76,18 @@ impl RunDirectory {
         Ok(directory)
     }
 
+    /// Makes it, and takes its lock.
+    pub(crate) fn claim_new(path: &Path) -> Result<Self> {
+        let mut builder = fs::DirBuilder::new();
+        builder.mode(0o700).create(path).with_context(|| format!("cannot make the directory {}", path.display()))?;
+        Self::claim(path)
+    }
+
+    /// Removes it with all that is in it: only one of [`RunDirectory::claim_new`] has nothing of anybody else's.
+    pub(crate) fn remove(self) -> Result<()> {
+        fs::remove_dir_all(&self.path).with_context(|| format!("cannot remove {}", self.path.display()))
+    }
+
     /// The directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -185,6 +197,19 @@ mod tests {
         assert_eq!(fs::metadata(claimed.path()).expect("there").mode() & 0o777, 0o700);
         assert!(!path.join(NODE_SOCKET).exists() && !path.join("cell0.pid").exists());
         assert!(path.join("cell0.log").exists(), "logs are for reading afterwards");
+    }
+
+    #[test]
+    fn a_new_one_goes_with_its_node_and_is_nobody_elses() {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let path = place.path().join("node");
+        let new = RunDirectory::claim_new(&path).expect("free");
+        fs::write(path.join("cell0.log"), "said").expect("written");
+        assert!(RunDirectory::claim_new(&path).is_err());
+        new.remove().expect("removed");
+        assert!(!path.exists());
+        fs::create_dir(&path).expect("made");
+        assert!(RunDirectory::claim_new(&path).is_err(), "what was there before is not removed later");
     }
 
     #[test]

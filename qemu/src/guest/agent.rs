@@ -71,7 +71,8 @@ fn cargo(toolchain: &Toolchain, workspace: &Path, target_folder: &Path) -> Comma
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
         .args(["build", "--quiet", "--release", "--package", "guest-linux-agent", "--bin", "emit"])
-        .args(["--no-default-features", "--target", toolchain.target, "--target-dir"])
+        // Without what only a developer needs; with what somebody at the guest's console wants to see.
+        .args(["--no-default-features", "--features", "top", "--target", toolchain.target, "--target-dir"])
         .arg(target_folder)
         .current_dir(workspace)
         .env("RUSTC", &toolchain.rustc)

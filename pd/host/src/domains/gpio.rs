@@ -10,7 +10,8 @@ use crate::run_directory::PINS_SOCKET;
 
 pub(super) fn run(shell: Shell) -> Result<()> {
     let interrupt = required_channel(&shell.wiring, "channel_interrupt")?;
-    let bank = SimulatedBank::new(shell.kernel.interrupt(interrupt)?, shell.handover.labels.clone());
+    let (labels, epoch_ns) = (shell.handover.labels.clone(), shell.handover.epoch_ns);
+    let bank = SimulatedBank::new(shell.kernel.interrupt(interrupt)?, labels, epoch_ns);
     let socket = shell.run_directory().join(PINS_SOCKET);
     // Before the domain gets its priority: what plays the outside must not run above the containers.
     bank.listen_at(&socket).with_context(|| format!("cannot listen at {}", socket.display()))?;

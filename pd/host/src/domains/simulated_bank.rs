@@ -5,24 +5,35 @@
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsFd;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use pd_gpio_driver::Bank;
 use runner_interfaces::gpio::Edges;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::pins::MAX_REQUEST_BYTES;
+use crate::pins::{Change, MAX_REQUEST_BYTES};
 use crate::substrate::event_loop::ring;
+use crate::substrate::kernel::monotonic_ns;
 
 /// Lines of the bank that it stands for.
 const LINES: u8 = 8;
 
 /// Connections at a time. More than any test or person needs, fewer than would hurt.
 const MAX_CONNECTIONS: usize = 16;
+
+/// Changes that are kept for a watcher who does not read: a line that changes every tick, for about a second.
+const MAX_UNREAD_CHANGES: usize = 1024;
+
+/// How often to look whether a watcher is still there while nothing changes.
+const WATCHER_LOOK: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Line {
@@ -51,6 +62,13 @@ impl Line {
         }
     }
 
+    /// The world moves the pin there and back; answers whether either was an edge which is watched.
+    fn move_there_and_back(&mut self) -> bool {
+        let rest = self.outside;
+        let there = self.move_to(!rest);
+        self.move_to(rest) || there
+    }
+
     /// The world moves the pin; answers whether that is an edge which is watched.
     fn move_to(&mut self, high: bool) -> bool {
         let rises = !self.outside && high;
@@ -67,11 +85,22 @@ impl Line {
     }
 }
 
+/// Somebody who is told of every change of a level, as far as they read.
+struct Watcher {
+    changes: SyncSender<Change>,
+    /// Changes that found no room since the last one that did.
+    lost: u64,
+}
+
 struct World {
     lines: Mutex<[Line; LINES as usize]>,
+    /// Locked within `lines` only, so that everybody sees changes in their order.
+    watchers: Mutex<Vec<Watcher>>,
     labels: HashMap<String, u8>,
     /// Rung at every watched edge.
     interrupt: OwnedFd,
+    /// The node's start, on Linux' monotonic clock.
+    epoch_ns: u64,
 }
 
 /// The bank. Clones are handles on the same pins.
@@ -79,10 +108,12 @@ struct World {
 pub(super) struct SimulatedBank(Arc<World>);
 
 impl SimulatedBank {
-    /// All lines are inputs, and low. Watched edges ring `interrupt`.
-    pub(super) fn new(interrupt: OwnedFd, labels: Vec<(String, u8)>) -> Self {
+    /// All lines are inputs, and low. Watched edges ring `interrupt`. Times count from `epoch_ns`, of Linux' monotonic
+    /// clock.
+    pub(super) fn new(interrupt: OwnedFd, labels: Vec<(String, u8)>, epoch_ns: u64) -> Self {
         let lines = Mutex::new([Line::default(); LINES as usize]);
-        Self(Arc::new(World { lines, labels: labels.into_iter().collect(), interrupt }))
+        let labels = labels.into_iter().collect();
+        Self(Arc::new(World { lines, watchers: Mutex::default(), labels, interrupt, epoch_ns }))
     }
 
     /// Serves the pins' socket at `path` from threads of its own.
@@ -120,6 +151,9 @@ impl SimulatedBank {
                 return Ok(());
             }
             let request = String::from_utf8_lossy(&request);
+            if request.trim() == "watch" {
+                return self.tell_changes(stream);
+            }
             let answer = match self.answer(&request) {
                 Ok(answer) if answer.is_empty() => "ok\n".to_owned(),
                 Ok(answer) => format!("ok {answer}\n"),
@@ -137,8 +171,72 @@ impl SimulatedBank {
             ["set", line, level] => self.set(line, level_of(level)?),
             ["pulse", line] => self.pulse(line),
             ["list"] => Ok(self.list()),
-            _ => Err("say `read LINE`, `set LINE 0|1`, `pulse LINE`, `transitions LINE` or `list`".into()),
+            _ => Err("say `read LINE`, `set LINE 0|1`, `pulse LINE`, `transitions LINE`, `list` or `watch`".into()),
         }
+    }
+
+    /// Tells a watcher of changes until they close the connection or say anything more.
+    fn tell_changes(&self, mut stream: &UnixStream) -> io::Result<()> {
+        let changes = self.changes();
+        stream.write_all(b"ok\n")?;
+        loop {
+            match changes.recv_timeout(WATCHER_LOOK) {
+                Ok(change) => stream.write_all(format!("{change}\n").as_bytes())?,
+                Err(RecvTimeoutError::Timeout) if has_spoken(stream)? => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+        }
+    }
+
+    /// Every change from here on.
+    fn changes(&self) -> Receiver<Change> {
+        let (changes, receiver) = sync_channel(MAX_UNREAD_CHANGES);
+        self.watchers().push(Watcher { changes, lost: 0 });
+        receiver
+    }
+
+    fn watchers(&self) -> MutexGuard<'_, Vec<Watcher>> {
+        self.0.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something that may move a line, and tells the watchers where it did. The driver comes through here: nobody is
+    /// waited for, and who does not read loses changes.
+    fn moving<T>(&self, line: usize, action: impl FnOnce(&mut Line) -> T) -> Option<T> {
+        let mut lines = self.lines();
+        let found = lines.get_mut(line)?;
+        let before = found.level();
+        let result = action(found);
+        let after = found.level();
+        if before != after {
+            self.tell(line, &[after]);
+        }
+        Some(result)
+    }
+
+    /// Tells of levels that a line took one after the other. The lines are locked.
+    fn tell(&self, line: usize, levels: &[bool]) {
+        let mut watchers = self.watchers();
+        if watchers.is_empty() {
+            return;
+        }
+        let time_ns = monotonic_ns().saturating_sub(self.0.epoch_ns);
+        let label = self.label(line).unwrap_or("-");
+        for &high in levels {
+            watchers.retain_mut(|watcher| {
+                let change = Change { time_ns, line, label: label.to_owned(), high, lost: watcher.lost };
+                match watcher.changes.try_send(change) {
+                    Ok(()) => watcher.lost = 0,
+                    Err(TrySendError::Full(_)) => watcher.lost += 1,
+                    Err(TrySendError::Disconnected(_)) => return false,
+                }
+                true
+            });
+        }
+    }
+
+    fn label(&self, line: usize) -> Option<&str> {
+        self.0.labels.iter().find(|(_, labelled)| usize::from(**labelled) == line).map(|(label, _)| label.as_str())
     }
 
     fn lines(&self) -> MutexGuard<'_, [Line; LINES as usize]> {
@@ -152,26 +250,27 @@ impl SimulatedBank {
         number.filter(|&number| number < LINES).map(usize::from).ok_or_else(|| format!("there is no line `{line}`"))
     }
 
-    fn input<'a>(&self, lines: &'a mut [Line; LINES as usize], line: &str) -> Result<&'a mut Line, String> {
-        let found = &mut lines[self.find(line)?];
-        if found.is_output { Err(format!("`{line}` is an output: the world cannot drive it")) } else { Ok(found) }
-    }
-
-    fn set(&self, line: &str, high: bool) -> Result<String, String> {
-        let seen = self.input(&mut self.lines(), line)?.move_to(high);
+    /// Does something with a line that the world may drive.
+    fn with_input(&self, line: &str, action: impl FnOnce(&mut Line) -> bool) -> Result<String, String> {
+        let number = self.find(line)?;
+        let is_free = |found: &mut Line| (!found.is_output).then(|| action(found));
+        let seen = self.moving(number, is_free).flatten();
+        let seen = seen.ok_or_else(|| format!("`{line}` is an output: the world cannot drive it"))?;
         self.interrupt_if(seen);
         Ok(String::new())
     }
 
+    fn set(&self, line: &str, high: bool) -> Result<String, String> {
+        self.with_input(line, |line| line.move_to(high))
+    }
+
     fn pulse(&self, line: &str) -> Result<String, String> {
-        let mut lines = self.lines();
-        let found = self.input(&mut lines, line)?;
-        let rest = found.outside;
-        let there = found.move_to(!rest);
-        let back = found.move_to(rest);
-        drop(lines);
-        self.interrupt_if(there || back);
-        Ok(String::new())
+        let number = self.find(line)?;
+        self.with_input(line, |line| {
+            let rest = line.level();
+            self.tell(number, &[!rest, rest]);
+            line.move_there_and_back()
+        })
     }
 
     fn interrupt_if(&self, seen: bool) {
@@ -182,8 +281,8 @@ impl SimulatedBank {
 
     fn list(&self) -> String {
         let lines = self.lines();
-        let shown = lines.iter().zip(0_u8..).map(|(line, number)| {
-            let label = self.0.labels.iter().find(|(_, labelled)| **labelled == number).map_or("-", |(label, _)| label);
+        let shown = lines.iter().enumerate().map(|(number, line)| {
+            let label = self.label(number).unwrap_or("-");
             let usage = if line.is_output { "output" } else { "input" };
             format!("{number}:{label}:{usage}:{}", u8::from(line.level()))
         });
@@ -194,6 +293,12 @@ impl SimulatedBank {
     fn with<T>(&self, line: u8, action: impl FnOnce(&mut Line) -> T) -> Option<T> {
         self.lines().get_mut(usize::from(line)).map(action)
     }
+}
+
+/// Whether something came from the other side, or it is gone.
+fn has_spoken(stream: &UnixStream) -> io::Result<bool> {
+    let mut descriptors = [PollFd::from_borrowed_fd(stream.as_fd(), PollFlags::IN)];
+    Ok(poll(&mut descriptors, Some(&Timespec::default()))? > 0)
 }
 
 fn level_of(word: &str) -> Result<bool, String> {
@@ -210,11 +315,11 @@ impl Bank for SimulatedBank {
     }
 
     fn drive(&mut self, line: u8, high: bool) {
-        self.with(line, |line| line.drive(high));
+        self.moving(usize::from(line), |line| line.drive(high));
     }
 
     fn listen(&mut self, line: u8) {
-        self.with(line, |line| line.is_output = false);
+        self.moving(usize::from(line), |line| line.is_output = false);
     }
 
     fn level(&self, line: u8) -> bool {
@@ -251,7 +356,43 @@ mod tests {
     fn bank() -> (SimulatedBank, OwnedFd) {
         let interrupt = bell().expect("eventfd");
         let ours = interrupt.try_clone().expect("cloned");
-        (SimulatedBank::new(interrupt, vec![("LED".into(), 0), ("BUTTON".into(), 3)]), ours)
+        (SimulatedBank::new(interrupt, vec![("LED".into(), 0), ("BUTTON".into(), 3)], 0), ours)
+    }
+
+    fn seen(changes: &Receiver<Change>) -> Vec<(String, bool, u64)> {
+        changes.try_iter().map(|change| (change.label, change.high, change.lost)).collect()
+    }
+
+    #[test]
+    fn a_watcher_sees_every_change_in_its_order() {
+        let (mut bank, _) = bank();
+        bank.drive(0, true);
+        let changes = bank.changes();
+        for high in [true, false, false, true] {
+            bank.drive(0, high);
+        }
+        bank.answer("set BUTTON 1").expect("set");
+        bank.answer("set BUTTON 1").expect("set");
+        bank.answer("pulse BUTTON").expect("pulsed");
+        bank.listen(0);
+        let expected =
+            [("LED", false), ("LED", true), ("BUTTON", true), ("BUTTON", false), ("BUTTON", true), ("LED", false)];
+        assert_eq!(seen(&changes), expected.map(|(label, high)| (label.to_owned(), high, 0)));
+    }
+
+    #[test]
+    fn nobody_waits_for_a_watcher_who_does_not_read() {
+        let (mut bank, _) = bank();
+        let changes = bank.changes();
+        for turn in 0..MAX_UNREAD_CHANGES + 5 {
+            bank.drive(0, turn % 2 == 0);
+        }
+        assert_eq!(seen(&changes).len(), MAX_UNREAD_CHANGES);
+        bank.drive(3, true);
+        assert_eq!(seen(&changes), [("BUTTON".to_owned(), true, 5)]);
+        drop(changes);
+        bank.drive(3, false);
+        assert!(bank.watchers().is_empty(), "who has gone is forgotten");
     }
 
     #[test]

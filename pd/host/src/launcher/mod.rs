@@ -45,6 +45,9 @@ pub struct LaunchOptions {
     pub run_directory: PathBuf,
     /// End the node when the process that started it ends.
     pub stop_with_parent: bool,
+    /// Make the run directory, which must not be there; end the node when standard input ends; remove the directory unless
+    /// the node failed.
+    pub throw_away: bool,
 }
 
 /// What is launched, read and checked.
@@ -63,9 +66,24 @@ pub fn launch(options: &LaunchOptions) -> Result<()> {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
     }
     let plan = plan(options)?;
-    let directory = RunDirectory::claim(&options.run_directory)?;
+    let until = if options.throw_away { Until::InputEnds } else { Until::Told };
+    let directory = match until {
+        Until::Told => RunDirectory::claim(&options.run_directory)?,
+        Until::InputEnds => RunDirectory::claim_new(&options.run_directory)?,
+    };
     say!("Atoll on Linux, as processes. This is not seL4: Linux is trusted, and budgets are not enforced.");
-    supervise::run(plan, &directory, abilities())
+    supervise::run(plan, &directory, abilities(), until)?;
+    if options.throw_away { directory.remove() } else { Ok(()) }
+}
+
+/// What ends a node besides a fault.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// A signal.
+    Told,
+    /// A signal, or the end of standard input: nobody is left on its other side, however they ended. A parent's death
+    /// signal alone would be missed by a launcher that has not asked for it yet.
+    InputEnds,
 }
 
 /// What this Linux lets a node do.

@@ -1,8 +1,10 @@
 //! The node's life: everything started in order, watched, and ended together.
 
 use std::collections::HashMap;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -13,7 +15,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::objects::{Objects, is_restartable};
 use super::process::Process;
-use super::{Abilities, Plan};
+use super::{Abilities, Plan, Until};
 use crate::run_directory::{NODE_SOCKET, RunDirectory, log_file};
 use crate::signals;
 use crate::substrate::control::{ToDomain, ToLauncher};
@@ -41,8 +43,8 @@ struct Supervisor<'a> {
 }
 
 /// Runs the node until it is told to end, or cannot go on.
-pub(super) fn run(plan: Plan, directory: &RunDirectory, abilities: Abilities) -> Result<()> {
-    let signals = signals()?;
+pub(super) fn run(plan: Plan, directory: &RunDirectory, abilities: Abilities, until: Until) -> Result<()> {
+    let signals = signals(until)?;
     let objects = Objects::make(&plan.system, &plan.policy)?;
     let mut supervisor = Supervisor {
         system: plan.system,
@@ -66,10 +68,17 @@ pub(super) fn run(plan: Plan, directory: &RunDirectory, abilities: Abilities) ->
 }
 
 /// Becomes readable when the node is told to end.
-fn signals() -> Result<UnixStream> {
+fn signals(until: Until) -> Result<UnixStream> {
     let (ours, theirs) = UnixStream::pair()?;
     for signal in [SIGTERM, SIGINT, SIGHUP] {
         signal_hook::low_level::pipe::register(signal, theirs.try_clone()?)?;
+    }
+    if until == Until::InputEnds {
+        thread::Builder::new().name("input".into()).spawn(move || {
+            // An error is an end, too.
+            let _ = io::copy(&mut io::stdin(), &mut io::sink());
+            let _ = (&theirs).write_all(b"e");
+        })?;
     }
     Ok(ours)
 }

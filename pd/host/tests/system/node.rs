@@ -1,9 +1,10 @@
 //! The node as a whole: started once a place, and gone without a trace.
 
 use std::collections::BTreeSet;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use pd_host::node::{Node, Options};
+use pd_host::pins::Pins;
 use pd_system_description::Description;
 
 use crate::client::{Client, blinker};
@@ -129,6 +130,45 @@ fn pins_are_read_from_the_command_line() {
     assert!(pins(&["pulse", "BUTTON"]).status.success());
     let refused = pins(&["set", "LED", "1"]);
     assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("is an output"));
+}
+
+#[test]
+fn a_watcher_of_the_pins_sees_each_blink() {
+    let node = TestNode::start();
+    let mut changes = node.gpio().and_then(Pins::watch).expect("watched");
+    Client::greeted(&node).deploy(&blinker("blinker")).expect("starts");
+    let mut before_ns = 0;
+    for turn in 0..6 {
+        let change = changes.next().expect("it blinks");
+        assert_eq!((change.label.as_str(), change.high, change.lost), ("LED", turn % 2 == 0, 0), "{change:?}");
+        assert!(change.time_ns > before_ns, "{change:?}");
+        before_ns = change.time_ns;
+    }
+    node.kill_domain("gpio").expect("it runs");
+    assert!(changes.count() < 1000, "it ends with the node");
+}
+
+#[test]
+fn a_throw_away_node_ends_with_its_input_and_leaves_nothing() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let path = place.path().join("node");
+    let mut command = Command::new(PROGRAM);
+    command.args(["up", "--throw-away", "--run-directory"]).arg(&path).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut launcher = command.spawn().expect("runs");
+    let process = |domain: &str| std::fs::read_to_string(path.join(domain).with_extension("pid")).ok();
+    eventually("it is ready", || path.join("ready").exists());
+    let processes = DOMAINS.map(|domain| process(domain).and_then(|text| text.trim().parse().ok()).expect("runs"));
+    assert!(processes.iter().all(|&process| is_alive(process)));
+
+    let again =
+        Command::new(PROGRAM).args(["up", "--throw-away", "--run-directory"]).arg(&path).output().expect("runs");
+    assert!(!again.status.success() && path.exists(), "somebody else's directory: {again:?}");
+
+    drop(launcher.stdin.take());
+    eventually("it has ended", || launcher.try_wait().expect("waited for").is_some());
+    assert!(launcher.wait().expect("waited for").success());
+    assert!(!processes.iter().any(|&process| is_alive(process)));
+    assert!(!path.exists());
 }
 
 #[test]
