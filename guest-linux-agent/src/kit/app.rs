@@ -11,7 +11,8 @@ use std::{
 };
 
 use runner_container::{
-    Channel, ChannelKind, Direction, Lifetime, Limits, Manifest, Restart, RestartPolicy, Schedule, Service, World,
+    Channel, ChannelKind, Direction, Endpoint, Lifetime, Limits, Manifest, Restart, RestartPolicy, Schedule, Service,
+    World,
 };
 use serde::{
     Deserialize, Deserializer,
@@ -141,6 +142,8 @@ struct Document {
     provides: Vec<ServiceTable>,
     #[serde(default)]
     needs: Vec<ServiceTable>,
+    #[serde(default, rename = "endpoint")]
+    endpoints: Vec<EndpointTable>,
     schedule: Option<ScheduleTable>,
 }
 
@@ -222,6 +225,13 @@ struct ServiceTable {
     attributes: BTreeMap<String, String>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EndpointTable {
+    number: u32,
+    line: String,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ScheduleTable {
@@ -280,6 +290,7 @@ impl Document {
             channels: self.channels.into_iter().map(ChannelTable::into_channel).collect(),
             provides: self.provides.into_iter().map(ServiceTable::into_service).collect(),
             needs: self.needs.into_iter().map(ServiceTable::into_service).collect(),
+            endpoints: endpoints(self.endpoints),
             schedule: self.schedule.map(|table| Schedule {
                 period_ns: table.period.0,
                 deadline_ns: table.deadline.0,
@@ -292,6 +303,12 @@ impl Document {
 
 /// A queue's depth where none is said: bursts of a few values, a fraction of a page.
 const DEFAULT_DEPTH: u64 = 16;
+
+/// In the order of their numbers, in whichever they were written.
+fn endpoints(mut tables: Vec<EndpointTable>) -> Vec<Endpoint> {
+    tables.sort_by_key(|table| table.number);
+    tables.into_iter().map(|table| Endpoint { number: table.number.into(), line: table.line }).collect()
+}
 
 impl ServiceTable {
     fn into_service(self) -> Service {

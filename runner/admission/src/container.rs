@@ -6,6 +6,7 @@ use alloc::{
     vec::Vec,
 };
 
+use runner_container::Endpoint;
 use runner_interfaces::{
     cell::{CellConfiguration, CellStatus, ContainerState, DETAIL_BYTES, FailureReason, NodeIdentity, World},
     kernel::Instant,
@@ -220,6 +221,11 @@ impl Container {
 
     /// What the cell is told about it.
     pub(crate) fn configuration(&self, node: NodeIdentity, lines: Vec<(String, u8)>, seed: u64) -> CellConfiguration {
+        // Each was looked for when the manifest was read.
+        let line = |label: &str| lines.iter().find(|(known, _)| known == label).map(|(_, line)| *line);
+        let number = |endpoint: &Endpoint| u32::try_from(endpoint.number).ok();
+        let endpoints = self.declaration.endpoints.iter();
+        let endpoints = endpoints.filter_map(|endpoint| Some((number(endpoint)?, line(&endpoint.line)?))).collect();
         CellConfiguration {
             name: self.request.name.clone(),
             version: self.declaration.version.clone(),
@@ -228,6 +234,7 @@ impl Container {
             environment: self.request.environment.clone(),
             lines,
             channels: channels::names(&self.ends),
+            endpoints,
             seed,
         }
     }

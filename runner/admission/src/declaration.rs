@@ -23,6 +23,8 @@ pub(crate) struct Declaration {
     /// As semver has it; empty where there is none.
     pub(crate) version: String,
     pub(crate) plan: Plan,
+    /// What a TinyContainer opens under which number, by the label of a line.
+    pub(crate) endpoints: Vec<runner_container::Endpoint>,
 }
 
 /// What a container says of itself, and the channels that it asks for.
@@ -43,7 +45,8 @@ pub(crate) fn read(wasm: &[u8], world: World, limits: &BoardLimits) -> Result<Re
         return Err(Failure::new(ErrorCode::InvalidManifest, detail));
     }
     let ends = channels::ends(&manifest.channels, &manifest.provides, &manifest.needs)?;
-    Ok((Declaration { plan: plan(&manifest, limits)?, version: manifest.version }, ends))
+    let plan = plan(&manifest, limits)?;
+    Ok((Declaration { plan, version: manifest.version, endpoints: manifest.endpoints }, ends))
 }
 
 /// A wish that goes beyond the board is refused and not cut down in silence.
@@ -148,7 +151,7 @@ mod tests {
             },
             ..Manifest::named("a")
         };
-        let (Declaration { version, plan }, _) = declared(&manifest).unwrap();
+        let (Declaration { version, plan, .. }, _) = declared(&manifest).unwrap();
         assert_eq!(version, "1.2.3");
         let expected = Plan {
             loops: 7,

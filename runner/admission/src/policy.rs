@@ -6,6 +6,7 @@
 use alloc::{format, string::String, vec, vec::Vec};
 use core::fmt;
 
+use runner_container::Endpoint;
 use runner_interfaces::{
     grants::{CellGrants, MAX_LINES},
     policy::{BoardLimits, BoardLine, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES},
@@ -126,6 +127,19 @@ impl Policy {
             return Err(refused(format!("the board allows {instead} on that line")));
         }
         Ok(1 << line.line)
+    }
+
+    /// Whether the board has every line that a manifest's endpoints name.
+    pub(crate) fn check_endpoints(&self, endpoints: &[Endpoint]) -> Result<(), Failure> {
+        let is_known = |endpoint: &&Endpoint| self.board.lines.iter().any(|line| line.label == endpoint.line);
+        match endpoints.iter().find(|endpoint| !is_known(endpoint)) {
+            None => Ok(()),
+            Some(Endpoint { number, line }) => {
+                let offer = self.offer();
+                let detail = format!("endpoint {number}: the board has no line {}; it has {offer}", Quoted(line));
+                Err(Failure::new(ErrorCode::InvalidManifest, detail))
+            }
+        }
     }
 
     fn check_period(&self, asked_ns: u64) -> Result<(), Failure> {

@@ -256,6 +256,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
         let world = inspection::inspect(&wasm, &limits)?;
         let (declaration, ends) = declaration::read(&wasm, world, &limits)?;
         drop(wasm);
+        self.policy()?.check_endpoints(&declaration.endpoints)?;
         let container = self.container(cell)?;
         (container.declaration, container.ends) = (declaration, ends);
         self.bind_channels(kernel, cell)?;

@@ -35,8 +35,8 @@ pub use cbor::Violation;
 pub use embed::{EmbedError, embed};
 pub use files::{Files, FilesError, Place, encode_files};
 pub use manifest::{
-    Channel, ChannelKind, Direction, Lifetime, Limits, Manifest, ManifestError, Restart, RestartPolicy, Schedule,
-    Service, World,
+    Channel, ChannelKind, Direction, Endpoint, Lifetime, Limits, Manifest, ManifestError, Restart, RestartPolicy,
+    Schedule, Service, World,
 };
 pub use sections::{
     FILES_SECTION, MANIFEST_SECTION, OWN_PREFIX, Parts, RawSection, Section, SectionError, SectionFault,

@@ -44,6 +44,8 @@ pub struct Manifest {
     pub needs: Vec<Service>,
     /// When it wants to run. Decoded, not served yet.
     pub schedule: Option<Schedule>,
+    /// What the numbers that a TinyContainer opens stand for, ascending by number. Empty: each is the board's line of that number.
+    pub endpoints: Vec<Endpoint>,
 }
 
 /// The worlds, by their number in the manifest.
@@ -187,6 +189,15 @@ pub struct Service {
     pub attributes: Vec<(String, String)>,
 }
 
+/// What a TinyContainer opens under a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The number that it gives to `open`.
+    pub number: u64,
+    /// The label of the board's line.
+    pub line: String,
+}
+
 /// When a container wants to run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Schedule {
@@ -257,7 +268,8 @@ impl Manifest {
         self.check_restart()?;
         self.check_channels()?;
         self.check_services("provides", &self.provides, Direction::Put)?;
-        self.check_services("needs", &self.needs, Direction::Get)
+        self.check_services("needs", &self.needs, Direction::Get)?;
+        self.check_endpoints()
     }
 
     fn check_restart(&self) -> Result<()> {
@@ -289,6 +301,21 @@ impl Manifest {
             return Err(ManifestError::of("channel.name", Violation::EntryOrder));
         }
         Ok(())
+    }
+
+    fn check_endpoints(&self) -> Result<()> {
+        const FIELD: &str = "endpoint";
+        check_list(FIELD, &self.endpoints, |field, endpoint| {
+            if endpoint.number > u64::from(u32::MAX) {
+                return Err(ManifestError::of(field, Violation::NumberTooLarge));
+            }
+            check_text(field, &endpoint.line)
+        })?;
+        if self.endpoints.is_sorted_by(|one, other| one.number < other.number) {
+            Ok(())
+        } else {
+            Err(ManifestError::of(FIELD, Violation::EntryOrder))
+        }
     }
 
     fn check_services(&self, field: &'static str, services: &[Service], direction: Direction) -> Result<()> {

@@ -259,6 +259,8 @@ pub struct CellConfiguration {
     /// The channels that the container speaks over, in the order of its manifest: a place here is the number of the end in
     /// `exchange`. Public: whether an end may be used is the exchange's to say.
     pub channels: Vec<ChannelName>,
+    /// What a TinyContainer opens under which number, as the board's line; empty where a number is a line's own.
+    pub endpoints: Vec<(u32, u8)>,
     /// Seeds `random_get`. From the node's counter: not a secret, not for keys.
     pub seed: u64,
 }

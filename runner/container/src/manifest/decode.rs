@@ -3,8 +3,8 @@
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
 
 use super::{
-    Channel, ChannelKind, Direction, Lifetime, Limits, Manifest, ManifestError, Restart, RestartPolicy, Result,
-    Schedule, Service, World,
+    Channel, ChannelKind, Direction, Endpoint, Lifetime, Limits, Manifest, ManifestError, Restart, RestartPolicy,
+    Result, Schedule, Service, World,
 };
 use crate::{
     MAX_MANIFEST_BYTES,
@@ -65,6 +65,7 @@ fn read(reader: &mut Reader<'_>, manifest: &mut Manifest, field: &mut &'static s
             11 => manifest.provides = list(reader, service)?,
             12 => manifest.needs = list(reader, service)?,
             13 => manifest.schedule = Some(schedule(reader)?),
+            14 => manifest.endpoints = list(reader, endpoint)?,
             _ => return Ok(false),
         }
         (*field) = "";
@@ -74,7 +75,7 @@ fn read(reader: &mut Reader<'_>, manifest: &mut Manifest, field: &mut &'static s
 
 /// The fields by their keys, as `app.toml` names them.
 fn field_of(key: u64) -> &'static str {
-    const FIELDS: [&str; 13] = [
+    const FIELDS: [&str; 14] = [
         "name",
         "version",
         "world",
@@ -88,6 +89,7 @@ fn field_of(key: u64) -> &'static str {
         "provides",
         "needs",
         "schedule",
+        "endpoint",
     ];
     key.checked_sub(1).and_then(|index| FIELDS.get(usize::try_from(index).ok()?)).copied().unwrap_or("")
 }
@@ -176,6 +178,23 @@ fn channel(reader: &mut Reader<'_>) -> Read<Channel> {
         _ => return Err(Fault { violation: Violation::Depth, offset }),
     };
     Ok(Channel { name, direction, type_text, kind })
+}
+
+fn endpoint(reader: &mut Reader<'_>) -> Read<Endpoint> {
+    let offset = reader.position();
+    let (mut number, mut line) = (None, None);
+    reader.map(|reader, key| {
+        match key {
+            1 => number = Some(reader.number()?),
+            2 => line = Some(text(reader)?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })?;
+    match (number, line) {
+        (Some(number), Some(line)) => Ok(Endpoint { number, line }),
+        _ => Err(Fault { violation: Violation::Missing, offset }),
+    }
 }
 
 fn service(reader: &mut Reader<'_>) -> Read<Service> {

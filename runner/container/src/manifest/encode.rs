@@ -57,6 +57,7 @@ impl Manifest {
             !self.provides.is_empty(),
             !self.needs.is_empty(),
             schedule.is_some(),
+            !self.endpoints.is_empty(),
         ];
         writer.map(1 + present.iter().filter(|present| **present).count() as u64)?;
         writer.u8(1)?.str(&self.name)?;
@@ -74,7 +75,10 @@ impl Manifest {
                 10 => list(writer, &self.channels, channel)?,
                 11 => list(writer, &self.provides, service)?,
                 12 => list(writer, &self.needs, service)?,
-                _ => numbers(writer, &schedule.unwrap_or_default())?,
+                13 => numbers(writer, &schedule.unwrap_or_default())?,
+                _ => list(writer, &self.endpoints, |writer, endpoint| {
+                    writer.map(2)?.u8(1)?.u64(endpoint.number)?.u8(2)?.str(&endpoint.line).map(|_| ())
+                })?,
             }
         }
         Ok(())

@@ -91,6 +91,12 @@ fn value(manifest: &Manifest) -> Value {
             }),
         ),
         (13, schedule),
+        (
+            14,
+            list(&manifest.endpoints, |endpoint| {
+                map(vec![(1, Some(number(endpoint.number))), (2, Some(text(&endpoint.line)))])
+            }),
+        ),
     ])
 }
 

@@ -2,7 +2,8 @@
 
 use proptest::{collection::vec, option, prelude::*};
 use runner_container::{
-    Channel, ChannelKind, Direction, Lifetime, Limits, Manifest, Restart, RestartPolicy, Schedule, Service, World,
+    Channel, ChannelKind, Direction, Endpoint, Lifetime, Limits, Manifest, Restart, RestartPolicy, Schedule, Service,
+    World,
 };
 
 /// What `check_name` allows.
@@ -70,37 +71,49 @@ pub(crate) fn manifest() -> impl Strategy<Value = Manifest> {
         vec(text(), 0..5),
     );
     let numbers = (numbers::<4>(), numbers::<2>(), restart(), option::of(numbers::<4>()));
-    let wiring = (channels(), vec((name(), sorted(name())), 0..3), vec((name(), sorted(name())), 0..3));
-    (head, numbers, wiring).prop_map(|(head, (limits, lifetime, restart, schedule), (channels, provides, needs))| {
-        let (name, version, world, arguments, environment, grants) = head;
-        let over = |services: Vec<(String, Vec<(String, String)>)>, direction: Direction| -> Vec<Service> {
-            let fit = channels.iter().filter(|channel| channel.direction == direction);
-            let pairs = services.into_iter().zip(fit);
-            pairs
-                .map(|((service, attributes), channel)| Service { channel: channel.name.clone(), service, attributes })
-                .collect()
-        };
-        Manifest {
-            name,
-            version,
-            world,
-            arguments,
-            environment,
-            grants,
-            limits: Limits { start_ns: limits[0], loop_ns: limits[1], stop_ns: limits[2], memory_bytes: limits[3] },
-            lifetime: Lifetime { loops: lifetime[0], time_ns: lifetime[1] },
-            restart,
-            provides: over(provides, Direction::Put),
-            needs: over(needs, Direction::Get),
-            channels,
-            schedule: schedule.map(|[period_ns, deadline_ns, budget_ns, class]| Schedule {
-                period_ns,
-                deadline_ns,
-                budget_ns,
-                class,
-            }),
-        }
-    })
+    let wiring = (
+        channels(),
+        vec((name(), sorted(name())), 0..3),
+        vec((name(), sorted(name())), 0..3),
+        proptest::collection::btree_map(0..=u64::from(u32::MAX), text(), 0..3),
+    );
+    (head, numbers, wiring).prop_map(
+        |(head, (limits, lifetime, restart, schedule), (channels, provides, needs, endpoints))| {
+            let (name, version, world, arguments, environment, grants) = head;
+            let over = |services: Vec<(String, Vec<(String, String)>)>, direction: Direction| -> Vec<Service> {
+                let fit = channels.iter().filter(|channel| channel.direction == direction);
+                let pairs = services.into_iter().zip(fit);
+                pairs
+                    .map(|((service, attributes), channel)| Service {
+                        channel: channel.name.clone(),
+                        service,
+                        attributes,
+                    })
+                    .collect()
+            };
+            Manifest {
+                name,
+                version,
+                world,
+                arguments,
+                environment,
+                grants,
+                limits: Limits { start_ns: limits[0], loop_ns: limits[1], stop_ns: limits[2], memory_bytes: limits[3] },
+                lifetime: Lifetime { loops: lifetime[0], time_ns: lifetime[1] },
+                restart,
+                provides: over(provides, Direction::Put),
+                needs: over(needs, Direction::Get),
+                channels,
+                endpoints: endpoints.into_iter().map(|(number, line)| Endpoint { number, line }).collect(),
+                schedule: schedule.map(|[period_ns, deadline_ns, budget_ns, class]| Schedule {
+                    period_ns,
+                    deadline_ns,
+                    budget_ns,
+                    class,
+                }),
+            }
+        },
+    )
 }
 
 /// Any valid list of files, in any order.

@@ -1,7 +1,8 @@
 //! One broken manifest per rule. Each differs from a valid one in the rule that it is named for.
 
 use runner_container::{
-    Channel, ChannelKind, Direction, Manifest, Restart, Service, Violation, check_name, check_path, check_version,
+    Channel, ChannelKind, Direction, Endpoint, Manifest, Restart, Service, Violation, check_name, check_path,
+    check_version,
 };
 
 /// `{1: "a", …}` with so many entries, the rest as given.
@@ -47,7 +48,7 @@ fn keys_ascend_and_none_is_there_twice() {
 
 #[test]
 fn keys_are_known() {
-    refused(&with(2, &[14, 0]), Violation::UnknownKey);
+    refused(&with(2, &[15, 0]), Violation::UnknownKey);
     refused(&[0xa2, 0, 0, 1, 0x61, b'a'], Violation::UnknownKey);
     refused(&with(2, &[8, 0xa1, 3, 5]), Violation::UnknownKey);
     refused(&with(2, &[8, 0xa1, 0, 5]), Violation::UnknownKey);
@@ -223,6 +224,15 @@ fn channels_and_services_have_rules() {
     ] {
         unwritable(|m| (m.channels, m.needs) = (both(), bad), "needs", violation);
     }
+}
+
+#[test]
+fn endpoints_ascend_and_name_a_line() {
+    let endpoint = |number, line: &str| Endpoint { number, line: line.into() };
+    unwritable(|m| m.endpoints = vec![endpoint(2, "A"), endpoint(1, "B")], "endpoint", Violation::EntryOrder);
+    unwritable(|m| m.endpoints = vec![endpoint(1, "A"), endpoint(1, "B")], "endpoint", Violation::EntryOrder);
+    unwritable(|m| m.endpoints = vec![endpoint(1, "")], "endpoint", Violation::Empty);
+    unwritable(|m| m.endpoints = vec![endpoint(1 << 32, "A")], "endpoint", Violation::NumberTooLarge);
 }
 
 #[test]

@@ -5,11 +5,12 @@
 //! endpoint's number; `read` and `write` answer how many bytes they moved, and everything answers a negative number where it
 //! cannot.
 //!
-//! What an endpoint is, its metadata says there. Here endpoint *n* is the board's line *n*: one byte, 1 for high and 0 for
-//! low. It is opened as an output where that was granted, else as an input. Whether it may be used at all is the `gpio`
+//! What an endpoint is, its metadata says there, and the manifest here; where that says nothing of endpoints, endpoint *n* is the
+//! board's line *n*. A line is one byte, 1 for high and 0 for low. It is opened as an output where that was granted, else as an input. Whether it may be used at all is the `gpio`
 //! domain's to say, as in every world.
 
 use runner_interfaces::{
+    cell::CellConfiguration,
     gpio::{self, Opened, Procedure, Status},
     output::Stream,
 };
@@ -71,7 +72,7 @@ fn open(mut caller: Caller<'_, Host>, endpoint: u32) -> i32 {
     enter(&mut caller);
     charge(&mut caller, DOMAIN_CALL_FUEL);
     let host = caller.data_mut();
-    let Ok(line) = u8::try_from(endpoint) else {
+    let Some(line) = line_of(&host.configuration, endpoint) else {
         host.counted(Status::NotFound);
         return REFUSED;
     };
@@ -91,6 +92,14 @@ fn open(mut caller: Caller<'_, Host>, endpoint: u32) -> i32 {
         Status::Ok => host.lines.insert(open).map_or(REFUSED, u32::cast_signed),
         _ => REFUSED,
     }
+}
+
+/// The line behind an endpoint: what the manifest says, or where it says nothing of endpoints the line of that number.
+fn line_of(configuration: &CellConfiguration, endpoint: u32) -> Option<u8> {
+    if configuration.endpoints.is_empty() {
+        return u8::try_from(endpoint).ok();
+    }
+    configuration.endpoints.iter().find(|(number, _)| *number == endpoint).map(|(_, line)| *line)
 }
 
 /// An endpoint's resource.
