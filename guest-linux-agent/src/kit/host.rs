@@ -31,6 +31,12 @@ const PROGRAM_VARIABLE: &str = "ATOLL_HOST";
 const NODE_SOCKET: &str = "emit.sock";
 const PINS_SOCKET: &str = "gpio.sock";
 
+/// What a program ends with that does not understand its command line: this one is older or newer than `emit`.
+const OTHER_VERSION_CODE: i32 = 2;
+
+const OTHER_VERSION_HINT: &str =
+    "it may be of another version than emit: `cargo build -p pd-host -p guest-linux-agent` builds both anew";
+
 /// How long between looks at something that comes by itself within tens of milliseconds.
 const LOOK_PERIOD: Duration = Duration::from_millis(2);
 
@@ -87,7 +93,8 @@ impl HostNode {
             if let Some(ended) = self.running().look() {
                 let Ended { status, said } = ended;
                 let message = format!("the host node ended while starting ({status}): {said}");
-                return Err(Error::new(Failure::NoNode, message.trim_end_matches(": ")));
+                let hint = if status.code() == Some(OTHER_VERSION_CODE) { OTHER_VERSION_HINT } else { "" };
+                return Err(Error { hint, ..Error::new(Failure::NoNode, message.trim_end_matches(": ")) });
             }
             let left = deadline.saturating_duration_since(Instant::now());
             let tried = if socket.exists() { Some(Session::open(Some(&socket), limit)) } else { None };

@@ -202,6 +202,8 @@ fn a_missing_or_broken_node_program_is_told_with_what_to_do() {
     };
     let ends = script("echo nothing works >&2; exit 3");
     with(&ends, &[&hello]).fails(125, &["ended while starting", "exit status: 3", "nothing works"]);
+    let of_another_version = script("echo \"error: unexpected argument '$2' found\" >&2; exit 2");
+    with(&of_another_version, &[&hello]).fails(125, &["'--throw-away'", "hint: it may be of another version"]);
     let hangs = script("exec sleep 1000");
     with(&hangs, &["--timeout", "300ms", &hello]).fails(125, &["not ready within 300ms"]);
     place.has_nothing(&[]);
