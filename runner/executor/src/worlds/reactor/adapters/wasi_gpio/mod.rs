@@ -43,6 +43,9 @@ const RESULT_ALIGNMENT: u32 = 4;
 /// The longest list of flags. Each element is a set by itself, so that one would do.
 const MAX_FLAGS: u32 = 64;
 
+/// The most calls of the owner that opening a pin takes: the opening, a pull or a state, and giving back what could not have it.
+const OPEN_CALLS: u64 = 3;
+
 /// `gpio-error`, as far as all drafts count alike, and what the later ones added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -137,7 +140,7 @@ fn define_get(
 ) -> Result<(), Unknown> {
     let get = move |mut caller: Caller<'_, Host>, label: u32, length: u32, flags: u32, count: u32, result: u32| {
         enter(&mut caller);
-        charge(&mut caller, DOMAIN_CALL_FUEL);
+        charge(&mut caller, OPEN_CALLS * DOMAIN_CALL_FUEL);
         let (mut memory, host) = GuestMemory::of(&mut caller)?;
         check_result(&memory, result)?;
         if count > MAX_FLAGS {
