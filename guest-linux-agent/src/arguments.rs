@@ -136,6 +136,9 @@ pub(crate) struct Deploy {
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) options: ContainerOptions,
+    /// A TinyContainer's metadata, a CBOR file: its GPIO endpoints become rights, and what its numbers stand for
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metadata: Option<PathBuf>,
     /// Start it once it is installed (the default)
     #[arg(long, overrides_with = "no_start")]
     pub(crate) start: bool,

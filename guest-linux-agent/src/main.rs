@@ -12,6 +12,7 @@ mod exit;
 mod grant;
 #[cfg(feature = "kit")]
 mod kit;
+mod metadata;
 mod metrics;
 mod module;
 mod node;

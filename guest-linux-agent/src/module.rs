@@ -3,7 +3,7 @@
 use std::{fs::File, io::Read, path::Path};
 
 use anyhow::{Context, bail};
-use runner_container::{Files, Manifest, OWN_PREFIX, custom_sections, parts, sections};
+use runner_container::{Files, Manifest, OWN_PREFIX, custom_sections, embed, parts, sections};
 
 use crate::{
     exit::Failure,
@@ -34,6 +34,16 @@ pub(crate) struct Module {
 }
 
 impl Module {
+    /// Gives the container another manifest; what else was packed stays.
+    pub(crate) fn describe(&mut self, manifest: Manifest) -> Result<()> {
+        let refused = |error: &dyn std::fmt::Display| Error::new(Failure::ContainerRefused, error.to_string());
+        let files: Vec<(&str, &[u8])> = self.files().iter().collect();
+        let described = embed(&self.bytes, &manifest, &files).map_err(|error| refused(&error))?;
+        self.bytes = described;
+        self.manifest = Some(manifest);
+        Ok(())
+    }
+
     /// The packed files.
     pub(crate) fn files(&self) -> Files<'_> {
         // They were looked at when it was read.
@@ -99,6 +109,11 @@ fn core_module(bytes: Vec<u8>) -> Result<(Vec<u8>, bool)> {
 #[allow(clippy::unnecessary_wraps, reason = "the kit's has errors")]
 fn core_module(bytes: Vec<u8>) -> Result<(Vec<u8>, bool)> {
     Ok((bytes, false))
+}
+
+/// Reads a file that is no container.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
+    read_all(path).map_err(|error| Error::new(Failure::File, format!("{error:#}")))
 }
 
 fn read_all(path: &Path) -> anyhow::Result<Vec<u8>> {

@@ -12,17 +12,21 @@ use crate::{
     arguments::{ContainerOptions, Deploy, Run, Update},
     exit::{self, Failure},
     grant,
+    metadata::Metadata,
     module::{self, Module},
     session::{Error, Result, Session},
     show, terminal,
 };
 
 pub(super) fn deploy(context: &Context, arguments: &Deploy) -> Result<u8> {
-    let module = module::read(&arguments.file)?;
+    let mut module = module::read(&arguments.file)?;
     let name = arguments.options.name.clone().unwrap_or_else(|| module::name(&module, &arguments.file));
+    let mut session = context.session()?;
+    if let Some(file) = &arguments.metadata {
+        take_over_metadata(&mut session, &mut module, &name, file).map_err(|error| of_file(error, file))?;
+    }
     let mut request = request(&arguments.options, name, &module, &arguments.arguments)?;
     request.start = !arguments.no_start;
-    let mut session = context.session()?;
     let report = upload(context, &mut session, Request::Deploy(request), &module.bytes)
         .map_err(|error| of_file(error, &arguments.file))?;
     let text = format!("{}: {} in cell{}\n", report.name, show::state(&report), report.cell);
@@ -31,6 +35,24 @@ pub(super) fn deploy(context: &Context, arguments: &Deploy) -> Result<u8> {
         terminal::note(&format!("it started and failed at once; `emit logs {}` shows what it wrote", report.name));
     }
     Ok(0)
+}
+
+/// Puts what TinyContainer's metadata says of this board into the container's manifest.
+fn take_over_metadata(session: &mut Session, module: &mut Module, name: &str, file: &Path) -> Result<()> {
+    let metadata = Metadata::read(&module::read_file(file)?)?;
+    let lines = match session.ask(Request::Info)? {
+        Answer::Info(report) => report.lines,
+        other => return Err(unexpected(&other)),
+    };
+    let (grants, endpoints) = metadata.on_board(&lines)?;
+    let mut manifest = module.manifest.take().unwrap_or_else(|| Manifest::named(name));
+    manifest.endpoints = endpoints;
+    for grant in grants {
+        if !manifest.grants.contains(&grant) {
+            manifest.grants.push(grant);
+        }
+    }
+    module.describe(manifest)
 }
 
 pub(super) fn run(context: &Context, arguments: &Run) -> Result<u8> {

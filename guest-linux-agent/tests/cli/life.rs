@@ -15,6 +15,13 @@ use crate::{
     project,
 };
 
+/// Metadata as the CDDL of TinyContainer has it, written by hand: the tag, {1: << {1: h'ab', 2: 4} >>, 2: << [{1: 9, 2: << {1: 1, 6: 2,
+/// 10: 0, 8: 1} >>}] >>}.
+const METADATA: &[u8] = &[
+    0xdb, 0x54, 0x69, 0x6e, 0x79, 0x50, 0x41, 0x52, 0x54, 0xa2, 1, 0x46, 0xa2, 1, 0x41, 0xab, 2, 4, 2, 0x4f, 0x81,
+    0xa2, 1, 9, 2, 0x49, 0xa4, 1, 1, 6, 2, 10, 0, 8, 1,
+];
+
 /// Packed containers in a folder of their own.
 struct Packed {
     directory: TempDir,
@@ -174,6 +181,26 @@ fn a_tiny_container_runs_as_it_is() {
     let report = wait_until(&node, "tiny", "over", |report| report["state"] == "finalised");
     assert_eq!((&report["world"], number(&report, "loops")), (&"tiny-container".into(), 3));
     assert!(node.emit(&["logs", "tiny"]).succeeds().contains("hello from a tiny container"));
+    // What an endpoint is, its manifest may say: 9 is no line of the board, and stands for one.
+    let elsewhere = wat.replace("(call $open (i32.const 0))", "(call $open (i32.const 9))");
+    let app = "name = \"named\"\n[grants]\nlist = [\"gpio:LED:out\"]\n[[endpoint]]\nnumber = 9\nline = \"LED\"\n";
+    node.emit(&["deploy", &packed.pack("named", &elsewhere, app)]).succeeds();
+    let named = wait_until(&node, "named", "over", |report| report["state"] == "finalised");
+    assert_eq!((number(&named, "refused_calls"), number(&report, "refused_calls")), (2, 3), "opened once, then busy");
+    let nowhere = app.replace("line = \"LED\"", "line = \"NOWHERE\"");
+    node.emit(&["deploy", "--name", "x", &packed.pack("nowhere", &elsewhere, &nowhere)])
+        .fails(7, &["endpoint 9", "NOWHERE"]);
+    // The same by that project's own metadata: endpoint 9 is GPIO port 0, an output.
+    let metadata = packed.directory.path().join("metadata.cbor");
+    fs::write(&metadata, METADATA).expect("written");
+    let plain = packed.directory.path().join("plain.wasm");
+    fs::write(&plain, wat::parse_str(&elsewhere).expect("it assembles")).expect("written");
+    let paths = [&plain, &metadata].map(|path| path.to_str().expect("UTF-8"));
+    let deployed = node.ask(&["deploy", "--name", "theirs", paths[0], "--metadata", paths[1]]);
+    assert_eq!(deployed["grants"], serde_json::json!(["gpio:LED:out", "timer:10ms"]));
+    let theirs = wait_until(&node, "theirs", "over", |report| report["state"] == "finalised");
+    assert_eq!(number(&theirs, "refused_calls"), 2);
+    node.emit(&["deploy", paths[0], "--metadata", paths[0]]).fails(6, &["the metadata cannot be read"]);
     let reactor = packed.pack("odd", "(module)", "name = \"odd\"\n");
     node.emit(&["deploy", &reactor]).fails(7, &["TinyContainer"]);
 }
