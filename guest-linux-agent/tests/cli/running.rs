@@ -16,8 +16,26 @@ use crate::{
     eventually,
     hostile::Hostile,
     node::TestNode,
-    sample,
+    project, sample,
 };
+
+#[test]
+fn a_packed_program_reads_the_file_that_it_brought() {
+    let folder = project().join("examples/report");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let packed = directory.path().join("report.wasm").to_str().expect("UTF-8").to_owned();
+    let app = folder.join("app.toml").to_str().expect("UTF-8").to_owned();
+    Running::start(command(&["pack", &sample("report"), "--app", &app, "-o", &packed])).finish().succeeds();
+    let node = TestNode::start();
+    let of_the_manifest = "lagoon: 3 readings, 24 to 26, mean 25\nreef: 3 readings, 21 to 23, mean 22\n";
+    assert_eq!(node.emit(&["run", &packed]).succeeds(), of_the_manifest);
+    assert_eq!(node.emit(&[&packed, "channel"]).succeeds(), "channel: 2 readings, 18 to 19, mean 18\n");
+    let nothing_there = node.emit(&[&packed, "shore"]);
+    assert_eq!((nothing_there.code, nothing_there.stderr.as_str()), (Some(1), "report: no readings of shore\n"));
+    let unpacked = node.emit(&[&sample("report")]);
+    assert_eq!(unpacked.code, Some(2));
+    assert!(unpacked.stderr.starts_with("report: /readings.csv: "), "{unpacked:?}");
+}
 
 #[test]
 fn output_and_exit_code_are_the_programs_own() {

@@ -25,6 +25,27 @@ pub(crate) fn end_of_a_channel(name: &str, direction: Direction) -> Result<Vec<u
     embed(&wat::parse_file(source)?, &manifest, &[]).context("the manifest is valid")
 }
 
+/// A WASI program that writes the file packed into it, `/greeting`, to its output. How much it read becomes the length of what
+/// it writes.
+pub(crate) fn reader_of_a_file() -> Result<Vec<u8>> {
+    let text = r#"(module
+        (import "wasi_snapshot_preview1" "path_open"
+            (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 8) "greeting") (data (i32.const 16) "\40\00\00\00\80\00\00\00")
+        (func $must (param i32) (if (local.get 0) (then (call $exit (local.get 0)))))
+        (func (export "_start")
+            (call $must (call $open (i32.const 3) (i32.const 0) (i32.const 8) (i32.const 8) (i32.const 0)
+                (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 0)))
+            (call $must (call $read (i32.load (i32.const 0)) (i32.const 16) (i32.const 1) (i32.const 20)))
+            (call $must (call $write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 0)))))"#;
+    embed(&wat::parse_str(text)?, &Manifest::named("reader"), &[("greeting", b"Hello from the reef\n")])
+        .context("the manifest is valid")
+}
+
 /// `examples/fragile` as `emit pack` would pack it, but for its name and waits.
 pub(crate) fn fragile() -> Result<Vec<u8>> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/fragile/fragile.wat");

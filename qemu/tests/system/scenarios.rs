@@ -210,6 +210,16 @@ pub(crate) fn a_life_goes_as_its_manifest_says(node: &mut Node) -> Result<()> {
     node.clear()
 }
 
+/// A command reads the file that was packed into it, and no other container's.
+pub(crate) fn a_command_reads_the_file_that_it_brought(node: &mut Node) -> Result<()> {
+    node.type_file("/tmp/reader.wasm", &hostile::reader_of_a_file()?)?;
+    let text = node.emit("run /tmp/reader.wasm")?;
+    ensure!(text.contains("Hello from the reef"), "{text}");
+    // The sample as it is committed, without the file that it looks for.
+    node.emit_ends_with("run report.wasm", 2, "/readings.csv")?;
+    node.clear()
+}
+
 /// Two containers speak over a typed channel that neither holds: values outlive both ends' lives and an update of one.
 pub(crate) fn values_go_from_container_to_container(node: &mut Node) -> Result<()> {
     node.type_file("/tmp/count.wasm", &hostile::end_of_a_channel("count", Direction::Put)?)?;

@@ -146,6 +146,12 @@ macro_rules! on_every_board {
 
         #[test]
         #[ignore = "needs a boot image: run by `cargo xtask test`"]
+        fn a_command_reads_the_file_that_it_brought() {
+            on!($board, scenarios::a_command_reads_the_file_that_it_brought);
+        }
+
+        #[test]
+        #[ignore = "needs a boot image: run by `cargo xtask test`"]
         fn values_go_from_container_to_container() {
             on!($board, scenarios::values_go_from_container_to_container);
         }
