@@ -170,6 +170,8 @@ const SAMPLES: &[Sample] = &[
     Sample::ours("blinker", "toggles the output LED every 100 ms", Recipe::RustReactor),
     Sample::ours("beacon", "flashes the output LED at its active level and says where it runs", Recipe::RustReactor),
     Sample::ours("button", "counts rising edges on the input BUTTON", Recipe::CReactor),
+    Sample::ours("sensor", "puts a temperature into a typed channel", Recipe::RustReactor),
+    Sample::ours("display", "shows the temperature that another container provides", Recipe::RustReactor),
     Sample::ours("probe", "measures what host calls cost, for benchmarks", Recipe::CReactor),
     Sample::ours("greedy", "wants the output VALVE and reports the refusal", Recipe::Text),
     Sample::ours("spin", "never comes back from its loop hook", Recipe::Text),
