@@ -332,7 +332,9 @@ impl<T: Value> Reader<T> {
         if length <= WORD_BYTES {
             bytes[..WORD_BYTES].copy_from_slice(&self.end.value_word(0).to_le_bytes());
         } else {
-            for (index, block) in (0..).zip(bytes[..length.next_multiple_of(BLOCK_BYTES)].as_chunks_mut::<BLOCK_BYTES>().0) {
+            for (index, block) in
+                (0..).zip(bytes[..length.next_multiple_of(BLOCK_BYTES)].as_chunks_mut::<BLOCK_BYTES>().0)
+            {
                 let (a, b, c, d, e, f, g, h) = self.end.value_block(index);
                 for (place, word) in block.as_chunks_mut().0.iter_mut().zip([a, b, c, d, e, f, g, h]) {
                     *place = word.to_le_bytes();

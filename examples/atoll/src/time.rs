@@ -88,14 +88,30 @@ impl Timer {
         Self::arm(number, after, Duration::ZERO)
     }
 
+    /// Timer `number`, not armed yet.
+    #[must_use]
+    pub const fn unarmed(number: u32) -> Self {
+        Self { number }
+    }
+
     fn arm(number: u32, first: Duration, period: Duration) -> Result<Self, Error> {
         Result::from(timer::arm(number, nanoseconds(first), nanoseconds(period))).map(|()| Self { number })
+    }
+
+    /// Arms it anew, to expire once, after so long; an expiry that was not waited for yet is forgotten.
+    ///
+    /// # Errors
+    /// As [`Self::every`].
+    pub fn restart(&self, after: Duration) -> Result<(), Error> {
+        Result::from(timer::disarm(self.number))?;
+        timer::arm(self.number, nanoseconds(after), 0).into()
     }
 
     /// Its expiry, to wait for together with others.
     #[must_use]
     pub const fn event(&self) -> Events {
-        Events(1 << self.number)
+        // A number beyond those of timers is never armed.
+        Events(1 << (self.number % u32::BITS))
     }
 
     /// Waits until it expires. Expiries that nobody waited for count as one.

@@ -27,7 +27,8 @@ impl Display {
     fn show(&self, degrees: f32) {
         let now = hundredths(degrees);
         if self.shown.replace(Some(now)) != Some(now) {
-            let (sign, whole, part) = (if now < 0 { "-" } else { "" }, now.unsigned_abs() / 100, now.unsigned_abs() % 100);
+            let (sign, whole, part) =
+                (if now < 0 { "-" } else { "" }, now.unsigned_abs() / 100, now.unsigned_abs() % 100);
             info!("kitchen: {sign}{whole}.{part:02} degrees");
         }
     }

@@ -50,9 +50,9 @@ struct Pid {
 }
 
 impl Pid {
-    const PROPORTIONAL: f32 = 20.0;
-    const INTEGRAL: f32 = 10.0;
-    const DERIVATIVE: f32 = 1.2;
+    const PROPORTIONAL: f32 = 30.0;
+    const INTEGRAL: f32 = 5.0;
+    const DERIVATIVE: f32 = 1.6;
     /// Volts that the driver has, in either direction.
     const LIMIT: f32 = 12.0;
 
@@ -60,8 +60,7 @@ impl Pid {
     fn controlled(self, measured: f32) -> (f32, Self) {
         let error = TARGET - measured;
         let integral = self.integral + STEP * Self::INTEGRAL * error;
-        let wanted =
-            Self::PROPORTIONAL * error + integral - Self::DERIVATIVE * (measured - self.last) / STEP;
+        let wanted = Self::PROPORTIONAL * error + integral - Self::DERIVATIVE * (measured - self.last) / STEP;
         let voltage = wanted.clamp(-Self::LIMIT, Self::LIMIT);
         let integral = if voltage == wanted { integral } else { self.integral };
         (voltage, Self { integral, last: measured })
@@ -150,11 +149,12 @@ mod tests {
         let mut node = node();
         assert_eq!(node.run::<Controller>(Duration::from_secs(2)), Ok(End::Finished));
         assert_eq!(node.now(), Duration::from_secs(1), "a thousand periods");
-        println!("{}", node.text());
+        // The same equations in Python, with twice the digits, say 1.12 % and 185 ms.
+        assert_eq!(node.text(), "after 1000 steps: overshoot 1.1 %, settled after 185 ms\n");
     }
 
     #[test]
-    fn a_longer_period_is_not_granted_as_a_shorter_one() {
+    fn without_its_rate_it_does_not_start() {
         let mut node = node();
         node.grant("timer:10ms");
         assert_eq!(node.run::<Controller>(Duration::from_secs(2)), Err(Error::NotGranted));

@@ -103,11 +103,14 @@ pub(crate) mod timer {
         })
     }
 
-    pub(crate) fn disarm(number: u32) {
+    /// Also when a timer is dropped after its node.
+    pub(crate) fn disarm(number: u32) -> Status {
+        let mut answer = Status::Unavailable;
         with_if_there(|state| {
-            let status = state.disarm(number);
-            state.counted(status);
+            let status = state.refusal(&format!("timer:{number}")).unwrap_or_else(|| state.disarm(number));
+            answer = state.counted(status);
         });
+        answer
     }
 
     pub(crate) fn wait(mask: u32) -> u32 {

@@ -148,7 +148,9 @@ impl State {
     }
 
     pub(super) fn grant(&mut self, grant: &str) -> Result<(), AppError> {
-        let unknown = || AppError::new(format!("`{grant}` is no grant: gpio:LABEL:out, gpio:LABEL:in, gpio:LABEL:edge, timer:1ms"));
+        let unknown = || {
+            AppError::new(format!("`{grant}` is no grant: gpio:LABEL:out, gpio:LABEL:in, gpio:LABEL:edge, timer:1ms"))
+        };
         if let Some(period) = grant.strip_prefix("timer:") {
             self.minimum_period = duration(period).ok_or_else(unknown)?;
             return Ok(());
@@ -300,8 +302,14 @@ impl State {
             if taken != 0 {
                 return Some(taken);
             }
-            let next = self.next().filter(|next| self.ends_at.is_none_or(|end| *next < end))?;
-            self.happen(next);
+            match (self.next(), self.ends_at) {
+                (Some(next), end) if end.is_none_or(|end| next < end) => self.happen(next),
+                (_, Some(end)) => {
+                    self.now = self.now.max(end);
+                    return None;
+                }
+                (_, None) => panic!("on_stop waits for what never comes: a cell would end it after the board's limit"),
+            }
         }
     }
 
