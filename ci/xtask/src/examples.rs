@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::process;
 use manifest::{Entry, Manifest};
 use wasm_toolchain::{Job, Missing, Recipe, Toolchain};
 
@@ -121,24 +122,27 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// One sample container.
+/// One sample container. One with an `app.toml` is packed with it, as `emit pack` does: a module without would lack its channels
+/// and files where nobody can pack it, which is in the guest.
 struct Sample {
     /// The name of its folder and of its module.
     name: &'static str,
     /// One line for the manifest.
     about: &'static str,
     recipe: Recipe,
+    /// What runs it.
+    world: &'static str,
     /// Whether its module lies in `examples/prebuilt/`. One that does not is only built when it is named.
     committed: bool,
 }
 
 impl Sample {
     const fn ours(name: &'static str, about: &'static str, recipe: Recipe) -> Self {
-        Self { name, about, recipe, committed: true }
+        Self { name, about, recipe, world: world(recipe), committed: true }
     }
 }
 
-/// The world of what a recipe makes.
+/// The world of what a recipe makes, unless a sample says otherwise.
 const fn world(recipe: Recipe) -> &'static str {
     match recipe {
         Recipe::RustCommand | Recipe::CCommand | Recipe::ZigCommand(_) | Recipe::Published { .. } => "wasi-command",
@@ -169,7 +173,15 @@ const SAMPLES: &[Sample] = &[
     Sample::ours("banner", "prints large letters; a program of 1988, unchanged", Recipe::ZigCommand("sysvbanner.c")),
     Sample::ours("blinker", "toggles the output LED every 100 ms", Recipe::RustReactor),
     Sample::ours("beacon", "flashes the output LED at its active level and says where it runs", Recipe::RustReactor),
+    Sample::ours("debounce", "toggles the output LED at each press of BUTTON, however it bounces", Recipe::RustReactor),
+    Sample::ours("pid", "controls a simulated motor at 1 kHz and says how well", Recipe::RustReactor),
+    Sample {
+        world: "tiny-container",
+        ..Sample::ours("tiny", "toggles the output LED ten times, as a TinyContainer", Recipe::CReactor)
+    },
     Sample::ours("button", "counts rising edges on the input BUTTON", Recipe::CReactor),
+    Sample::ours("sensor", "puts a temperature into a typed channel", Recipe::RustReactor),
+    Sample::ours("display", "shows the temperature that another container provides", Recipe::RustReactor),
     Sample::ours("probe", "measures what host calls cost, for benchmarks", Recipe::CReactor),
     Sample::ours("greedy", "wants the output VALVE and reports the refusal", Recipe::Text),
     Sample::ours("spin", "never comes back from its loop hook", Recipe::Text),
@@ -177,6 +189,7 @@ const SAMPLES: &[Sample] = &[
         name: "seq",
         about: "prints numbers; the program of uutils' coreutils, unchanged, some 900 KB",
         recipe: Recipe::Published { package: "uu_seq", version: "0.12.0" },
+        world: "wasi-command",
         committed: false,
     },
 ];
@@ -295,11 +308,36 @@ fn make(options: Options<'_>, sample: &Sample, preferred: Option<&str>) -> Resul
         output: &output,
         strict: true,
     };
-    let built = toolchain.build(&job).and_then(|module| shrink::without_custom_sections(&module));
+    let built = toolchain
+        .build(&job)
+        .and_then(|module| shrink::without_custom_sections(&module))
+        .and_then(|module| packed(options.repository, sample, module));
     Ok(match built {
         Ok(module) => Made::Module { module, toolchain: toolchain.description().to_owned() },
         Err(error) => Made::Not(Verdict::Failed(format!("{error:#}"))),
     })
+}
+
+/// The module with its `app.toml` and files, where it has one.
+fn packed(repository: &Path, sample: &Sample, module: Vec<u8>) -> Result<Vec<u8>> {
+    let app = app_file(repository, sample);
+    if !app.is_file() {
+        return Ok(module);
+    }
+    let folder = output(repository).join("packing");
+    let (from, to) = (folder.join(format!("{}.module.wasm", sample.name)), folder.join(format!("{}.wasm", sample.name)));
+    write(&from, &module)?;
+    let mut emit = process::cargo();
+    emit.args(["run", "--quiet", "--package", "guest-linux-agent", "--", "pack"]).arg(&from);
+    let outcome = emit.arg("--app").arg(&app).arg("--output").arg(&to).output().context("cannot run emit")?;
+    if !outcome.status.success() {
+        bail!("emit pack: {}", String::from_utf8_lossy(&outcome.stderr).trim());
+    }
+    read(&to)
+}
+
+fn app_file(repository: &Path, sample: &Sample) -> PathBuf {
+    examples(repository).join(sample.name).join("app.toml")
 }
 
 fn compare(options: Options<'_>, sample: &Sample, recorded: Option<&Entry>) -> Result<Verdict> {
@@ -338,7 +376,7 @@ fn entry(repository: &Path, sample: &Sample, module: &[u8], toolchain: String) -
     Ok(Entry {
         name: sample.name.to_owned(),
         about: sample.about.to_owned(),
-        world: world(sample.recipe).to_owned(),
+        world: sample.world.to_owned(),
         language: sample.recipe.language().to_owned(),
         source: source(sample.recipe, sample.name),
         toolchain,
@@ -362,11 +400,29 @@ fn source_digest(repository: &Path, sample: &Sample) -> Result<String> {
         digest.add("Cargo.toml", &read(&examples.join("Cargo.toml"))?);
     }
     if sample.recipe == Recipe::RustReactor {
+        if fs::read_to_string(folder.join("Cargo.toml"))?.contains(AUTHORS_CRATE) {
+            add_authors_crate(&examples, &mut digest)?;
+        }
         digest.add("Cargo.lock", &read(&examples.join("Cargo.lock"))?);
         let interface = String::from_utf8(read(&repository.join("runner/wit/atoll.wit"))?)?;
         digest.add("atoll.wit", without_comments(&interface).as_bytes());
     }
     Ok(digest.finish())
+}
+
+/// How a sample depends on the crate for authors.
+const AUTHORS_CRATE: &str = "path = \"../atoll\"";
+
+/// Of the crate for authors what goes into a module: the simulated node does not.
+fn add_authors_crate(examples: &Path, digest: &mut manifest::Digest) -> Result<()> {
+    let folder = examples.join("atoll");
+    for path in files_below(&folder)? {
+        let name = path.strip_prefix(&folder).context("a file found below a folder lies in it")?;
+        if !name.starts_with("src/double") {
+            digest.add(&format!("atoll/{}", name.display()), &read(&path)?);
+        }
+    }
+    Ok(())
 }
 
 /// A better comment in the interface makes no module out of date.
