@@ -202,6 +202,8 @@ impl State {
 
     pub(super) fn begin(&mut self, duration: Duration) {
         self.ends_at = Some(self.now.saturating_add(nanoseconds(duration)));
+        // What is due now has happened.
+        self.pass(0);
     }
 
     /// Whether the container's time is over.
