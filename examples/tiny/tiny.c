@@ -3,8 +3,7 @@
  *
  * It exists to show that a container written for TinyContainer (`sys/tinycontainer` in TinyPART's RIOT) runs as it is: the
  * five functions of `env` are declared as that project's containers declare them, and the hooks are its hooks. That world has
- * no clock and no sleep, so the lamp flickers as fast as the cell gets processor time. An endpoint is a line of the board, by
- * its number.
+ * no clock and no sleep, so the lamp flickers as fast as the cell gets processor time. What its endpoint is, app.toml says.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -17,7 +16,7 @@ IMPORT("open") int32_t open_endpoint(int32_t endpoint);
 IMPORT("write") int32_t write_endpoint(int32_t descriptor, const uint8_t *bytes, uint32_t size);
 IMPORT("close") int32_t close_endpoint(int32_t descriptor);
 
-/* LED of the demo board. */
+/* An endpoint: the lamp. */
 #define LAMP 0
 #define TOGGLES 10
 /* What `loop` answers. */

@@ -99,12 +99,15 @@ impl Text {
     }
 
     fn containers(&mut self, containers: &[ContainerReport]) {
+        // One sample a name: while an update is under way the name means the old version.
+        let containers: Vec<_> = containers.iter().filter(|report| report.update != "new").cloned().collect();
+        let containers = containers.as_slice();
         let info = gauge("container_info", "A container, the state it is in and its world; always 1.");
         self.family(&info, containers, |report| {
             (vec![("name", &report.name), ("state", &report.state_text), ("world", &report.world)], 1.0)
         });
         type Value = fn(&ContainerReport) -> f64;
-        let families: [(Family, Value); 9] = [
+        let families: [(Family, Value); 10] = [
             (gauge("container_failed", "1 where it ended for a reason."), |report| {
                 f64::from(u8::from(exit::has_failed(report)))
             }),
@@ -123,6 +126,9 @@ impl Text {
                 approximate(report.linear_memory_bytes)
             }),
             (gauge("container_heap_bytes", "What its cell uses of its heap."), |report| approximate(report.heap_bytes)),
+            (counter("container_new_starts_total", "How often its restart policy has started it again."), |report| {
+                f64::from(report.new_starts)
+            }),
             (counter("container_cell_restarts_total", "How often its cell's domain began anew."), |report| {
                 f64::from(report.cell_restarts)
             }),

@@ -325,7 +325,8 @@ fn packed(repository: &Path, sample: &Sample, module: Vec<u8>) -> Result<Vec<u8>
         return Ok(module);
     }
     let folder = output(repository).join("packing");
-    let (from, to) = (folder.join(format!("{}.module.wasm", sample.name)), folder.join(format!("{}.wasm", sample.name)));
+    let (from, to) =
+        (folder.join(format!("{}.module.wasm", sample.name)), folder.join(format!("{}.wasm", sample.name)));
     write(&from, &module)?;
     let mut emit = process::cargo();
     emit.args(["run", "--quiet", "--package", "guest-linux-agent", "--", "pack"]).arg(&from);

@@ -220,6 +220,28 @@ pub(crate) fn a_command_reads_the_file_that_it_brought(node: &mut Node) -> Resul
     node.clear()
 }
 
+/// The samples do what they are for, as they lie in the guest.
+pub(crate) fn the_samples_run(node: &mut Node) -> Result<()> {
+    let says = |node: &mut Node, name: &str, words: &str| {
+        Ok::<_, anyhow::Error>(node.emit(&format!("logs {name}"))?.contains(words))
+    };
+    node.emit("deploy display.wasm")?;
+    node.emit("deploy sensor.wasm")?;
+    node.wait_until("the display shows the sensor's value", |node| says(node, "display", "degrees"))?;
+    node.emit("deploy tiny.wasm")?;
+    node.wait_until("the TinyContainer has run to its end", |node| says(node, "tiny", "tiny: stopped"))?;
+    ensure!(number(&node.container("tiny")?, "refused_calls")? == 0, "it had its lamp");
+    node.emit("rm tiny")?;
+    node.emit("deploy pid.wasm")?;
+    node.wait_until("the controller has settled", |node| says(node, "pid", "settled after"))?;
+    node.emit("rm pid")?;
+    node.emit("deploy debounce.wasm")?;
+    ensure!(node.is_running("debounce")?, "it waits for its button");
+    node.emit("stop debounce")?;
+    ensure!(says(node, "debounce", "0 presses")?);
+    node.clear()
+}
+
 /// Two containers speak over a typed channel that neither holds: values outlive both ends' lives and an update of one.
 pub(crate) fn values_go_from_container_to_container(node: &mut Node) -> Result<()> {
     node.type_file("/tmp/count.wasm", &hostile::end_of_a_channel("count", Direction::Put)?)?;

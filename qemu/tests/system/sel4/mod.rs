@@ -164,6 +164,12 @@ macro_rules! on_every_board {
 
         #[test]
         #[ignore = "needs a boot image: run by `cargo xtask test`"]
+        fn the_samples_run() {
+            on!($board, scenarios::the_samples_run);
+        }
+
+        #[test]
+        #[ignore = "needs a boot image: run by `cargo xtask test`"]
         fn the_guest_restarts_and_no_blink_is_lost() {
             on!($board, |node| scenarios::the_guest_restarts_and_no_blink_is_lost(node, BOOT));
         }
