@@ -115,9 +115,9 @@ pub(crate) struct ContainerOptions {
     /// The container's name; by default what its manifest says, else made from the file's (`run` adds a number)
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// A right that the container asks for: gpio:LABEL:out, gpio:LABEL:in, gpio:LABEL:edge, timer:DURATION (shortest
-    /// period). May be given several times; adds to those of the manifest, and replaces those for the same line or timer.
-    /// `emit info` shows what there is
+    /// A right that the container asks for: gpio:LABEL:out, gpio:LABEL:in, gpio:LABEL:edge, i2c:ADDRESS,
+    /// i2c:FIRST-LAST, timer:DURATION (shortest period). May be given several times; adds to those of the manifest, and
+    /// replaces those for the same line, address or timer. `emit info` shows what there is
     #[arg(long = "grant", value_name = "RIGHT")]
     pub(crate) grants: Vec<String>,
     /// An environment variable for the container. May be given several times; adds to those of the manifest

@@ -25,7 +25,7 @@ pub(crate) fn error(code: ErrorCode, detail: &str) -> Error {
     };
     // The one failure to start that a word on the command line mends.
     let hint = if code == ErrorCode::LoadFailed && detail.contains("not granted") {
-        "ask for what it needs, as `--grant gpio:LED:out`; `emit info` lists the lines"
+        "ask for what it needs, as `--grant gpio:LED:out` or `--grant i2c:0x48`; `emit info` lists what there is"
     } else {
         hint
     };

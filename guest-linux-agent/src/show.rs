@@ -285,6 +285,13 @@ pub(crate) fn node_json(report: &NodeReport) -> Value {
             })
         })
         .collect();
+    let devices: Vec<Value> = report
+        .devices
+        .iter()
+        .map(|device| {
+            json!({ "label": device.label, "first": device.first, "last": device.last, "allowed": device.allowed })
+        })
+        .collect();
     let counters: serde_json::Map<String, Value> =
         report.counters.iter().map(|(name, count)| (name.clone(), json!(count))).collect();
     json!({
@@ -297,8 +304,24 @@ pub(crate) fn node_json(report: &NodeReport) -> Value {
         "module_limit_bytes": report.module_limit_bytes,
         "memory_limit_bytes": report.memory_limit_bytes,
         "lines": lines,
+        "i2c": { "simulated": report.bus_is_simulated, "devices": devices },
         "counters": counters,
     })
+}
+
+/// What is at the I2C bus; nothing where the board names nothing.
+fn bus_text(report: &NodeReport) -> String {
+    if report.devices.is_empty() {
+        return String::new();
+    }
+    let bus = if report.bus_is_simulated { "I2C (simulated)" } else { "I2C" };
+    let header = [bus, "LABEL", "MAY BE"].map(str::to_owned);
+    let rows = report.devices.iter().map(|device| {
+        let (first, last) = (device.first, device.last);
+        let range = if first == last { format!("{first:#04x}") } else { format!("{first:#04x}-{last:#04x}") };
+        [range, device.label.clone(), if device.allowed { "asked for" } else { "-" }.to_owned()]
+    });
+    format!("\n{}", table(&std::iter::once(header).chain(rows).collect::<Vec<_>>()))
 }
 
 /// `emit info` for a person.
@@ -331,6 +354,7 @@ pub(crate) fn node_text(report: &NodeReport) -> String {
     });
     text.push('\n');
     text.push_str(&table(&std::iter::once(header).chain(rows).collect::<Vec<_>>()));
+    text.push_str(&bus_text(report));
     let counted: Vec<_> = report.counters.iter().filter(|(_, count)| *count != 0).collect();
     if !counted.is_empty() {
         text.push_str("\ncounted since the start:\n");

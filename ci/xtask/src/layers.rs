@@ -21,6 +21,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("runner-warden", 2),
     ("pd-exchange-driver", 2),
     ("pd-gpio-driver", 2),
+    ("pd-i2c-driver", 2),
     ("pd-timer-driver", 2),
     ("pd-vmm-machine", 2),
     ("guest-linux-agent", 2),
@@ -43,6 +44,7 @@ const TRUSTED: &[(&str, &[&str])] = &[
     ("runner-warden", &["zerocopy", "log"]),
     ("pd-exchange-driver", &[]),
     ("pd-gpio-driver", &["zerocopy", "log"]),
+    ("pd-i2c-driver", &[]),
     ("pd-timer-driver", &["zerocopy", "log"]),
     ("pd-vmm-machine", &["bitflags", "zerocopy", "log", "vm-fdt", "smccc"]),
 ];

@@ -86,6 +86,7 @@ fn verdict(node: Option<&NodeReport>, text: &str) -> (&'static str, String) {
         Grant::GpioOutput(label) => (label, "out"),
         Grant::GpioInput(label) => (label, "in"),
         Grant::GpioEdges(label) => (label, "edge"),
+        Grant::I2c { first, last } => return addresses_verdict(node, *first, *last),
         Grant::Timer { .. } => return ("at-deployment", "the board's shortest period decides at deployment".into()),
     };
     let Some(line) = node.lines.iter().find(|line| line.label == *label) else {
@@ -98,6 +99,18 @@ fn verdict(node: Option<&NodeReport>, text: &str) -> (&'static str, String) {
     match line.held_as.as_str() {
         "" => ("allowed", "allowed".into()),
         held => ("allowed", format!("allowed; now held as {held} by another container")),
+    }
+}
+
+/// The same about addresses at the I2C bus.
+fn addresses_verdict(node: &NodeReport, first: u8, last: u8) -> (&'static str, String) {
+    let is_allowed = |address: u8| {
+        node.devices.iter().any(|device| device.allowed && (device.first..=device.last).contains(&address))
+    };
+    match (first..=last).find(|address| !is_allowed(*address)) {
+        Some(address) => ("refused", format!("refused: board {} allows no device at {address:#04x}", node.board)),
+        None if node.bus_is_simulated => ("allowed", "allowed; the bus is simulated".into()),
+        None => ("allowed", "allowed".into()),
     }
 }
 

@@ -551,7 +551,7 @@ budget = "100us"
             ("name = \"a\"\n[restart]\npolicy = \"maybe\"", "expected one of `never`, `on-failure`, `always`"),
             ("name = \"a\"\n[grants]\nlist = []\nfiles = []", "write it above the first one"),
             ("name = \"a\"\nfiles = [\"../x\"]", ":2:10: `../x`: a path is relative"),
-            ("name = \"a\"\n[grants]\nlist = [\n  \"gpio:LED:out\",\n  \"i2c:1\",\n]", ":5:3: `i2c:1`: expected"),
+            ("name = \"a\"\n[grants]\nlist = [\n  \"gpio:LED:out\",\n  \"spi:1\",\n]", ":5:3: `spi:1`: expected"),
             ("name = \"a\"\n[[channel]]\nname = \"c\"\ndirection = \"put\"", "missing field `type`"),
             (
                 "name = \"a\"\n[[channel]]\nname = \"c\"\ndirection = \"put\"\ntype = \"u8\"\nkind = \"queue\"\ndepth = 0",

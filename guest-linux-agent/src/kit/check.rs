@@ -404,6 +404,13 @@ fn check_agreement(manifest: &Manifest, analysis: &Analysis, verdict: &mut Verdi
             "name the lines in [grants] list, as \"gpio:LED:out\"",
         ));
     }
+    if ["i2c", "wasi:i2c/i2c"].into_iter().any(uses) && !manifest.grants.iter().any(|text| text.starts_with("i2c:")) {
+        verdict.findings.push(Finding::warning(
+            "no-address",
+            "it imports i2c and asks for no address, so every transfer answers `not-granted`",
+            "name the devices in [grants] list, as \"i2c:0x48\"",
+        ));
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod emit;
 mod fake;
 mod finding;
 mod hostile;
+mod i2c;
 mod interface;
 mod json;
 mod life;

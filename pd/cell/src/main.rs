@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `channel_gpio` | `gpio` | calls; notified of edges |
 //! | `channel_timer` | `timer` | calls; notified of expiries |
+//! | `channel_i2c` | `i2c` | calls |
 //! | `channel_exchange` | `exchange` | calls; notified of values and of room |
 //! | `channel_warden` | `warden` | notified: the control word is new; notifies it of news |
 //! | `channel_admission` | `admission` | notifies it of output; notified when there is room |
@@ -20,7 +21,7 @@ use shared_ring::MappedMemory;
 
 pd_shell::protection_domain! {
     heap_region: "region_heap",
-    channels: ["channel_gpio", "channel_timer", "channel_exchange", "channel_warden", "channel_admission"],
+    channels: ["channel_gpio", "channel_timer", "channel_exchange", "channel_i2c", "channel_warden", "channel_admission"],
     cell_channels: [],
     regions: [
         "region_control", "region_status", "region_output", "region_output_head", "region_module", "region_heap",

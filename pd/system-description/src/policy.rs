@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 
 use runner_interfaces::cell::MODULE_OFFSET_BYTES;
 use runner_interfaces::grants::{CellGrants, MAX_LINES};
-use runner_interfaces::policy::{BoardLimits, BoardLine, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES};
+use runner_interfaces::i2c::ADDRESSES;
+use runner_interfaces::policy::{
+    BoardDevice, BoardLimits, BoardLine, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES,
+};
 use runner_interfaces::timer::TIMERS_PER_CLIENT;
 use serde::Deserialize;
 use zerocopy::IntoBytes;
@@ -59,6 +62,8 @@ struct PolicyFile {
     timer: TimerTable,
     #[serde(default)]
     gpio: Vec<LineTable>,
+    #[serde(default)]
+    i2c: Vec<DeviceTable>,
 }
 
 #[derive(Deserialize)]
@@ -92,6 +97,18 @@ struct LineTable {
     /// The level at which what hangs on the line is on. An output rests at the other one.
     #[serde(default)]
     active: Active,
+}
+
+/// Devices at the I2C bus: one address, or a range with both ends.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeviceTable {
+    label: String,
+    address: u8,
+    #[serde(default)]
+    to: Option<u8>,
+    /// A container may ask for it.
+    allow: bool,
 }
 
 #[derive(Clone, Copy, Default, Deserialize, PartialEq, Eq)]
@@ -174,6 +191,7 @@ impl PolicyFile {
     fn policy(self) -> Result<Policy, String> {
         check_label("board", &self.board)?;
         let lines = board_lines(&self.gpio)?;
+        let devices = board_devices(&self.i2c)?;
         let active_low = self.gpio.iter().filter(|table| table.active == Active::Low);
         let active_low_lines = active_low.fold(0, |mask, table| mask | 1 << table.line);
         let minimum_period_ns = period("timer.minimum-period", &self.timer.minimum_period)?;
@@ -189,6 +207,7 @@ impl PolicyFile {
             edge_lines: mask(&lines, |line| line.edges),
             active_low_lines,
             minimum_period_ns,
+            i2c_addresses: addresses(&devices),
             timers: self.timer.timers,
             generation: 0,
         };
@@ -198,6 +217,7 @@ impl PolicyFile {
             lines,
             default_minimum_period_ns,
             default_timers: self.timer.default_timers,
+            devices,
             allow_unsigned: self.allow_unsigned,
         };
         Ok(Policy { limits, board })
@@ -260,6 +280,38 @@ fn board_lines(tables: &[LineTable]) -> Result<Vec<BoardLine>, String> {
         }
     }
     Ok(lines)
+}
+
+fn board_devices(tables: &[DeviceTable]) -> Result<Vec<BoardDevice>, String> {
+    let mut labels = HashSet::new();
+    let mut taken = HashSet::new();
+    let mut devices = Vec::new();
+    for DeviceTable { label, address: first, to, allow: allowed } in tables {
+        check_label("i2c.label", label)?;
+        if !labels.insert(label.as_str()) {
+            return Err(format!("i2c `{label}`: the label is there twice"));
+        }
+        let (first, last) = (*first, to.unwrap_or(*first));
+        if first > last || last >= ADDRESSES {
+            return Err(format!(
+                "i2c `{label}`: {first:#04x} to {last:#04x} is no range within 0x00 to {:#04x}",
+                ADDRESSES - 1
+            ));
+        }
+        if let Some(twice) = (first..=last).find(|address| !taken.insert(*address)) {
+            return Err(format!("i2c `{label}`: address {twice:#04x} has another label already"));
+        }
+        devices.push(BoardDevice { label: label.clone(), first, last, allowed: *allowed });
+    }
+    Ok(devices)
+}
+
+/// The addresses that may be asked for.
+fn addresses(devices: &[BoardDevice]) -> [u64; 2] {
+    devices.iter().filter(|device| device.allowed).fold([0; 2], |[low, high], device| {
+        let [more_low, more_high] = CellGrants::i2c_range(device.first, device.last);
+        [low | more_low, high | more_high]
+    })
 }
 
 /// Labels are typed at a shell and in `--grant gpio:LABEL`: letters, digits, `_`, `-` and `.`.

@@ -14,6 +14,8 @@ pub enum Role {
     Timer,
     /// `gpio`.
     Gpio,
+    /// `i2c`.
+    I2c,
     /// `exchange`: the channels between containers.
     Exchange,
     /// `warden`.
@@ -35,6 +37,7 @@ impl Role {
             "tick" => Some(Self::Tick),
             "timer" => Some(Self::Timer),
             "gpio" => Some(Self::Gpio),
+            "i2c" => Some(Self::I2c),
             "exchange" => Some(Self::Exchange),
             "warden" => Some(Self::Warden),
             "admission" => Some(Self::Admission),
@@ -48,7 +51,7 @@ impl Role {
     /// warden above the cells that it stops, and everything that Linux can reach below them.
     pub const fn priorities(self) -> core::ops::RangeInclusive<u8> {
         match self {
-            Self::Tick | Self::Timer | Self::Gpio => 254..=254,
+            Self::Tick | Self::Timer | Self::Gpio | Self::I2c => 254..=254,
             Self::Exchange => 250..=250,
             Self::Warden => 240..=240,
             Self::Cell(_) => 100..=200,
@@ -60,7 +63,10 @@ impl Role {
 
     /// Whether it must keep deadlines, so that its budget counts towards what the processor can promise.
     pub const fn is_real_time(self) -> bool {
-        matches!(self, Self::Tick | Self::Timer | Self::Gpio | Self::Exchange | Self::Warden | Self::Cell(_))
+        matches!(
+            self,
+            Self::Tick | Self::Timer | Self::Gpio | Self::I2c | Self::Exchange | Self::Warden | Self::Cell(_)
+        )
     }
 
     /// Whether it may use the processor without a limit: only what lies below everything else.

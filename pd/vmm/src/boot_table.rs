@@ -16,10 +16,11 @@ use runner_interfaces::kernel::{Instant, Kernel, Wiring};
 const NAME: &str = "vmm";
 
 /// Every domain that there may be but this one, in the order of their priorities, and the symbol of its status here.
-const DOMAINS: [(&str, &str); 14] = [
+const DOMAINS: [(&str, &str); 15] = [
     ("tick", "region_tick_status"),
     ("timer", "region_timer_status"),
     ("gpio", "region_gpio_status"),
+    ("i2c", "region_i2c_status"),
     ("exchange", "region_exchange_status"),
     ("warden", "region_warden_status"),
     ("cell0", "region_cell0_status"),

@@ -8,6 +8,7 @@ use runner_interfaces::{
     boot_report::Finding,
     exchange::{MAX_CHANNELS, SlotStatus, slot_offset_bytes},
     gpio::GpioStatus,
+    i2c::I2cStatus,
     kernel::{Channel, ChannelSet, Domain, Instant, Kernel, MissingWiring, Wiring, required_channel, required_region},
     link::{LINK_PAYLOAD_BYTES, LINK_SLOT_BYTES, LinkKind, LinkSlot, MAX_SESSIONS},
     timer::TimerStatus,
@@ -74,6 +75,7 @@ pub struct Admission<M> {
     pub(crate) exchange: Channel,
     warden_status: SequencedCell<M, WardenTable>,
     pub(crate) gpio_status: SequencedCell<M, GpioStatus>,
+    pub(crate) i2c_status: SequencedCell<M, I2cStatus>,
     pub(crate) timer_status: SequencedCell<M, TimerStatus>,
     pub(crate) slot_status: Vec<SequencedCell<M, SlotStatus>>,
     /// The node's channels, by the exchange's numbers.
@@ -110,6 +112,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
             exchange: required_channel(wiring, "channel_exchange")?,
             warden_status: status_block(wiring, "region_warden_status")?,
             gpio_status: status_block(wiring, "region_gpio_status")?,
+            i2c_status: status_block(wiring, "region_i2c_status")?,
             timer_status: status_block(wiring, "region_timer_status")?,
             slot_status: slot_status(wiring)?,
             slots: [const { None }; MAX_CHANNELS],

@@ -11,12 +11,14 @@ use runner_interfaces::{
     gpio::GpioStatus,
     grants::{CellGrants, MAX_LINES},
     kernel::Instant,
-    policy::BoardLine,
+    policy::{BoardDevice, BoardLine},
     timer::TimerStatus,
     warden::CELL_PRESENT,
 };
 use shared_ring::SharedMemory;
-use shared_ring_messages::{Answer, ChannelReport, ContainerReport, FromNode, LineReport, NodeReport, frame};
+use shared_ring_messages::{
+    Answer, ChannelReport, ContainerReport, DeviceReport, FromNode, LineReport, NodeReport, frame,
+};
 use zerocopy::FromZeros;
 
 use crate::{
@@ -52,6 +54,8 @@ impl<M: SharedMemory + Clone> Admission<M> {
             memory_limit_bytes: policy.map_or(0, |policy| policy.limits.memory_limit_bytes),
             lines: policy.map(|policy| self.lines(policy)).unwrap_or_default(),
             counters: self.named_counters(),
+            bus_is_simulated: self.i2c_status.try_read().is_some_and(|status| status.is_simulated != 0),
+            devices: policy.map(devices).unwrap_or_default(),
         }))
     }
 
@@ -62,6 +66,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
 
     fn named_counters(&self) -> Vec<(String, u64)> {
         let gpio = self.gpio_status.try_read().unwrap_or_else(GpioStatus::new_zeroed);
+        let i2c = self.i2c_status.try_read().unwrap_or_default();
         let timer = self.timer_status.try_read().unwrap_or_else(TimerStatus::new_zeroed);
         let faults = self.table.cells.iter().map(|cell| cell.faults).fold(0, u64::saturating_add);
         let restarts = self.table.cells.iter().map(|cell| u64::from(cell.restarts)).sum();
@@ -72,6 +77,10 @@ impl<M: SharedMemory + Clone> Admission<M> {
             ("gpio_calls", gpio.calls),
             ("gpio_refused", gpio.refused),
             ("gpio_invalid", gpio.invalid),
+            ("i2c_calls", i2c.calls),
+            ("i2c_refused", i2c.refused),
+            ("i2c_invalid", i2c.invalid),
+            ("i2c_failed", i2c.failed),
             ("timer_calls", timer.calls),
             ("timer_refused", timer.refused),
             ("timer_invalid", timer.invalid),
@@ -143,6 +152,16 @@ impl<M: SharedMemory + Clone> Admission<M> {
     }
 }
 
+fn devices(policy: &Policy) -> Vec<DeviceReport> {
+    let report = |device: &BoardDevice| DeviceReport {
+        label: device.label.clone(),
+        first: device.first,
+        last: device.last,
+        allowed: device.allowed,
+    };
+    policy.board.devices.iter().map(report).collect()
+}
+
 fn line_report(line: &BoardLine, status: &GpioStatus) -> LineReport {
     let held_as = match line.line {
         number if CellGrants::allows(status.outputs, number) => "output",
@@ -162,7 +181,7 @@ fn line_report(line: &BoardLine, status: &GpioStatus) -> LineReport {
 }
 
 /// The bytes of an answer's frame. Where it is too long for one, it leaves out what can be asked for otherwise: containers
-/// their arguments, then rights, then channels, the node its last lines, channels the ends of long names.
+/// their arguments, then rights, then channels, the node its last lines and devices, channels the ends of long names.
 pub(crate) fn encode(number: u32, mut answer: Answer) -> Vec<u8> {
     loop {
         let message = FromNode::Answer { number, answer };
@@ -197,7 +216,9 @@ fn shorten(answer: Answer) -> Option<Answer> {
         Answer::Container(mut report) => shorten_report(&mut report).then_some(Answer::Container(report)),
         Answer::Channels(mut reports) => shorten_channels(&mut reports).then_some(Answer::Channels(reports)),
         Answer::Info(mut report) => {
-            report.lines.pop()?;
+            if report.lines.pop().is_none() {
+                report.devices.pop()?;
+            }
             Some(Answer::Info(report))
         }
         _ => None,

@@ -168,6 +168,7 @@ mod tests {
             edge_lines: 0,
             active_low_lines: 0,
             minimum_period_ns: 0,
+            i2c_addresses: [0; 2],
             timers: 0,
             generation: 0,
         },

@@ -9,7 +9,8 @@ use core::fmt;
 use runner_container::Endpoint;
 use runner_interfaces::{
     grants::{CellGrants, MAX_LINES},
-    policy::{BoardLimits, BoardLine, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES},
+    i2c::ADDRESSES,
+    policy::{BoardDevice, BoardLimits, BoardLine, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES},
 };
 use shared_ring::{SharedMemory, SharedValues};
 use shared_ring_messages::{ErrorCode, Grant};
@@ -62,7 +63,8 @@ impl Policy {
         let mut names = vec![0; length];
         region.read(POLICY_NAMES_OFFSET_BYTES, &mut names).map_err(|_| PolicyError::Names)?;
         let board: BoardPolicy = postcard::from_bytes(&names).map_err(|_| PolicyError::Names)?;
-        if board.lines.iter().any(|line| line.line >= MAX_LINES) {
+        let is_unknown = |device: &BoardDevice| device.last >= ADDRESSES || device.first > device.last;
+        if board.lines.iter().any(|line| line.line >= MAX_LINES) || board.devices.iter().any(is_unknown) {
             return Err(PolicyError::Names);
         }
         Ok(Self { limits, board })
@@ -93,6 +95,11 @@ impl Policy {
                     self.check_period(*minimum_period_ns)?;
                     grants.minimum_period_ns = grants.minimum_period_ns.min(*minimum_period_ns);
                     grants.timers = self.limits.ceiling.timers;
+                }
+                Grant::I2c { first, last } => {
+                    let [low, high] = self.addresses(*first, *last)?;
+                    grants.i2c_addresses[0] |= low;
+                    grants.i2c_addresses[1] |= high;
                 }
             }
         }
@@ -142,6 +149,30 @@ impl Policy {
         }
     }
 
+    /// The mask of a range, all of whose addresses may be asked for.
+    fn addresses(&self, first: u8, last: u8) -> Result<[u64; 2], Failure> {
+        let is_allowed = |address: u8| {
+            let mut devices = self.board.devices.iter().filter(|device| device.allowed);
+            devices.any(|device| (device.first..=device.last).contains(&address))
+        };
+        let asked = address_text(first, last);
+        let refused = |why: String| Failure::new(ErrorCode::NotAllowed, format!("{}: {why}", Quoted(&asked)));
+        if first > last || last >= ADDRESSES {
+            return Err(refused(format!("addresses are 0x00 to {:#04x}, the lower one first", ADDRESSES - 1)));
+        }
+        match (first..=last).find(|address| !is_allowed(*address)) {
+            None => Ok(CellGrants::i2c_range(first, last)),
+            Some(address) => {
+                let allowed = self.board.devices.iter().filter(|device| device.allowed);
+                let offers: Vec<String> = allowed
+                    .map(|device| format!("{} ({})", address_text(device.first, device.last), device.label))
+                    .collect();
+                let offer = if offers.is_empty() { String::from("none") } else { offers.join(", ") };
+                Err(refused(format!("the board does not allow {address:#04x} at its I2C bus; it allows {offer}")))
+            }
+        }
+    }
+
     fn check_period(&self, asked_ns: u64) -> Result<(), Failure> {
         let shortest_ns = self.limits.ceiling.minimum_period_ns;
         if asked_ns < shortest_ns || asked_ns == 0 {
@@ -171,11 +202,24 @@ impl Policy {
             add(grants.input_lines & !grants.edge_lines, "in");
             add(grants.edge_lines, "edge");
         }
+        texts.extend(ranges(grants.i2c_addresses).map(|(first, last)| address_text(first, last)));
         if grants.timers > 0 {
             texts.push(format!("timer:{}", duration(grants.minimum_period_ns)));
         }
         texts
     }
+}
+
+/// A right at the I2C bus, as a person types it.
+fn address_text(first: u8, last: u8) -> String {
+    if first == last { format!("i2c:{first:#04x}") } else { format!("i2c:{first:#04x}-{last:#04x}") }
+}
+
+/// The addresses of a mask, those that follow each other together: first and last.
+fn ranges(addresses: [u64; 2]) -> impl Iterator<Item = (u8, u8)> {
+    let is_in = move |address: u8| CellGrants::allows_address(addresses, address);
+    let begins = (0..ADDRESSES).filter(move |address| is_in(*address) && (*address == 0 || !is_in(*address - 1)));
+    begins.map(move |first| (first, (first..ADDRESSES).take_while(|address| is_in(*address)).last().unwrap_or(first)))
 }
 
 /// What the policy allows on a line, in the words of a grant.
@@ -197,6 +241,10 @@ mod tests {
         BoardLine { label: label.into(), line, output: has("out"), input: has("in"), edges: has("edge") }
     }
 
+    fn device(label: &str, first: u8, last: u8, allowed: bool) -> BoardDevice {
+        BoardDevice { label: label.into(), first, last, allowed }
+    }
+
     fn policy() -> Policy {
         Policy {
             limits: BoardLimits {
@@ -206,6 +254,7 @@ mod tests {
                     edge_lines: 0b0_1000,
                     active_low_lines: 0,
                     minimum_period_ns: 1_000_000,
+                    i2c_addresses: CellGrants::i2c_range(0x40, 0x50),
                     timers: 7,
                     generation: 0,
                 },
@@ -221,6 +270,11 @@ mod tests {
                 ],
                 default_minimum_period_ns: 10_000_000,
                 default_timers: 2,
+                devices: vec![
+                    device("sensors", 0x40, 0x4f, true),
+                    device("charger", 0x6b, 0x6b, false),
+                    device("odd", 0x50, 0x51, true),
+                ],
                 allow_unsigned: true,
             },
         }
@@ -248,6 +302,17 @@ mod tests {
     }
 
     #[test]
+    fn addresses_are_granted_one_by_one_and_told_as_ranges() {
+        let asked = [(0x48, 0x48), (0x41, 0x43), (0x44, 0x44), (0x4f, 0x50)];
+        let asked = asked.map(|(first, last)| Grant::I2c { first, last });
+        let rights = policy().resolve(&asked).unwrap();
+        assert_eq!(rights.grants.i2c_addresses, [0, 0b1_1000_0001_0001_1110]);
+        assert_eq!(rights.texts, ["i2c:0x41-0x44", "i2c:0x48", "i2c:0x4f-0x50", "timer:10ms"]);
+        assert_eq!(ranges([u64::MAX; 2]).collect::<Vec<_>>(), [(0, 0x7f)]);
+        assert_eq!(ranges([1, 1 << 63]).collect::<Vec<_>>(), [(0, 0), (0x7f, 0x7f)]);
+    }
+
+    #[test]
     fn what_is_not_allowed_is_named_with_what_is() {
         let cases = [
             (Grant::GpioOutput("BUTTON".into()), "`gpio:BUTTON:out`: the board allows in, edge on that line"),
@@ -257,6 +322,23 @@ mod tests {
                 "`gpio:LAMP:in`: the board has no such line; it has LED (out), BUTTON (in, edge), ODD (out)",
             ),
             (Grant::Timer { minimum_period_ns: 999_999 }, "`timer:999999ns`: the board allows no period below 1ms"),
+            (
+                Grant::I2c { first: 0x6b, last: 0x6b },
+                "`i2c:0x6b`: the board does not allow 0x6b at its I2C bus; it allows i2c:0x40-0x4f (sensors), i2c:0x50-0x51 (odd)",
+            ),
+            (
+                Grant::I2c { first: 0x4e, last: 0x53 },
+                "`i2c:0x4e-0x53`: the board does not allow 0x52 at its I2C bus; it allows i2c:0x40-0x4f (sensors), i2c:0x50-0x51 (odd)",
+            ),
+            (
+                Grant::I2c { first: 0x41, last: 0x40 },
+                "`i2c:0x41-0x40`: addresses are 0x00 to 0x7f, the lower one first",
+            ),
+            (
+                Grant::I2c { first: 0x40, last: 0x80 },
+                "`i2c:0x40-0x80`: addresses are 0x00 to 0x7f, the lower one first",
+            ),
+            (Grant::I2c { first: 0x51, last: 0x51 }, "the board's policy allows by name what its ceiling forbids"),
             (Grant::GpioOutput("ODD".into()), "the board's policy allows by name what its ceiling forbids"),
         ];
         for (grant, detail) in cases {
@@ -282,15 +364,23 @@ mod tests {
         assert_eq!(Policy::read(&HeapMemory::new(8)).unwrap_err(), PolicyError::NotAPolicy);
     }
 
-    #[test]
-    fn a_line_that_no_mask_has_a_bit_for_is_refused() {
-        let Policy { limits, mut board } = policy();
-        board.lines.push(line("FAR", MAX_LINES, "out"));
-        let names = postcard::to_allocvec(&board).unwrap();
+    fn policy_of(limits: BoardLimits, board: &BoardPolicy) -> Result<Policy, PolicyError> {
+        let names = postcard::to_allocvec(board).unwrap();
         let region = HeapMemory::new(1024);
         let names_bytes = u32::try_from(names.len()).unwrap();
         region.write_value(0, &BoardLimits { magic: POLICY_MAGIC, names_bytes, ..limits }).unwrap();
         region.write(POLICY_NAMES_OFFSET_BYTES, &names).unwrap();
-        assert_eq!(Policy::read(&region).unwrap_err(), PolicyError::Names);
+        Policy::read(&region)
+    }
+
+    #[test]
+    fn a_line_that_no_mask_has_a_bit_for_is_refused() {
+        let Policy { limits, mut board } = policy();
+        board.lines.push(line("FAR", MAX_LINES, "out"));
+        assert_eq!(policy_of(limits, &board).unwrap_err(), PolicyError::Names);
+        board.lines.pop();
+        assert!(policy_of(limits, &board).is_ok());
+        board.devices.push(device("far", 0x7f, 0x80, false));
+        assert_eq!(policy_of(limits, &board).unwrap_err(), PolicyError::Names);
     }
 }

@@ -22,10 +22,12 @@ pub struct Offer {
 }
 
 /// The drafts that are served: package, and the day of the draft. Drafts of one package give themselves one version.
-pub const DRAFTS: &[(&str, &str)] = &[("wasi:gpio", "2025-03-18"), ("wasi:gpio", "2025-05-27")];
+pub const DRAFTS: &[(&str, &str)] =
+    &[("wasi:gpio", "2025-03-18"), ("wasi:gpio", "2025-05-27"), ("wasi:i2c", "2024-03-19")];
 
 const MARCH: u8 = 1 << 0;
 const MAY: u8 = 1 << 1;
+const I2C: u8 = 1 << 2;
 
 /// Packages of others that are served: what their modules' names begin with, and their versions.
 const PACKAGES: &[(&str, Versions)] = &[
@@ -33,6 +35,7 @@ const PACKAGES: &[(&str, Versions)] = &[
     ("wasi:io/", Versions::Patches("0.2.")),
     ("wasi:logging/", Versions::These(&["", "0.1.0-draft"])),
     ("wasi:gpio/", Versions::These(&["0.2.0"])),
+    ("wasi:i2c/", Versions::These(&["0.2.0-draft"])),
 ];
 
 /// Versions that are served alike.
@@ -80,6 +83,10 @@ const fn node(interface: &'static str, name: &'static str, parameters: &'static 
 
 const fn gpio(drafts: u8, name: &'static str, parameters: &'static str, results: &'static str) -> Offer {
     Offer { interface: "wasi:gpio/digital", name, parameters, results, served: true, drafts }
+}
+
+const fn i2c(name: &'static str, parameters: &'static str) -> Offer {
+    Offer { interface: "wasi:i2c/i2c", name, parameters, results: "", served: true, drafts: I2C }
 }
 
 const fn tiny(name: &'static str, parameters: &'static str, results: &'static str) -> Offer {
@@ -160,6 +167,15 @@ pub const OFFERS: &[Offer] = &[
     node("gpio", "[method]input.watch", "ii", "i"),
     node("gpio", "[method]input.take-edges", "i", "i"),
     node("gpio", "[resource-drop]input", "i", ""),
+    node("i2c", "open", "ii", ""),
+    node("i2c", "[method]device.write-u8", "iii", "i"),
+    node("i2c", "[method]device.write-u16-be", "iii", "i"),
+    node("i2c", "[method]device.send", "iIi", "i"),
+    node("i2c", "[method]device.read", "iii", "i"),
+    node("i2c", "[method]device.receive", "ii", "i"),
+    node("i2c", "[method]device.value-u64", "i", "I"),
+    node("i2c", "[method]device.value-word", "ii", "I"),
+    node("i2c", "[resource-drop]device", "i", ""),
     node("node", "board", "i", ""),
     node("node", "version", "i", ""),
     node("node", "substrate", "i", ""),
@@ -225,6 +241,10 @@ pub const OFFERS: &[Offer] = &[
     Offer { interface: "wasi:gpio/delay", name: "delay-ns", parameters: "i", results: "", served: true, drafts: MARCH },
     Offer { interface: "wasi:gpio/delay", name: "delay-us", parameters: "i", results: "", served: true, drafts: MARCH },
     Offer { interface: "wasi:gpio/delay", name: "delay-ms", parameters: "i", results: "", served: true, drafts: MARCH },
+    i2c("[method]i2c.read", "iiIi"),
+    i2c("[method]i2c.write", "iiiii"),
+    i2c("[method]i2c.write-read", "iiiiIi"),
+    i2c("[resource-drop]i2c", "i"),
     tiny("logger", "i", ""),
     tiny("open", "i", "i"),
     tiny("read", "iii", "i"),

@@ -83,6 +83,7 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
     pub fn new<W: Wiring<Memory = M>>(wiring: &W, options: Options) -> Result<Self, MissingWiring> {
         let channels = Channels {
             gpio: required_channel(wiring, "channel_gpio")?,
+            i2c: required_channel(wiring, "channel_i2c")?,
             timer: required_channel(wiring, "channel_timer")?,
             exchange: required_channel(wiring, "channel_exchange")?,
             warden: required_channel(wiring, "channel_warden")?,

@@ -17,6 +17,7 @@ use runner_interfaces::{
     cell::{CellConfiguration, CellControl, CellStatus, Command, ContainerState, FailureReason, MODULE_OFFSET_BYTES},
     exchange::{self, MAX_VALUE_BYTES, Taken, VALUE_REGION_BYTES, WORD_BYTES},
     gpio::{self, Edges, Status},
+    i2c::{Received, Transfer},
     kernel::{CALL_FAILED, Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring},
     output::{OUTPUT_SLOT_BYTES, OutputRecord, Stream, output_geometry},
     timer,
@@ -44,12 +45,13 @@ pub const TABLE_LIMIT_ELEMENTS: u32 = 1024;
 const OUTPUT_REGION_BYTES: usize = 256 + 16 * OUTPUT_SLOT_BYTES;
 
 /// A channel's number at the cell, by its symbol.
-const CHANNELS: [(&str, u8); 5] = [
+const CHANNELS: [(&str, u8); 6] = [
     ("channel_gpio", 0),
     ("channel_timer", 1),
     ("channel_warden", 2),
     ("channel_admission", 3),
     ("channel_exchange", 4),
+    ("channel_i2c", 5),
 ];
 
 fn channel(symbol: &str) -> Option<Channel> {
@@ -83,6 +85,35 @@ pub struct FakeLine {
     pub edges: u64,
     /// How often the driven level changed.
     pub transitions: u64,
+}
+
+/// A device at the fake bus: 256 bytes, of which the first byte that is written chooses one.
+#[derive(Clone, Debug)]
+pub struct FakeDevice {
+    /// The cell may speak to it.
+    pub may_use: bool,
+    /// Its bytes.
+    pub bytes: [u8; 256],
+    /// The next byte that is read or written.
+    pub pointer: u8,
+}
+
+impl FakeDevice {
+    fn next(&mut self) -> &mut u8 {
+        let place = usize::from(self.pointer);
+        self.pointer = self.pointer.wrapping_add(1);
+        &mut self.bytes[place]
+    }
+
+    fn transfer(&mut self, transfer: &Transfer) -> Received {
+        if let [pointer, values @ ..] = transfer.written() {
+            self.pointer = *pointer;
+            values.iter().for_each(|value| *self.next() = *value);
+        }
+        let mut received = Received::default();
+        received.bytes[..usize::from(transfer.read_length)].iter_mut().for_each(|byte| *byte = *self.next());
+        received
+    }
 }
 
 /// A queue of the fake exchange.
@@ -173,6 +204,8 @@ pub struct FakeState {
     pub lines: BTreeMap<u8, FakeLine>,
     /// The channels to other containers.
     pub exchange: FakeExchange,
+    /// The devices at the bus, by address.
+    pub devices: BTreeMap<u8, FakeDevice>,
     /// Expiry and period of each armed timer.
     pub timers: [Option<(u64, u64)>; timer::TIMERS_PER_CLIENT as usize],
     /// Timers that expired and were not taken.
@@ -238,6 +271,12 @@ impl FakeState {
             Ok(result) => Message::with_word(0, result),
             Err(status) => status.answer(),
         }
+    }
+
+    fn call_i2c(&mut self, message: Message) -> Result<Message, Status> {
+        let transfer = Transfer::of(&message)?;
+        let device = self.devices.get_mut(&transfer.address).ok_or(Status::NotFound)?;
+        if device.may_use { Ok(device.transfer(&transfer).answer()) } else { Err(Status::NotGranted) }
     }
 
     fn call_timer(&mut self, message: Message) -> Message {
@@ -337,6 +376,7 @@ impl Kernel for FakeKernel {
             _ if state.drivers_are_gone => Message::new(CALL_FAILED),
             0 => state.call_gpio(message),
             1 => state.call_timer(message),
+            5 => state.call_i2c(message).unwrap_or_else(Status::answer),
             4 => state.exchange.serve(message).unwrap_or_else(Status::answer),
             _ => Message::new(CALL_FAILED),
         }

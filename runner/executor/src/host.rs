@@ -10,6 +10,7 @@ use runner_interfaces::{
     cell::CellConfiguration,
     exchange::{self, MAX_VALUE_BYTES, Taken, WORD_BYTES},
     gpio::{self, Status},
+    i2c::{Received, Transfer},
     kernel::{Channel, Instant, Kernel, Message},
     timer,
 };
@@ -18,6 +19,7 @@ use wasmi::Memory;
 
 use crate::{
     delivery::{Allocator, Delivery},
+    devices::DeviceTable,
     ends::EndTable,
     files::FileTree,
     limits::Limits,
@@ -48,6 +50,7 @@ pub(crate) const DOMAIN_CALL_FUEL: u64 = 250;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Channels {
     pub(crate) gpio: Channel,
+    pub(crate) i2c: Channel,
     pub(crate) timer: Channel,
     pub(crate) exchange: Channel,
     pub(crate) warden: Channel,
@@ -83,6 +86,9 @@ pub(crate) struct Host {
     pub(crate) limits: Limits,
     pub(crate) counters: Counters,
     pub(crate) lines: LineTable,
+    pub(crate) devices: DeviceTable,
+    /// The bus of `wasi:i2c`, until the container drops it.
+    pub(crate) holds_bus: bool,
     pub(crate) ends: EndTable,
     values: ValueRegions,
     pub(crate) pollables: Pollables,
@@ -123,6 +129,8 @@ impl Host {
             limits,
             counters: Counters::default(),
             lines: LineTable::default(),
+            devices: DeviceTable::default(),
+            holds_bus: true,
             ends: EndTable::default(),
             values,
             pollables: Pollables::default(),
@@ -150,6 +158,15 @@ impl Host {
     pub(crate) fn ask_gpio(&mut self, message: Message) -> (Status, u64) {
         let answer = self.kernel.call(self.channels.gpio, message);
         (Status::of(&answer), answer.words[0])
+    }
+
+    /// Asks the `i2c` domain for a transfer; `Invalid` where there is none that is so long.
+    pub(crate) fn transfer(&mut self, transfer: Option<Transfer>) -> Result<Received, Status> {
+        let answer = match transfer {
+            Some(transfer) => Received::of(&self.kernel.call(self.channels.i2c, transfer.call())),
+            None => Err(Status::Invalid),
+        };
+        answer.map_err(|status| self.counted(status))
     }
 
     /// Puts a value of at most [`MAX_VALUE_BYTES`].

@@ -36,6 +36,7 @@ compile_error!("choose a dispatch with a constant native stack: feature `portabl
 mod cell;
 mod container;
 mod delivery;
+mod devices;
 mod ends;
 mod engine;
 mod estimate;

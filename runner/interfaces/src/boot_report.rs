@@ -64,6 +64,7 @@ const _: () = {
     assert!(SEQUENCE_BYTES + size_of::<crate::cell::CellStatus>() <= BOOT_REPORT_OFFSET_BYTES);
     assert!(SEQUENCE_BYTES + size_of::<crate::exchange::ExchangeStatus>() <= BOOT_REPORT_OFFSET_BYTES);
     assert!(SEQUENCE_BYTES + size_of::<crate::gpio::GpioStatus>() <= BOOT_REPORT_OFFSET_BYTES);
+    assert!(SEQUENCE_BYTES + size_of::<crate::i2c::I2cStatus>() <= BOOT_REPORT_OFFSET_BYTES);
     assert!(SEQUENCE_BYTES + size_of::<crate::timer::TimerStatus>() <= BOOT_REPORT_OFFSET_BYTES);
     assert!(SEQUENCE_BYTES + size_of::<crate::warden::WardenTable>() <= BOOT_REPORT_OFFSET_BYTES);
 };

@@ -70,8 +70,8 @@ wire_enum! {
     Status {
         /// Done; word 0 holds the result where there is one.
         Ok = 0 => "done",
-        /// The bank has no such line, the timer no such number.
-        NotFound = 1 => "there is no such line or timer",
+        /// The bank has no such line, the timer no such number, the bus no device of that address.
+        NotFound = 1 => "there is no such line, timer or device",
         /// The cell was not granted this.
         NotGranted = 2 => "not granted",
         /// The request makes no sense.

@@ -6,13 +6,14 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::MAX_CELLS;
+use crate::{MAX_CELLS, i2c::ADDRESSES};
 
 /// Board lines that a mask has a bit for. A PL061 has 8, a BCM2711 58.
 pub const MAX_LINES: u8 = 64;
 
-/// Bytes between two entries of the `grants` region: one cache line for the sequence, one for the value.
-pub const GRANT_STRIDE_BYTES: usize = 128;
+/// Bytes between two entries of the `grants` region, and of the requests to the warden, which are longer: with a
+/// [`crate::plan::LoadRequest`] an entry takes over two cache lines. Eight of them fit half a page.
+pub const GRANT_STRIDE_BYTES: usize = 256;
 
 /// Where a cell's entry begins in the `grants` region; `None` where there is no such cell.
 pub const fn grant_offset_bytes(cell: usize) -> Option<usize> {
@@ -33,6 +34,8 @@ pub struct CellGrants {
     pub active_low_lines: u64,
     /// The shortest timer period, in nanoseconds; also the shortest distance of a one-shot.
     pub minimum_period_ns: u64,
+    /// Addresses at the I2C bus that it may speak to, a bit an address: 0x00 to 0x3f, then 0x40 to 0x7f.
+    pub i2c_addresses: [u64; 2],
     /// How many timers it may arm (numbers 1 to this), at the most 7.
     pub timers: u32,
     /// The load that these grants belong to (see [`crate::cell::CellControl::generation`]).
@@ -54,13 +57,56 @@ impl CellGrants {
             } else {
                 other.minimum_period_ns
             },
+            i2c_addresses: [
+                self.i2c_addresses[0] & other.i2c_addresses[0],
+                self.i2c_addresses[1] & other.i2c_addresses[1],
+            ],
             timers: if self.timers < other.timers { self.timers } else { other.timers },
             generation: self.generation,
         }
     }
 
+    /// The mask of the addresses from `first` to `last`, both with it; those that no device can have are left out.
+    pub fn i2c_range(first: u8, last: u8) -> [u64; 2] {
+        let mut mask = [0; 2];
+        for address in first..=last.min(ADDRESSES - 1) {
+            mask[usize::from(address / 64)] |= 1 << (address % 64);
+        }
+        mask
+    }
+
+    /// Whether `address` is in `addresses`; false for one that no device can have.
+    pub const fn allows_address(addresses: [u64; 2], address: u8) -> bool {
+        let [low, high] = addresses;
+        let half = if address < 64 { low } else { high };
+        address < ADDRESSES && half & (1 << (address % 64)) != 0
+    }
+
     /// Whether `line` is in `lines`; false for a line that no mask has a bit for.
     pub const fn allows(lines: u64, line: u8) -> bool {
         line < MAX_LINES && lines & (1 << line) != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_has_its_addresses_and_no_other() {
+        for (first, last) in [(0, 0), (0x48, 0x4f), (0x3f, 0x40), (0, 0x7f), (0x7f, 0xff), (5, 4)] {
+            let mask = CellGrants::i2c_range(first, last);
+            for address in 0..=u8::MAX {
+                let is_in = first <= address && address <= last && address < ADDRESSES;
+                assert_eq!(CellGrants::allows_address(mask, address), is_in, "{first:#x}-{last:#x}: {address:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_address_must_be_in_both() {
+        let asked = CellGrants { i2c_addresses: CellGrants::i2c_range(0x3e, 0x48), ..CellGrants::default() };
+        let board = CellGrants { i2c_addresses: CellGrants::i2c_range(0x40, 0x50), ..CellGrants::default() };
+        assert_eq!(asked.intersection(board).i2c_addresses, CellGrants::i2c_range(0x40, 0x48));
     }
 }

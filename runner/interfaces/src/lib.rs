@@ -17,6 +17,7 @@ pub mod driver;
 pub mod exchange;
 pub mod gpio;
 pub mod grants;
+pub mod i2c;
 pub mod kernel;
 pub mod link;
 pub mod output;

@@ -11,8 +11,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::grants::CellGrants;
 
-/// Marks a policy region and its layout's version: "ATP2" read as little-endian.
-pub const POLICY_MAGIC: u32 = u32::from_le_bytes(*b"ATP2");
+/// Marks a policy region and its layout's version: "ATP3" read as little-endian.
+pub const POLICY_MAGIC: u32 = u32::from_le_bytes(*b"ATP3");
 
 /// Where the `postcard` form of [`BoardPolicy`] begins in the region, behind [`BoardLimits`].
 pub const POLICY_NAMES_OFFSET_BYTES: usize = 256;
@@ -56,6 +56,19 @@ pub struct BoardLine {
     pub edges: bool,
 }
 
+/// Devices at the I2C bus as the board names them: one, or a range of addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoardDevice {
+    /// What a person calls it, as `thermometer`. Nothing is asked for by it: rights name addresses.
+    pub label: String,
+    /// Its address, or the first.
+    pub first: u8,
+    /// The same, or the last.
+    pub last: u8,
+    /// A container may ask for it.
+    pub allowed: bool,
+}
+
 /// The policy with its names, for `admission`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BoardPolicy {
@@ -67,6 +80,8 @@ pub struct BoardPolicy {
     pub default_minimum_period_ns: u64,
     /// What a container gets that asks for nothing: how many timers.
     pub default_timers: u32,
+    /// What is at the I2C bus.
+    pub devices: Vec<BoardDevice>,
     /// Containers without signed tokens may run. True in the demo image until tokens come.
     pub allow_unsigned: bool,
 }

@@ -178,6 +178,13 @@ pub enum Grant {
         /// The shortest period.
         minimum_period_ns: u64,
     },
+    /// Speak to the devices at the I2C bus from the first address to the last, both with it.
+    I2c {
+        /// 7 bits.
+        first: u8,
+        /// The same as the first for one device.
+        last: u8,
+    },
 }
 
 /// What the node answers.
@@ -413,6 +420,23 @@ pub struct NodeReport {
     pub lines: Vec<LineReport>,
     /// Named counters: what was refused, damaged, lost. Names are stable; a missing one is zero.
     pub counters: Vec<(String, u64)>,
+    /// The I2C bus is a program that plays one; there is no device that anything could be wired to.
+    pub bus_is_simulated: bool,
+    /// What the board names at its I2C bus.
+    pub devices: Vec<DeviceReport>,
+}
+
+/// A device at the I2C bus, or a range of addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceReport {
+    /// What it is called.
+    pub label: String,
+    /// Its address, or the first.
+    pub first: u8,
+    /// The same, or the last.
+    pub last: u8,
+    /// The policy lets containers ask for it.
+    pub allowed: bool,
 }
 
 /// One GPIO line.

@@ -53,7 +53,8 @@ const WRITABLE: [&str; 5] =
     ["region_status", "region_output", "region_to_exchange", "region_link_out", "region_link_in_head"];
 
 /// Everybody whom a cell or the bridge has a channel to, as they call them.
-const PEERS: [&str; 5] = ["channel_gpio", "channel_timer", "channel_exchange", "channel_warden", "channel_admission"];
+const PEERS: [&str; 6] =
+    ["channel_gpio", "channel_i2c", "channel_timer", "channel_exchange", "channel_warden", "channel_admission"];
 
 pub(super) fn run(mut shell: Shell) -> Result<()> {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);

@@ -10,6 +10,7 @@ mod exchange;
 mod gpio;
 #[cfg(feature = "hostile-domains")]
 mod hostile;
+mod i2c;
 mod simulated_bank;
 mod tick;
 mod timer;
@@ -120,6 +121,7 @@ impl Shell {
             Role::Tick => tick::run(&self),
             Role::Timer => timer::run(self),
             Role::Gpio => gpio::run(self),
+            Role::I2c => i2c::run(self),
             Role::Exchange => exchange::run(self),
             Role::Warden => warden::run(self),
             #[cfg(feature = "hostile-domains")]
@@ -160,7 +162,15 @@ impl Shell {
         self.handover.confined
             && matches!(
                 role,
-                Some(Role::Tick | Role::Timer | Role::Exchange | Role::Warden | Role::Cell(_) | Role::Admission)
+                Some(
+                    Role::Tick
+                        | Role::Timer
+                        | Role::I2c
+                        | Role::Exchange
+                        | Role::Warden
+                        | Role::Cell(_)
+                        | Role::Admission
+                )
             )
     }
 

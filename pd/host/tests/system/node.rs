@@ -13,7 +13,7 @@ use crate::{TestNode, eventually, project};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_atoll-host");
 
 const DOMAINS: [&str; 11] =
-    ["tick", "timer", "gpio", "exchange", "warden", "cell0", "cell1", "cell2", "cell3", "admission", "vmm"];
+    ["tick", "timer", "gpio", "i2c", "exchange", "warden", "cell0", "cell1", "cell2", "cell3", "admission", "vmm"];
 
 fn is_alive(process: u32) -> bool {
     // A process that was ended and not collected yet is a zombie, `Z`.

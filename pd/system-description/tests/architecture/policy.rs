@@ -31,6 +31,15 @@ label = "KEY"
 line = 0
 allow = ["in", "edge"]
 active = "low"
+[[i2c]]
+label = "sensors"
+address = 0x3e
+to = 0x41
+allow = true
+[[i2c]]
+label = "clock"
+address = 0x68
+allow = false
 "#;
 
 fn parse(text: &str) -> Result<Policy, String> {
@@ -48,6 +57,7 @@ fn the_region_says_what_the_file_says() {
     assert_eq!(limits.ceiling.output_lines, 1 << 63);
     assert_eq!((limits.ceiling.input_lines, limits.ceiling.edge_lines), (1, 1));
     assert_eq!(limits.ceiling.active_low_lines, 1);
+    assert_eq!(limits.ceiling.i2c_addresses, [0b11 << 62, 0b11]);
     assert_eq!((limits.ceiling.minimum_period_ns, limits.ceiling.timers), (2_000_000, 3));
 
     let names = &bytes[POLICY_NAMES_OFFSET_BYTES..][..usize::try_from(limits.names_bytes).expect("small")];
@@ -55,6 +65,8 @@ fn the_region_says_what_the_file_says() {
     assert_eq!((board.board.as_str(), board.allow_unsigned), ("test", false));
     assert_eq!((board.default_minimum_period_ns, board.default_timers), (20_000_000, 1));
     assert_eq!((board.lines[0].label.as_str(), board.lines[0].line), ("LED", 63));
+    let devices = board.devices.iter().map(|device| (device.label.as_str(), device.first, device.last, device.allowed));
+    assert_eq!(devices.collect::<Vec<_>>(), [("sensors", 0x3e, 0x41, true), ("clock", 0x68, 0x68, false)]);
     assert!(board.lines[0].output && !board.lines[0].input && !board.lines[0].edges);
     assert!(!board.lines[1].output && board.lines[1].input && board.lines[1].edges);
 }
@@ -88,6 +100,11 @@ fn what_is_wrong_is_refused_in_words() {
         ("label = \"KEY\"", "label = \"3\"", "gpio.label \"3\""),
         ("label = \"KEY\"", "label = \"a b\"", "gpio.label \"a b\""),
         ("[\"out\"]", "[\"out\", \"out\"]", "says something twice"),
+        ("to = 0x41", "to = 0x3d", "0x3e to 0x3d is no range within 0x00 to 0x7f"),
+        ("to = 0x41", "to = 0x80", "0x3e to 0x80 is no range"),
+        ("0x68", "0x40", "i2c `clock`: address 0x40 has another label"),
+        ("\"clock\"", "\"sensors\"", "i2c `sensors`: the label is there twice"),
+        ("\"clock\"", "\"68\"", "i2c.label \"68\""),
         ("[\"out\"]", "[\"output\"]", "unknown variant `output`"),
     ];
     for (old, new, expected) in cases {

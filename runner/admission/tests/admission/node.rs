@@ -19,7 +19,7 @@ use runner_interfaces::{
     kernel::{Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring},
     link::{LINK_PAYLOAD_BYTES, LINK_SLOT_BYTES, LinkKind, LinkSlot, MAX_SESSIONS, link_geometry},
     output::{OUTPUT_SLOT_BYTES, OutputRecord, Stream, output_geometry},
-    policy::{BoardLimits, BoardLine, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES},
+    policy::{BoardDevice, BoardLimits, BoardLine, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES},
     timer,
     warden::WardenTable,
 };
@@ -53,6 +53,7 @@ fn regions() -> HashMap<String, HeapMemory> {
         ("policy".to_owned(), 0x4000),
         ("grants".into(), 0x1000),
         ("gpio_status".into(), 0x1000),
+        ("i2c_status".into(), 0x1000),
         ("timer_status".into(), 0x1000),
         ("warden_status".into(), 0x1000),
         ("admission_to_warden".into(), 0x1000),
@@ -104,6 +105,7 @@ impl Wiring for DomainWiring<'_> {
             ("region_grants", true) => "grants".into(),
             ("region_status", true) | ("region_warden_status", false) => "warden_status".into(),
             ("region_gpio_status", false) => "gpio_status".into(),
+            ("region_i2c_status", false) => "i2c_status".into(),
             ("region_timer_status", false) => "timer_status".into(),
             ("region_exchange_status", false) => "exchange_status".into(),
             ("region_link_in", false) => "vmm_to_admission".into(),
@@ -928,6 +930,10 @@ pub(crate) fn policy() -> BoardPolicy {
         ],
         default_minimum_period_ns: 10_000_000,
         default_timers: 7,
+        devices: vec![
+            BoardDevice { label: "thermometer".into(), first: 0x48, last: 0x49, allowed: true },
+            BoardDevice { label: "charger".into(), first: 0x6b, last: 0x6b, allowed: false },
+        ],
         allow_unsigned: true,
     }
 }
@@ -940,6 +946,7 @@ fn board_limits() -> BoardLimits {
             edge_lines: 0b1000,
             active_low_lines: 0,
             minimum_period_ns: 1_000_000,
+            i2c_addresses: CellGrants::i2c_range(0x48, 0x49),
             timers: 7,
             generation: 0,
         },

@@ -24,6 +24,7 @@ fn module_of(interface: &str) -> String {
     match interface.split_once('/').map(|(package, _)| package) {
         None if [WASI, TINY].contains(&interface) => interface.to_owned(),
         None => format!("atoll:node/{interface}@0.1.0"),
+        Some("wasi:i2c") => format!("{interface}@0.2.0-draft"),
         Some("wasi:logging") => format!("{interface}@0.1.0-draft"),
         Some(_) => format!("{interface}@0.2.0"),
     }
@@ -174,6 +175,9 @@ fn what_is_not_served_of_a_draft_is_refused_by_its_name() {
         ("wasi:gpio/analog@0.2.0", "[method]analog-in-pin.read"),
         ("wasi:gpio/digital@0.3.0", "get-digital-in"),
         ("wasi:gpio/digital", "get-digital-in"),
+        ("wasi:i2c/i2c@0.2.0-draft", "[method]i2c.transaction"),
+        ("wasi:i2c/delay@0.2.0-draft", "[method]delay.delay-ns"),
+        ("wasi:i2c/i2c@0.2.0", "[method]i2c.read"),
         ("wasi:clocks/timezone@0.2.0", "display"),
         ("wasi:clocks/monotonic-clock@0.3.0", "now"),
         ("wasi:io/streams@0.2.0", "[method]input-stream.read"),

@@ -7,6 +7,7 @@ mod delivery;
 mod gpio;
 mod hold;
 mod hostile;
+mod i2c;
 mod life;
 mod plan;
 mod samples;

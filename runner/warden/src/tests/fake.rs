@@ -258,6 +258,7 @@ pub(super) fn ceiling() -> CellGrants {
         input_lines: 0b11_1000,
         edge_lines: 0b11_1000,
         active_low_lines: 0b10_0010,
+        i2c_addresses: CellGrants::i2c_range(0x48, 0x4f),
         minimum_period_ns: 1_000_000,
         timers: 7,
         generation: 0,

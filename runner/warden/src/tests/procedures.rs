@@ -49,6 +49,7 @@ fn what_is_granted_is_within_the_ceiling() {
         edge_lines: u64::MAX,
         // Which level is the active one is the board's to say, and nobody's to ask for.
         active_low_lines: u64::MAX,
+        i2c_addresses: [u64::MAX; 2],
         minimum_period_ns: 0,
         timers: u32::MAX,
         generation: 77,

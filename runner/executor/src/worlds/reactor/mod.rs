@@ -16,6 +16,7 @@ mod adapters;
 mod channel;
 mod clock;
 mod gpio;
+mod i2c;
 mod log;
 mod node;
 mod opening;
@@ -43,6 +44,7 @@ pub(super) fn define(linker: &mut Linker<Host>, drafts: Drafts, module: &str, na
         "sleep" => sleep::define(linker, module, name),
         "timer" => timer::define(linker, module, name),
         "gpio" => gpio::define(linker, module, name),
+        "i2c" => i2c::define(linker, module, name),
         "node" => node::define(linker, module, name),
         _ => Err(Unknown),
     }

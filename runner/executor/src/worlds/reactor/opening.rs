@@ -21,13 +21,32 @@ pub(super) fn open(
     opener: impl FnOnce(&mut Host, &[u8]) -> Result<u32, Status>,
 ) -> Result<(), Error> {
     let (mut memory, host) = GuestMemory::of(caller)?;
+    check(&memory, result)?;
+    let opened = opener(host, memory.slice(name, length)?);
+    write(&mut memory, result, opened)
+}
+
+/// The same for what has no text as its name.
+pub(super) fn answer(
+    memory: &mut GuestMemory<'_>,
+    result: u32,
+    opener: impl FnOnce() -> Result<u32, Status>,
+) -> Result<(), Error> {
+    check(memory, result)?;
+    write(memory, result, opener())
+}
+
+fn check(memory: &GuestMemory<'_>, result: u32) -> Result<(), Fault> {
     // Before anything is opened: a result that cannot be told must not leave something open.
     if !result.is_multiple_of(RESULT_ALIGNMENT) {
-        return Err(Fault::Misaligned { address: result }.into());
+        return Err(Fault::Misaligned { address: result });
     }
+    memory.slice(result, 2 * PAYLOAD_OFFSET).map(|_| ())
+}
+
+fn write(memory: &mut GuestMemory<'_>, result: u32, opened: Result<u32, Status>) -> Result<(), Error> {
     let payload = offset(result, PAYLOAD_OFFSET)?;
-    memory.slice(result, 2 * PAYLOAD_OFFSET)?;
-    match opener(host, memory.slice(name, length)?) {
+    match opened {
         Ok(handle) => {
             memory.write(result, &[0])?;
             memory.write_u32(payload, handle)?;

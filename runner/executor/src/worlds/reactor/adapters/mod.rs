@@ -3,8 +3,6 @@
 //! One module an interface. Of `wasi:clocks`, `wasi:io` and `wasi:logging` there is one version at a time. Drafts change under one
 //! number, so those have one module a draft ([`DRAFTS`]), named after its day, and any number of drafts is served at once: a
 //! container speaks the newest draft that has every function that it imports. One that no draft has is refused like any unknown import.
-//!
-//! A draft of `wasi:i2c` comes here as `wasi_i2c/draft_….rs`, with an entry in [`DRAFTS`].
 
 use wasmi::Linker;
 
@@ -13,6 +11,7 @@ use crate::host::Host;
 
 mod wasi_clocks;
 mod wasi_gpio;
+mod wasi_i2c;
 mod wasi_io;
 mod wasi_logging;
 
@@ -37,10 +36,11 @@ impl Draft {
     }
 }
 
-const DRAFT_COUNT: usize = 2;
+const DRAFT_COUNT: usize = 3;
 
 /// All drafts; of one package the newest first.
-static DRAFTS: [Draft; DRAFT_COUNT] = [wasi_gpio::DRAFT_2025_05_27, wasi_gpio::DRAFT_2025_03_18];
+static DRAFTS: [Draft; DRAFT_COUNT] =
+    [wasi_gpio::DRAFT_2025_05_27, wasi_gpio::DRAFT_2025_03_18, wasi_i2c::DRAFT_2024_03_19];
 
 /// `package/interface@version`, as the module of an import has it.
 #[derive(Clone, Copy)]

@@ -1,0 +1,110 @@
+//! Who calls, and what is answered.
+
+use runner_interfaces::MAX_CELLS;
+use runner_interfaces::boot_report::Finding;
+use runner_interfaces::driver::StartError;
+use runner_interfaces::gpio::Status;
+use runner_interfaces::grants::{CellGrants, grant_offset_bytes};
+use runner_interfaces::i2c::{I2cStatus, MAX_TRANSFER_BYTES, Procedure, Received, Transfer};
+use runner_interfaces::kernel::{Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring, required_region};
+use shared_ring::{OutOfRange, SequencedCell};
+
+use crate::bus::{Bus, BusError};
+
+/// A cell that `system.xml` has.
+struct Client<M> {
+    channel: Channel,
+    grants: SequencedCell<M, CellGrants>,
+}
+
+/// The `i2c` domain. `W` is the substrate's wiring, `B` the bus.
+pub struct I2c<W: Wiring, B> {
+    bus: B,
+    /// By cell; `None` where `system.xml` has no such cell.
+    cells: [Option<Client<W::Memory>>; MAX_CELLS],
+    shown: SequencedCell<W::Memory, I2cStatus>,
+    status: I2cStatus,
+}
+
+impl<W: Wiring, B: Bus> I2c<W, B> {
+    /// The domain with its `bus`. Takes all the memory that it will ever take.
+    ///
+    /// # Errors
+    /// `system.xml` gives the domain too little; see [`StartError`].
+    pub fn new(wiring: &W, bus: B) -> Result<Self, StartError> {
+        let grants = required_region(wiring, "region_grants")?;
+        let status = required_region(wiring, "region_status")?;
+        let mut cells = [const { None }; MAX_CELLS];
+        for (cell, client) in cells.iter_mut().enumerate() {
+            if let Some(channel) = wiring.channel(&alloc::format!("channel_cell{cell}")) {
+                let offset = grant_offset_bytes(cell).ok_or(OutOfRange)?;
+                *client = Some(Client { channel, grants: SequencedCell::new(grants.clone(), offset)? });
+            }
+        }
+        let is_simulated = u64::from(bus.is_simulated());
+        Ok(Self {
+            bus,
+            cells,
+            shown: SequencedCell::new(status, 0)?,
+            status: I2cStatus { is_simulated, ..I2cStatus::default() },
+        })
+    }
+
+    /// What the caller may use now. While the warden is writing, nothing: it only writes the grants of a cell that holds no
+    /// running container.
+    fn grants_of(&self, channel: Channel) -> Option<CellGrants> {
+        let client = self.cells.iter().flatten().find(|client| client.channel == channel)?;
+        Some(client.grants.try_read().unwrap_or_default())
+    }
+
+    fn serve(&mut self, now: Instant, channel: Channel, message: &Message) -> Result<Received, Status> {
+        // A channel that no caller should have: the description's fault, and still nobody else's harm.
+        let grants = self.grants_of(channel).ok_or(Status::Invalid)?;
+        let procedure = u32::try_from(message.label).ok().and_then(Procedure::from_wire);
+        let Some(Procedure::Transfer) = procedure else { return Err(Status::Invalid) };
+        let transfer = Transfer::of(message)?;
+        // Before anything else is found out: who was not granted an address does not learn what is there.
+        if !CellGrants::allows_address(grants.i2c_addresses, transfer.address) {
+            return Err(Status::NotGranted);
+        }
+        let mut received = Received { bytes: [0; MAX_TRANSFER_BYTES] };
+        let read = received.bytes.get_mut(..usize::from(transfer.read_length)).ok_or(Status::Invalid)?;
+        self.bus.transfer(now, transfer.address, transfer.written(), read).map_err(BusError::status)?;
+        Ok(received)
+    }
+
+    fn count(&mut self, outcome: Result<Received, Status>) {
+        let status = &mut self.status;
+        status.calls = status.calls.wrapping_add(1);
+        let counter = match outcome {
+            Ok(_) => return,
+            Err(Status::NotGranted) => &mut status.refused,
+            Err(Status::Unavailable) => &mut status.failed,
+            Err(_) => &mut status.invalid,
+        };
+        *counter = counter.wrapping_add(1);
+    }
+}
+
+impl<W: Wiring, B: Bus, K: Kernel> Domain<K> for I2c<W, B> {
+    fn self_test(&mut self, kernel: &mut K) -> Finding {
+        self.bus.identify(kernel.now())
+    }
+
+    fn start(&mut self, _: &mut K) {
+        self.shown.write(&self.status);
+    }
+
+    /// Nobody notifies the domain.
+    fn notified(&mut self, _: &mut K, _: ChannelSet) {}
+
+    fn called(&mut self, kernel: &mut K, channel: Channel, message: Message) -> Message {
+        let outcome = self.serve(kernel.now(), channel, &message);
+        self.count(outcome);
+        self.shown.write(&self.status);
+        match outcome {
+            Ok(received) => received.answer(),
+            Err(status) => status.answer(),
+        }
+    }
+}
