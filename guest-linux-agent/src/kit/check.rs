@@ -149,13 +149,12 @@ fn features() -> WasmFeatures {
         | WasmFeatures::BULK_MEMORY
         | WasmFeatures::REFERENCE_TYPES
         | WasmFeatures::GC_TYPES
-        | WasmFeatures::TAIL_CALL
         | WasmFeatures::EXTENDED_CONST
         | WasmFeatures::FLOATS
 }
 
 /// What a node has not, and how a compiler is told so.
-const ABSENT: [(WasmFeatures, &str, &str); 8] = [
+const ABSENT: [(WasmFeatures, &str, &str); 9] = [
     (
         WasmFeatures::SIMD,
         "vector instructions",
@@ -165,6 +164,11 @@ const ABSENT: [(WasmFeatures, &str, &str); 8] = [
         WasmFeatures::THREADS,
         "threads and atomics",
         "build without them: Rust `-Ctarget-feature=-atomics`, clang without `-pthread`",
+    ),
+    (
+        WasmFeatures::TAIL_CALL,
+        "tail calls",
+        "build without them: Rust `-Ctarget-feature=-tail-call`, clang `-mno-tail-call`",
     ),
     (WasmFeatures::EXCEPTIONS, "exceptions", "build without them: C++ `-fno-exceptions`, Rust `panic = \"abort\"`"),
     (WasmFeatures::MEMORY64, "64-bit memory", "build for wasm32"),

@@ -76,6 +76,8 @@ pub struct Cell<M> {
     /// The control word that was followed last.
     followed: CellControl,
     container: Option<Container>,
+    #[cfg(feature = "fake")]
+    remains: Option<crate::fake::Remains>,
 }
 
 impl<M: SharedMemory + Clone + 'static> Cell<M> {
@@ -118,7 +120,15 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
             control_is_due: false,
             followed: CellControl::default(),
             container: None,
+            #[cfg(feature = "fake")]
+            remains: None,
         })
+    }
+
+    /// What the last container that ended had in its memory and its globals; none where it was never instantiated.
+    #[cfg(feature = "fake")]
+    pub fn remains(&self) -> Option<&crate::fake::Remains> {
+        self.remains.as_ref()
     }
 
     /// Does what the warden wants, if that is something new.
@@ -305,6 +315,10 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
             container.program_mut().host_mut().release();
         }
         self.gather();
+        #[cfg(feature = "fake")]
+        {
+            self.remains = self.container.as_ref().map(|container| container.program().remains());
+        }
         self.container = None;
         let now = kernel.now();
         let values = &mut self.status.values;

@@ -434,6 +434,15 @@ impl Wiring for FakeWiring {
     }
 }
 
+/// What a container leaves when it ends, to compare with what another engine makes of the same module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remains {
+    /// Its linear memory; empty where it exported none.
+    pub memory: Vec<u8>,
+    /// The bits of each exported global that is a number, in the module's order.
+    pub globals: Vec<(String, u64)>,
+}
+
 /// A record that `admission` read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnedRecord {

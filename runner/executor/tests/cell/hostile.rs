@@ -77,6 +77,7 @@ const EXPECTED: &[(&str, End)] = &[
     ("sleep-in-stop", Failed(FailureReason::StopLimit, "on-stop")),
     ("start-function-loop", Failed(FailureReason::LoadLimit, "start function took more than")),
     ("table-grow-in-a-loop", Stopped(0)),
+    ("tail-call-of-the-host", Failed(FailureReason::InvalidModule, "tail calls support is not enabled")),
     ("timer-flood", Stopped(0)),
     ("timer-too-fast", Failed(FailureReason::StartRefused, "not granted")),
     ("timer-unknown-number", Failed(FailureReason::StartRefused, "no such line or timer")),

@@ -4,12 +4,18 @@ mod adapters;
 mod arbitrary;
 mod channel;
 mod delivery;
+mod every_call;
 mod gpio;
 mod hold;
 mod hostile;
 mod i2c;
+#[path = "../../fuzz/in_cell.rs"]
+mod in_cell;
 mod life;
 mod plan;
+mod random;
+#[path = "../../fuzz/random_module.rs"]
+mod random_module;
 mod samples;
 mod stack;
 mod support;
