@@ -4,6 +4,7 @@ mod adapters;
 mod arbitrary;
 mod channel;
 mod delivery;
+mod doubles;
 mod gpio;
 mod hold;
 mod hostile;
