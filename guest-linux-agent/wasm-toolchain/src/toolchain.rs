@@ -344,9 +344,16 @@ impl Rust {
             command.env("RUSTC_BOOTSTRAP", "1");
         }
         // The caller's settings must not reach these modules: they would no longer be what the manifest says.
-        for variable in
-            ["RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_BUILD_RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER", "LED_LABEL"]
-        {
+        let settings = [
+            "RUSTFLAGS",
+            "CARGO_BUILD_TARGET",
+            "CARGO_BUILD_RUSTFLAGS",
+            // Divides a crate's code otherwise, and orders it so.
+            "CARGO_INCREMENTAL",
+            "RUSTC_WORKSPACE_WRAPPER",
+            "LED_LABEL",
+        ];
+        for variable in settings {
             command.env_remove(variable);
         }
         command.env("RUSTC", &self.rustc).env("RUSTC_WRAPPER", "");

@@ -4,6 +4,7 @@ mod adapters;
 mod arbitrary;
 mod channel;
 mod delivery;
+mod doubles;
 mod every_call;
 mod gpio;
 mod hold;

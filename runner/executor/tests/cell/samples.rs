@@ -62,19 +62,18 @@ fn report_reads_the_file_that_was_packed() {
     let Some(wasm) = sample("report.wasm") else { return };
     let mut node = node();
     let manifest = Manifest { name: "report".into(), ..Manifest::default() };
-    let readings = std::fs::read(examples().join("report/readings.csv")).expect("the sample has it");
-    let packed = embed(&wasm, &manifest, &[("readings.csv", &readings)]).expect("a valid container");
-    assert_finalised(&node.run(&packed, &configuration(&["lagoon", "reef"])), 0);
+    assert_finalised(&node.run(&wasm, &configuration(&["lagoon", "reef"])), 0);
     assert_eq!(
         node.text(Stream::Stdout),
         "lagoon: 3 readings, 24 to 26, mean 25\nreef: 3 readings, 21 to 23, mean 22\n"
     );
-    assert_finalised(&node.run(&packed, &configuration(&["shore"])), 1);
+    assert_finalised(&node.run(&wasm, &configuration(&["shore"])), 1);
     assert_eq!(node.text(Stream::Stderr), "report: no readings of shore\n");
-    assert_finalised(&node.run(&packed, &configuration(&[])), 0);
+    assert_finalised(&node.run(&wasm, &configuration(&[])), 0);
     assert_eq!(node.text(Stream::Stdout), "all: 8 readings, 18 to 26, mean 22\n");
     // Nothing packed: a C library has no folder to look in.
-    assert_finalised(&node.run(&wasm, &configuration(&[])), 2);
+    let bare = embed(&wasm, &manifest, &[]).expect("a valid container");
+    assert_finalised(&node.run(&bare, &configuration(&[])), 2);
     assert!(node.text(Stream::Stderr).starts_with("report: /readings.csv: "), "{}", node.text(Stream::Stderr));
 }
 
@@ -167,4 +166,21 @@ fn beacon_says_where_it_is_and_flashes_at_the_active_level() {
         assert_eq!(node.text(Stream::Info), said);
         while node.step() {}
     }
+}
+
+#[test]
+fn tiny_toggles_and_gives_its_line_back() {
+    let Some(wasm) = sample("tiny.wasm") else { return };
+    let mut node = node();
+    // The demo board's LED, by its number.
+    node.state().lines.insert(0, FakeLine { may_drive: true, ..FakeLine::default() });
+    let status = node.run(&wasm, &configuration(&[]));
+    assert_finalised(&status, 0);
+    assert_eq!((World::from_wire(status.world), status.loops), (Some(World::TinyContainer), 11));
+    assert_eq!(node.text(Stream::Info), "tiny: startedtiny: stopped");
+    let line = node.state().lines[&0].clone();
+    assert_eq!((line.transitions, line.is_output, line.high), (10, false, false));
+    node.state().lines.remove(&0);
+    assert_finalised(&node.run(&wasm, &configuration(&[])), 0);
+    assert_eq!(node.text(Stream::Info), "tiny: no lamptiny: stopped");
 }
