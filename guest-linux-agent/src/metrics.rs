@@ -225,7 +225,7 @@ mod tests {
         ] {
             assert!(found.iter().any(|(name, value)| (name.as_str(), *value) == expected), "{expected:?}: {found:?}");
         }
-        assert_eq!(found.len(), 4 + 3 + 10 + 1, "{found:?}");
+        assert_eq!(found.len(), 4 + 3 + 11 + 1, "{found:?}");
     }
 
     #[test]

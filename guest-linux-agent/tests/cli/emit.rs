@@ -112,6 +112,11 @@ impl Running {
         String::from_utf8_lossy(&self.stdout.lock().expect("no panic")).into_owned()
     }
 
+    /// The same of standard error.
+    pub(crate) fn errors_so_far(&self) -> String {
+        String::from_utf8_lossy(&self.stderr.lock().expect("no panic")).into_owned()
+    }
+
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("waited for").is_none()
     }

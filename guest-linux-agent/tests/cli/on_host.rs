@@ -150,7 +150,7 @@ fn a_second_interrupt_ends_all_at_once() {
 fn simulated_lines_are_shown_as_they_change() {
     let place = Place::new();
     let mut running = place.start(&["--lines", "--grant", "gpio:LED:out", &sample("blinker")]);
-    std::thread::sleep(std::time::Duration::from_millis(600));
+    eventually("the line has changed three times", || running.errors_so_far().matches("[line] LED ").count() >= 3);
     running.signal(Signal::INT);
     let output = running.finish();
     output.succeeds();

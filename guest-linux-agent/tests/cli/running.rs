@@ -32,7 +32,12 @@ fn a_packed_program_reads_the_file_that_it_brought() {
     assert_eq!(node.emit(&[&packed, "channel"]).succeeds(), "channel: 2 readings, 18 to 19, mean 18\n");
     let nothing_there = node.emit(&[&packed, "shore"]);
     assert_eq!((nothing_there.code, nothing_there.stderr.as_str()), (Some(1), "report: no readings of shore\n"));
-    let unpacked = node.emit(&[&sample("report")]);
+    // The committed module is packed; packed with nothing it finds nothing.
+    let nothing = directory.path().join("app.toml");
+    std::fs::write(&nothing, "name = \"report\"\n").expect("written");
+    let nothing = nothing.to_str().expect("UTF-8").to_owned();
+    Running::start(command(&["pack", &sample("report"), "--app", &nothing, "-o", &packed])).finish().succeeds();
+    let unpacked = node.emit(&[&packed]);
     assert_eq!(unpacked.code, Some(2));
     assert!(unpacked.stderr.starts_with("report: /readings.csv: "), "{unpacked:?}");
 }

@@ -87,7 +87,8 @@ fn a_command_reads_the_file_that_it_brought() {
     let report = client.wait_for_end("report");
     assert_eq!((report.state, report.exit_code), (ContainerState::Finalised.to_wire(), 0), "{}", report.reason_text);
     assert_eq!(client.output("report"), "reef: 3 readings, 21 to 23, mean 22\n");
-    client.deploy(&Deploy::new("bare", sample("report"))).expect("runs");
+    let bare = embed(&sample("report"), &manifest, &[]).expect("a valid container");
+    client.deploy(&Deploy::new("bare", bare)).expect("runs");
     assert_eq!(client.wait_for_end("bare").exit_code, 2, "what another container brought is not there");
 }
 

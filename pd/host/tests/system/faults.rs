@@ -105,7 +105,7 @@ fn a_cell_that_was_taken_over_harms_nobody() {
         std::fs::write(options.run_directory.join("cell1.hostile"), "").expect("marked");
     });
     let told = node.log("launcher");
-    assert!(told.contains("atoll: 1 of 11 domains is not well: cell1\n"), "it never says that it is well: {told}");
+    assert!(told.contains("atoll: 1 of 12 domains is not well: cell1\n"), "it never says that it is well: {told}");
     let mut client = Client::greeted(&node);
     client.deploy(&blinker("blinker")).expect("in cell 0");
     let mut pins = node.gpio().expect("pins");

@@ -12,7 +12,7 @@ use crate::{TestNode, eventually, project};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_atoll-host");
 
-const DOMAINS: [&str; 11] =
+const DOMAINS: [&str; 12] =
     ["tick", "timer", "gpio", "i2c", "exchange", "warden", "cell0", "cell1", "cell2", "cell3", "admission", "vmm"];
 
 fn is_alive(process: u32) -> bool {
@@ -39,7 +39,7 @@ fn every_domain_says_how_its_start_went() {
     let log = node.log("launcher");
     let lines: Vec<&str> = log.lines().filter(|line| line.starts_with("atoll: ")).collect();
     let (summary, rows) = lines.split_last().expect("the table");
-    assert_eq!(*summary, "atoll: 11 domains, all well", "{log}");
+    assert_eq!(*summary, "atoll: 12 domains, all well", "{log}");
     let told: Vec<Option<&str>> = rows.iter().map(|line| line.split_whitespace().nth(1)).collect();
     assert_eq!(told, DOMAINS.map(Some), "{log}");
     let row = |domain: &str| rows.iter().find(|line| line.split_whitespace().nth(1) == Some(domain)).expect("told");
