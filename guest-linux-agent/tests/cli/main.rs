@@ -20,6 +20,7 @@ mod on_host;
 mod packing;
 mod refusals;
 mod running;
+mod samples;
 mod sessions;
 mod terminal;
 mod top;

@@ -108,6 +108,11 @@ impl TestNode {
         }
     }
 
+    /// Drives an input.
+    pub(crate) fn drive(&self, line: &str, high: bool) {
+        self.node.gpio().and_then(|mut pins| pins.set(line, high)).expect("driven");
+    }
+
     /// Drives an input or pulses it.
     pub(crate) fn pulse(&self, line: &str) {
         self.node.gpio().and_then(|mut pins| pins.pulse(line)).expect("pulsed");

@@ -77,17 +77,13 @@ fn exit_codes_and_output_are_the_programs_own() {
 
 #[test]
 fn a_command_reads_the_file_that_it_brought() {
-    let folder = project().join("examples/report");
-    let readings = std::fs::read(folder.join("readings.csv")).expect("the sample has it");
-    let manifest = Manifest { name: "report".into(), ..Manifest::default() };
-    let packed = embed(&sample("report"), &manifest, &[("readings.csv", &readings)]).expect("a valid container");
     let node = TestNode::start();
     let mut client = Client::greeted(&node);
-    client.deploy(&Deploy { arguments: &["reef"], ..Deploy::new("report", packed) }).expect("runs");
+    client.deploy(&Deploy { arguments: &["reef"], ..Deploy::new("report", sample("report")) }).expect("runs");
     let report = client.wait_for_end("report");
     assert_eq!((report.state, report.exit_code), (ContainerState::Finalised.to_wire(), 0), "{}", report.reason_text);
     assert_eq!(client.output("report"), "reef: 3 readings, 21 to 23, mean 22\n");
-    let bare = embed(&sample("report"), &manifest, &[]).expect("a valid container");
+    let bare = embed(&sample("report"), &Manifest::named("bare"), &[]).expect("a valid container");
     client.deploy(&Deploy::new("bare", bare)).expect("runs");
     assert_eq!(client.wait_for_end("bare").exit_code, 2, "what another container brought is not there");
 }
