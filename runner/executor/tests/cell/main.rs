@@ -10,6 +10,9 @@ mod hold;
 mod hostile;
 #[path = "../../fuzz/in_cell.rs"]
 mod in_cell;
+mod large;
+#[path = "../../fuzz/large_module.rs"]
+mod large_module;
 mod life;
 mod plan;
 mod random;
