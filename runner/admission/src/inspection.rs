@@ -152,12 +152,16 @@ fn invalid(error: &BinaryReaderError) -> Failure {
 }
 
 #[cfg(test)]
+#[path = "../../executor/fuzz/large_module.rs"]
+mod large_module;
+
+#[cfg(test)]
 mod tests {
     use alloc::vec::Vec;
 
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{large_module::Fate, *};
 
     const LIMITS: BoardLimits = BoardLimits {
         magic: 0,
@@ -235,6 +239,24 @@ mod tests {
         let name = "x".repeat(100_000);
         let (_, detail) = look(&reactor(&format!(r#"(import "{name}" "\1b[2J" (func))"#))).unwrap_err();
         assert!(detail.len() < 1024 && !detail.contains('\u{1b}'));
+    }
+
+    /// What a cell makes of the same modules, `runner-executor`'s `tests/cell/large.rs` says.
+    #[test]
+    fn ten_thousand_of_anything_are_taken_or_refused_with_a_short_word() {
+        for (name, wasm, fate) in large_module::all() {
+            let found = inspect(&wasm, &LIMITS).map_err(|failure| {
+                assert!(failure.detail.len() < 1024, "{name}: {} bytes of answer", failure.detail.len());
+                failure.code
+            });
+            match fate {
+                // Much that is not valid only the cell looks at; what is taken here it refuses.
+                Fate::Invalid => assert_ne!(found, Err(ErrorCode::NotWasm), "{name}"),
+                Fate::Runs => assert_eq!(found, Ok(World::WasiCommand), "{name}"),
+                Fate::UnknownImport => assert_eq!(found, Err(ErrorCode::UnknownImport), "{name}"),
+                Fate::Memory | Fate::Table => assert_eq!(found, Err(ErrorCode::ResourceLimit), "{name}"),
+            }
+        }
     }
 
     #[test]

@@ -88,7 +88,7 @@ const OPENED: &[(&str, &str, &str)] = &[
         WASI,
         "path_open",
         "(i32.const 3) (i32.const 0) (i32.const 64) (i32.const 9) (i32.const 0)
-         (i64.const 2097382) (i64.const 2097382) (i32.const 0) (i32.const 1024)",
+         (i64.const 1069547198) (i64.const 1069547198) (i32.const 0) (i32.const 1024)",
     ),
 ];
 
@@ -96,6 +96,75 @@ const OPENED: &[(&str, &str, &str)] = &[
 const PINS: [&str; 2] = [
     "(i32.const 16) (i32.const 3) (i32.const 80) (i32.const 1) (i32.const 1024)",
     "(i32.const 32) (i32.const 6) (i32.const 80) (i32.const 1) (i32.const 1024)",
+];
+
+/// Good arguments of every function that takes addresses, and which of them are addresses that it must look at. An offer is
+/// named by the end of its interface's name and its own.
+const POINTERS: &[(&str, &[u64], &[usize])] = &[
+    ("args_get", &[4096, 4200], &[0, 1]),
+    ("args_sizes_get", &[1024, 1028], &[0, 1]),
+    ("environ_get", &[4096, 4200], &[0, 1]),
+    ("environ_sizes_get", &[1024, 1028], &[0, 1]),
+    ("clock_res_get", &[0, 1024], &[1]),
+    ("clock_time_get", &[0, 0, 1024], &[2]),
+    ("fd_fdstat_get", &[1, 1024], &[1]),
+    ("fd_prestat_get", &[3, 1024], &[1]),
+    ("fd_prestat_dir_name", &[3, 1024, 1], &[1]),
+    ("fd_read", &[4, 96, 1, 1024], &[1, 3]),
+    ("fd_seek", &[4, 0, 0, 1024], &[3]),
+    ("fd_write", &[1, 96, 1, 1024], &[1, 3]),
+    ("poll_oneoff", &[8192, 8300, 1, 1024], &[0, 1, 3]),
+    ("random_get", &[1024, 8], &[0]),
+    ("fd_filestat_get", &[4, 1024], &[1]),
+    ("fd_pread", &[4, 96, 1, 0, 1024], &[1, 4]),
+    ("fd_readdir", &[3, 1024, 64, 0, 1100], &[1, 4]),
+    ("fd_tell", &[4, 1024], &[1]),
+    ("path_filestat_get", &[3, 0, 64, 9, 1024], &[2, 4]),
+    ("path_open", &[3, 0, 64, 9, 0, 2, 2, 0, 1024], &[2, 8]),
+    ("path_create_directory", &[3, 64, 8], &[1]),
+    ("path_filestat_set_times", &[3, 0, 64, 9, 0, 0, 0], &[2]),
+    ("path_link", &[3, 0, 64, 9, 3, 64, 8], &[2, 5]),
+    ("path_readlink", &[3, 64, 9, 1024, 8, 1040], &[1]),
+    ("path_remove_directory", &[3, 64, 8], &[1]),
+    ("path_rename", &[3, 64, 9, 3, 64, 8], &[1, 4]),
+    ("path_symlink", &[64, 9, 3, 64, 8], &[3]),
+    ("path_unlink_file", &[3, 64, 9], &[1]),
+    ("log/log", &[2, 64, 9], &[1]),
+    ("logging/log", &[2, 64, 9, 16, 3], &[1, 3]),
+    ("open-output", &[16, 3, 1024], &[0, 2]),
+    ("open-input", &[32, 6, 1024], &[0, 2]),
+    ("board", &[1024], &[0]),
+    ("version", &[1024], &[0]),
+    ("substrate", &[1024], &[0]),
+    ("container-name", &[1024], &[0]),
+    ("container-version", &[1024], &[0]),
+    ("open-writer", &[48, 3, 1024], &[0, 2]),
+    ("open-reader", &[52, 2, 1024], &[0, 2]),
+    ("writer.put-bytes", &[1, 64, 5], &[1]),
+    ("reader.value-block", &[2, 0, 1024], &[2]),
+    ("reader.value-bytes", &[2, 1024], &[1]),
+    ("wall-clock/now", &[1024], &[0]),
+    ("wall-clock/resolution", &[1024], &[0]),
+    ("poll/poll", &[80, 2, 1024], &[0, 2]),
+    ("get-digital-out", &[16, 3, 80, 1, 1024], &[0, 2, 4]),
+    ("get-digital-in", &[32, 6, 80, 1, 1024], &[0, 2, 4]),
+    ("out-pin.get", &[16, 3, 80, 1, 1024], &[0, 2, 4]),
+    ("in-pin.get", &[32, 6, 80, 1, 1024], &[0, 2, 4]),
+    ("out-pin.set-state", &[1, 0, 1024], &[2]),
+    ("out-pin.get-config", &[1, 1024], &[1]),
+    ("out-pin.set-active", &[1, 1024], &[1]),
+    ("out-pin.set-inactive", &[1, 1024], &[1]),
+    ("out-pin.toggle", &[1, 1024], &[1]),
+    ("out-pin.is-set-active", &[1, 1024], &[1]),
+    ("out-pin.is-set-inactive", &[1, 1024], &[1]),
+    ("out-pin.get-state", &[1, 1024], &[1]),
+    ("in-pin.get-config", &[2, 1024], &[1]),
+    ("in-pin.read", &[2, 1024], &[1]),
+    ("in-pin.is-active", &[2, 1024], &[1]),
+    ("in-pin.is-inactive", &[2, 1024], &[1]),
+    ("env/logger", &[64], &[0]),
+    ("env/read", &[0, 1024, 4], &[1]),
+    ("env/write", &[0, 1024, 4], &[1]),
 ];
 
 /// Where an interface is imported from.
@@ -358,4 +427,81 @@ fn hostile_arguments_of_every_function_end_the_container_at_most() {
     assert_eq!(never_served, [], "what never gets further than its arguments is not tested");
     println!("never trapped: {never_trapped:?}");
     println!("{} functions of {} drafts, answered, trapped, waited: {all:?}", OFFERS.len(), DRAFTS.len());
+}
+
+/// [`POINTERS`]' line of a function.
+fn pointers_of(offer: &Offer) -> Option<&'static (&'static str, &'static [u64], &'static [usize])> {
+    let name = format!("{}/{}", offer.interface, offer.name);
+    POINTERS.iter().find(|(end, ..)| name.ends_with(&format!("/{end}")) || name == *end || is_method(&name, end))
+}
+
+/// `…/[method]stateful-digital-out-pin.toggle` is `out-pin.toggle`.
+fn is_method(name: &str, end: &str) -> bool {
+    end.contains('.') && ["-", "]"].iter().any(|before| name.ends_with(&format!("{before}{end}")))
+}
+
+fn call(node: &mut FakeNode, wasm: &[u8], arguments: &[u64]) -> CellStatus {
+    let all = core::array::from_fn(|number| arguments.get(number).copied().unwrap_or(8192));
+    node.load(&with_arguments(wasm, &all), &channels(), Command::Run);
+    node.command_in(STOP_AFTER_NS, Command::Stop);
+    let status = node.run_to_end();
+    while node.step() {}
+    status
+}
+
+#[test]
+fn an_address_outside_the_memory_traps_in_every_function_that_takes_one() {
+    for offer in OFFERS {
+        let Some(&(_, arguments, pointers)) = pointers_of(offer) else { continue };
+        assert_eq!(arguments.len(), offer.parameters.len(), "{}", offer.name);
+        let wasm = caller_of(offer);
+        let good = call(&mut bound_node(), &wasm, arguments);
+        assert_eq!(state(&good), ContainerState::Finalised, "{}: {}", offer.name, detail(&good));
+        for pointer in pointers {
+            // Of 8 bytes aligned, and of those that begin within the memory, none ends within it.
+            for address in [END, 1 << 31, 0xffff_fff8] {
+                let mut arguments = arguments.to_vec();
+                arguments[*pointer] = address;
+                let status = call(&mut bound_node(), &wasm, &arguments);
+                let what = format!("{}.{} with {arguments:x?}", offer.interface, offer.name);
+                assert_eq!(reason(&status), FailureReason::Trap, "{what} answered {}", status.exit_code);
+                assert!(detail(&status).contains("outside the memory"), "{what}: {}", detail(&status));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_function_that_takes_addresses_is_listed() {
+    // Of the others, a parameter of 32 bits is a number, a handle, a descriptor or a flag.
+    const WITHOUT: [&str; 18] = [
+        "fd_close",
+        "fd_fdstat_set_flags",
+        "proc_exit",
+        "fd_datasync",
+        "fd_sync",
+        "fd_renumber",
+        "fd_advise",
+        "fd_filestat_set_times",
+        "fd_pwrite",
+        "proc_raise",
+        "sock_accept",
+        "sock_recv",
+        "sock_send",
+        "sock_shutdown",
+        "fd_fdstat_set_rights",
+        "fd_allocate",
+        "fd_filestat_set_size",
+        "[method]reader.value-word",
+    ];
+    for offer in OFFERS.iter().filter(|offer| pointers_of(offer).is_none()) {
+        let is_number = WITHOUT.contains(&offer.name);
+        // A handle or a number, and for methods that answer a status one argument more.
+        let has_no_room = offer.parameters.matches('i').count() <= 1 || offer.interface == "gpio";
+        assert!(is_number || has_no_room, "{}.{} takes addresses, or none: say which", offer.interface, offer.name);
+    }
+    for (end, ..) in POINTERS {
+        let named = OFFERS.iter().filter_map(pointers_of).filter(|line| line.0 == *end).count();
+        assert!(named > 0, "{end} is no function");
+    }
 }

@@ -12,6 +12,9 @@ mod hostile;
 mod i2c;
 #[path = "../../fuzz/in_cell.rs"]
 mod in_cell;
+mod large;
+#[path = "../../fuzz/large_module.rs"]
+mod large_module;
 mod life;
 mod plan;
 mod random;
