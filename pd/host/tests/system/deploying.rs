@@ -5,7 +5,7 @@ use runner_interfaces::cell::ContainerState;
 use shared_ring_messages::{Answer, ErrorCode, Grant, Request};
 
 use crate::client::{Client, Deploy, blinker};
-use crate::{TestNode, eventually, project, sample};
+use crate::{TestNode, eventually, sample};
 
 #[test]
 fn the_three_samples_of_the_demo() {
