@@ -41,6 +41,8 @@ pub(crate) fn run() -> Result<()> {
     tally.suite("workspace", process::cargo().args(["test", "--workspace", "--no-fail-fast"]));
     step("model checking the ring (loom)");
     tally.suite("loom", &mut loom());
+    step("the samples' own tests, on the simulated node");
+    tally.suite("samples", &mut native_samples());
     examples(&mut tally);
     sel4(&mut tally);
     tally.report()
@@ -64,6 +66,17 @@ fn loom() -> Command {
         .arg("--target-dir")
         .arg(process::target_directory().join("loom"))
         .env("RUSTFLAGS", "--cfg loom");
+    command
+}
+
+/// Those of the samples' workspace that are built natively too; the others are for Wasm only.
+fn native_samples() -> Command {
+    let mut command = process::cargo();
+    command.args(["test", "--locked", "--manifest-path", "examples/Cargo.toml", "--no-fail-fast"]);
+    for package in ["atoll", "debounce", "display", "pid", "sensor"] {
+        command.args(["--package", package]);
+    }
+    command.arg("--target-dir").arg(process::target_directory().join("examples/native"));
     command
 }
 
