@@ -41,6 +41,8 @@ pub(crate) fn run() -> Result<()> {
     tally.suite("workspace", process::cargo().args(["test", "--workspace", "--no-fail-fast"]));
     step("model checking the ring (loom)");
     tally.suite("loom", &mut loom());
+    step("random modules in a cell and in wasmtime");
+    tally.suite("fuzz", &mut crate::fuzz::tests());
     examples(&mut tally);
     sel4(&mut tally);
     tally.report()
