@@ -10,6 +10,7 @@ mod demo;
 mod doctor;
 mod examples;
 mod flash;
+mod fuzz;
 mod host;
 mod layers;
 mod process;
@@ -71,6 +72,8 @@ enum Command {
     Flash(flash::FlashOptions),
     /// Boot the image in QEMU and hand over the guest's shell; needs a Microkit SDK
     Qemu(boards::ImageOptions),
+    /// Run random modules in a cell and in wasmtime, and name those on which they differ
+    Fuzz(fuzz::FuzzOptions),
     /// Measure, and write the table to docs/measurements.md
     Bench,
 }
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
         Command::Image(options) => boards::image(&options),
         Command::Flash(options) => flash::run(&options),
         Command::Qemu(options) => boards::boot(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Bench => bench::run(),
     };
     match result {

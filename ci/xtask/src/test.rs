@@ -43,6 +43,8 @@ pub(crate) fn run() -> Result<()> {
     tally.suite("loom", &mut loom());
     step("the samples' own tests, on the simulated node");
     tally.suite("samples", &mut native_samples());
+    step("random modules in a cell and in wasmtime");
+    tally.suite("fuzz", &mut crate::fuzz::tests());
     examples(&mut tally);
     sel4(&mut tally);
     tally.report()
