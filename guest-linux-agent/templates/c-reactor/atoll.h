@@ -210,6 +210,57 @@ void atoll_gpio_output_drop(uint32_t output);
 ATOLL_IMPORT("atoll:node/gpio@0.1.0", "[resource-drop]input")
 void atoll_gpio_input_drop(uint32_t input);
 
+/* ---- i2c ---- */
+/* Devices at the I2C bus of the board. On every board so far that is a simulated bus; `emit info` says so. One call
+   is one transaction. A device has no owner: what it keeps between two transactions, as the register that is chosen,
+   is shared by all containers that were granted its address. At the most 16 bytes each way. */
+
+/* Writes a register's number and one byte. */
+ATOLL_IMPORT("atoll:node/i2c@0.1.0", "[method]device.write-u8")
+enum atoll_status atoll_i2c_device_write_u8(uint32_t handle, uint8_t register_number, uint8_t value);
+
+/* Writes a register's number and two bytes, the most significant first. */
+ATOLL_IMPORT("atoll:node/i2c@0.1.0", "[method]device.write-u16-be")
+enum atoll_status atoll_i2c_device_write_u16_be(uint32_t handle, uint8_t register_number, uint16_t value);
+
+/* Writes the lowest `length` bytes of `value`, at the most 8, the most significant of them first. */
+ATOLL_IMPORT("atoll:node/i2c@0.1.0", "[method]device.send")
+enum atoll_status atoll_i2c_device_send(uint32_t handle, uint64_t value, uint32_t length);
+
+/* Writes a register's number and then reads `length` bytes, at the most 16, in one transaction. They are the value. */
+ATOLL_IMPORT("atoll:node/i2c@0.1.0", "[method]device.read")
+enum atoll_status atoll_i2c_device_read(uint32_t handle, uint8_t register_number, uint32_t length);
+
+/* Reads without writing anything first. What was read is the value. */
+ATOLL_IMPORT("atoll:node/i2c@0.1.0", "[method]device.receive")
+enum atoll_status atoll_i2c_device_receive(uint32_t handle, uint32_t length);
+
+/* The value as a number, its first byte the most significant; 0 where it is longer than 8 bytes, or was not read. */
+ATOLL_IMPORT("atoll:node/i2c@0.1.0", "[method]device.value-u64")
+uint64_t atoll_i2c_device_value_u64(uint32_t handle);
+
+/* Bytes `8 * index` to `8 * index + 7` of the value, little-endian; zeros behind its end. */
+ATOLL_IMPORT("atoll:node/i2c@0.1.0", "[method]device.value-word")
+uint64_t atoll_i2c_device_value_word(uint32_t handle, uint32_t index);
+
+struct atoll_i2c_device_opened {
+    /* Not zero: `status` says why, and there is no handle. */
+    uint8_t failed;
+    union {
+        uint32_t device;
+        uint8_t status;
+    };
+};
+_Static_assert(sizeof(struct atoll_i2c_device_opened) == 8, "as the canonical ABI has it");
+
+/* Opens the device of that address (7 bits). `not-granted` where the container was not granted it, `not-found` where
+   no device answers. Of a device's calls, `not-supported` says that it did not acknowledge what was written. */
+ATOLL_IMPORT("atoll:node/i2c@0.1.0", "open")
+void atoll_i2c_open(uint8_t address, struct atoll_i2c_device_opened *answer);
+
+ATOLL_IMPORT("atoll:node/i2c@0.1.0", "[resource-drop]device")
+void atoll_i2c_device_drop(uint32_t device);
+
 /* ---- node ---- */
 /* Where the container runs, and as what. Each function answers in memory that the container's `cabi_realloc` makes. */
 

@@ -202,6 +202,8 @@ impl<'a> Header<'a> {
     fn scalar(&self, of: &Type) -> Option<String> {
         Some(match of {
             Type::Bool => "bool".into(),
+            Type::U8 => "uint8_t".into(),
+            Type::U16 => "uint16_t".into(),
             Type::U32 | Type::Char => "uint32_t".into(),
             Type::S32 => "int32_t".into(),
             Type::U64 => "uint64_t".into(),

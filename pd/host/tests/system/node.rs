@@ -44,7 +44,7 @@ fn every_domain_says_how_its_start_went() {
     assert_eq!(told, DOMAINS.map(Some), "{log}");
     let row = |domain: &str| rows.iter().find(|line| line.split_whitespace().nth(1) == Some(domain)).expect("told");
     for (domain, words) in
-        [("timer", "the clock runs"), ("exchange", "32 channels"), ("warden", "4 cells"), ("cell3", "interpreted")]
+        [("timer", "the clock runs"), ("i2c", "simulated bus"), ("exchange", "32 channels"), ("warden", "4 cells"), ("cell3", "interpreted")]
     {
         assert!(row(domain).contains(" ok ") && row(domain).contains(words), "{}", row(domain));
     }
