@@ -43,9 +43,13 @@ fn every_domain_says_how_its_start_went() {
     let told: Vec<Option<&str>> = rows.iter().map(|line| line.split_whitespace().nth(1)).collect();
     assert_eq!(told, DOMAINS.map(Some), "{log}");
     let row = |domain: &str| rows.iter().find(|line| line.split_whitespace().nth(1) == Some(domain)).expect("told");
-    for (domain, words) in
-        [("timer", "the clock runs"), ("i2c", "simulated bus"), ("exchange", "32 channels"), ("warden", "4 cells"), ("cell3", "interpreted")]
-    {
+    for (domain, words) in [
+        ("timer", "the clock runs"),
+        ("i2c", "simulated bus"),
+        ("exchange", "32 channels"),
+        ("warden", "4 cells"),
+        ("cell3", "interpreted"),
+    ] {
         assert!(row(domain).contains(" ok ") && row(domain).contains(words), "{}", row(domain));
     }
 }

@@ -215,12 +215,10 @@ proptest! {
     ) {
         let mut bench = bench(SimulatedBus::new());
         bench.grant(0, REGISTERS_ADDRESS, REGISTERS_ADDRESS);
-        let mut served = 0;
-        for (label, head, rest, now) in messages {
+        for (served, (label, head, rest, now)) in (1..).zip(messages) {
             bench.kernel.now = Instant::from_nanoseconds(now);
             let message = Message { label, words: [head, rest[0], rest[1], rest[2]] };
             let answer = bench.send(0, message);
-            served += 1;
             if Status::of(&answer) == Status::Ok {
                 prop_assert_eq!(label, 1);
                 prop_assert_eq!(head & 0xff, u64::from(REGISTERS_ADDRESS));
