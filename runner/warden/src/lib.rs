@@ -22,6 +22,10 @@
 //!   for a sign of life, is started clean.
 //! - A cell that does not even show that it is at its load within [`TAKE_UP_LIMIT_NS`] is started clean, however long compiling
 //!   may take.
+//! - A container that ended although nobody wanted it is started again as its plan says, clean and with the rights that it had, and
+//!   given up after as many new starts in a row as it may have. One that has lived as long as it may is stopped.
+//! - Of two versions of a container exactly one has the lines and channels. A new one that ends, or has not come round in its probation,
+//!   gives them back before anything of it is released, and the old one goes on.
 //! - `admission` is notified of every end and of every step that the warden saw, so that an answer somebody waits for
 //!   does not depend on the cell's telling.
 #![no_std]
