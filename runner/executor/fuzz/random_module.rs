@@ -20,6 +20,7 @@ fn module_of(interface: &str) -> String {
         None if [WASI, TINY].contains(&interface) => interface.to_owned(),
         None => format!("atoll:node/{interface}@0.1.0"),
         Some("wasi:logging") => format!("{interface}@0.1.0-draft"),
+        Some("wasi:i2c") => format!("{interface}@0.2.0-draft"),
         Some(_) => format!("{interface}@0.2.0"),
     }
 }
@@ -88,10 +89,11 @@ pub(crate) fn make(bytes: &[u8], narrow: impl Fn(&Offer) -> bool) -> Option<Rand
     let slice_fuel = *bytes.choose(&SLICES).ok()?;
     let hooks = WORLDS[usize::from(choices) % WORLDS.len()];
     let is_narrow = choices & 0x40 == 0;
-    let draft = 1 << (choices >> 5 & 1);
+    // Of two drafts of pins one; another package's stands beside either.
+    let drafts = !0b11 | 1 << (choices >> 5 & 1);
     let offered = OFFERS.iter().filter(|offer| match is_narrow {
         true => narrow(offer),
-        false => offer.drafts == 0 || offer.drafts & draft != 0,
+        false => offer.drafts == 0 || offer.drafts & drafts != 0,
     });
     let config = Config {
         available_imports: Some(imports(offered)),

@@ -12,7 +12,7 @@ use runner_container::{
 };
 use runner_executor::{
     Options,
-    fake::{FakeNode, FakeSlot, FakeWiring, detail, reason},
+    fake::{FakeDevice, FakeNode, FakeSlot, FakeWiring, detail, reason},
 };
 use runner_interfaces::{
     cell::{CellConfiguration, CellStatus, ChannelName, Command, ContainerState, FailureReason},
@@ -77,6 +77,7 @@ const STOP_AFTER_NS: u64 = 20_000_000;
 const OPENED: &[(&str, &str, &str)] = &[
     ("gpio", "open-output", "(i32.const 16) (i32.const 3) (i32.const 1024)"),
     ("gpio", "open-input", "(i32.const 32) (i32.const 6) (i32.const 1024)"),
+    ("i2c", "open", "(i32.const 16) (i32.const 1024)"),
     ("channel", "open-writer", "(i32.const 48) (i32.const 3) (i32.const 1024)"),
     ("channel", "open-reader", "(i32.const 52) (i32.const 2) (i32.const 1024)"),
     ("channel", "[method]reader.next", "(i32.const 2)"),
@@ -162,6 +163,10 @@ const POINTERS: &[(&str, &[u64], &[usize])] = &[
     ("in-pin.read", &[2, 1024], &[1]),
     ("in-pin.is-active", &[2, 1024], &[1]),
     ("in-pin.is-inactive", &[2, 1024], &[1]),
+    ("i2c/open", &[16, 1024], &[1]),
+    ("i2c.read", &[1, 16, 2, 1024], &[3]),
+    ("i2c.write", &[1, 16, 1024, 1, 1024], &[2, 4]),
+    ("i2c.write-read", &[1, 16, 1024, 1, 2, 1024], &[2, 5]),
     ("env/logger", &[64], &[0]),
     ("env/read", &[0, 1024, 4], &[1]),
     ("env/write", &[0, 1024, 4], &[1]),
@@ -173,6 +178,7 @@ fn module_of(interface: &str) -> String {
         None if [WASI, TINY].contains(&interface) => interface.to_owned(),
         None => format!("atoll:node/{interface}@0.1.0"),
         Some("wasi:logging") => format!("{interface}@0.1.0-draft"),
+        Some("wasi:i2c") => format!("{interface}@0.2.0-draft"),
         Some(_) => format!("{interface}@0.2.0"),
     }
 }
@@ -335,6 +341,9 @@ fn bytes_of(wiring: &FakeWiring, symbol: &str) -> Vec<u8> {
 fn bound_node() -> FakeNode {
     let node = furnished(FakeNode::with_room_for(16 * 1024, Options::default()));
     node.state().records_calls = false;
+    for (address, may_use) in [(16, true), (32, false)] {
+        node.state().devices.insert(address, FakeDevice { may_use, bytes: [7; 256], pointer: 0 });
+    }
     node.state().exchange.ends = [(0, 0), (1, 1)].into();
     let kept = FakeSlot { depth: 4, values: [vec![7; 5]].into(), ..FakeSlot::default() };
     node.state().exchange.slots = [(0, FakeSlot { depth: 4, ..FakeSlot::default() }), (1, kept)].into();
@@ -497,7 +506,7 @@ fn every_function_that_takes_addresses_is_listed() {
     for offer in OFFERS.iter().filter(|offer| pointers_of(offer).is_none()) {
         let is_number = WITHOUT.contains(&offer.name);
         // A handle or a number, and for methods that answer a status one argument more.
-        let has_no_room = offer.parameters.matches('i').count() <= 1 || offer.interface == "gpio";
+        let has_no_room = offer.parameters.matches('i').count() <= 1 || ["gpio", "i2c"].contains(&offer.interface);
         assert!(is_number || has_no_room, "{}.{} takes addresses, or none: say which", offer.interface, offer.name);
     }
     for (end, ..) in POINTERS {

@@ -80,7 +80,7 @@ const EXPECTED: &[(&str, End)] = &[
     ("tail-call-of-the-host", Failed(FailureReason::InvalidModule, "tail calls support is not enabled")),
     ("timer-flood", Stopped(0)),
     ("timer-too-fast", Failed(FailureReason::StartRefused, "not granted")),
-    ("timer-unknown-number", Failed(FailureReason::StartRefused, "no such line or timer")),
+    ("timer-unknown-number", Failed(FailureReason::StartRefused, "no such line, timer or device")),
     ("too-large-table", Failed(FailureReason::TableLimit, "")),
     ("too-much-initial-memory", Failed(FailureReason::MemoryLimit, "may have 2097152")),
     ("trap-in-loop", Failed(FailureReason::Trap, "on-loop: unreachable")),
