@@ -185,6 +185,10 @@ const SAMPLES: &[Sample] = &[
     Sample::ours("probe", "measures what host calls cost, for benchmarks", Recipe::CReactor),
     Sample::ours("greedy", "wants the output VALVE and reports the refusal", Recipe::Text),
     Sample::ours("spin", "never comes back from its loop hook", Recipe::Text),
+    Sample::ours("thermometer", "reads the thermometer of the I2C bus", Recipe::Text),
+    Sample::ours("count", "puts numbers into a channel that provides a service", Recipe::Text),
+    Sample::ours("plot", "gets numbers from a channel that needs the service", Recipe::Text),
+    Sample::ours("fragile", "traps in its third loop, and is started again", Recipe::Text),
     Sample {
         name: "seq",
         about: "prints numbers; the program of uutils' coreutils, unchanged, some 900 KB",

@@ -235,6 +235,10 @@ pub(crate) fn the_samples_run(node: &mut Node) -> Result<()> {
     node.emit("deploy pid.wasm")?;
     node.wait_until("the controller has settled", |node| says(node, "pid", "settled after"))?;
     node.emit("rm pid")?;
+    node.emit("deploy thermometer.wasm")?;
+    node.wait_until("the thermometer is read", |node| says(node, "thermometer", " C"))?;
+    node.emit("kill thermometer")?;
+    node.emit("rm thermometer")?;
     node.emit("deploy debounce.wasm")?;
     ensure!(node.is_running("debounce")?, "it waits for its button");
     node.emit("stop debounce")?;
