@@ -21,11 +21,14 @@ use crate::{
 pub(super) fn deploy(context: &Context, arguments: &Deploy) -> Result<u8> {
     let mut module = module::read(&arguments.file)?;
     let name = arguments.options.name.clone().unwrap_or_else(|| module::name(&module, &arguments.file));
+    // The words are looked at before any node is asked.
+    let asked = |module: &Module| request(&arguments.options, name.clone(), module, &arguments.arguments);
+    let mut request = asked(&module)?;
     let mut session = context.session()?;
     if let Some(file) = &arguments.metadata {
         take_over_metadata(&mut session, &mut module, &name, file).map_err(|error| of_file(error, file))?;
+        request = asked(&module)?;
     }
-    let mut request = request(&arguments.options, name, &module, &arguments.arguments)?;
     request.start = !arguments.no_start;
     let report = upload(context, &mut session, Request::Deploy(request), &module.bytes)
         .map_err(|error| of_file(error, &arguments.file))?;

@@ -509,7 +509,7 @@ mod tests {
         let manifest = Manifest {
             world: Some(World::Reactor),
             limits: runner_container::Limits { memory_bytes: 65536, ..Default::default() },
-            grants: vec!["i2c:1".into()],
+            grants: vec!["spi:1".into()],
             ..Manifest::named("a")
         };
         let packed = runner_container::embed(&wasm, &manifest, &[]).expect("packed");

@@ -49,11 +49,12 @@ const CONTAINER: [&str; 38] = [
     "version",
     "world",
 ];
-const NODE: [&str; 10] = [
+const NODE: [&str; 11] = [
     "board",
     "cells",
     "cells_free",
     "counters",
+    "i2c",
     "lines",
     "memory_limit_bytes",
     "module_limit_bytes",
