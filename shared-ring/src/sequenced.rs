@@ -1,9 +1,11 @@
 //! A value that one domain rewrites and others read whole, without either waiting for the other.
 //!
-//! Grant tables and status blocks are small, read often and written seldom, by one domain only. A sequence number
-//! in front of the value is odd while the writer is at it; a reader that saw it odd, or saw it change, has mixed bytes and
-//! throws them away. The reader trusts nobody: it gives up after a few tries, because a writer that was preempted, died
-//! or lies can keep the number odd for ever. What is read whole is still the writer's word: validate it.
+//! Grant tables and status blocks are small and written by one domain only. There are two places for the value, which the
+//! writer fills in turn, and a sequence number that says which one holds the last whole value. So a reader has the last whole
+//! value also while the writer is in the middle of the next, preempted there, or dead: what was shown before a notification
+//! is there for whoever the notification wakes, whatever the writer does next. A reader whose place was filled anew while it
+//! read has mixed bytes and throws them away. It trusts nobody: it gives up after a few tries, and what it read whole is still
+//! the writer's word: validate it.
 
 use core::marker::PhantomData;
 use core::mem::size_of;
@@ -13,28 +15,37 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 use crate::fence;
 use crate::memory::{OutOfRange, SharedMemory, SharedValues};
 
-/// The value lies 8 bytes after its sequence number, so that its 64-bit fields are copied by single accesses.
-const VALUE_OFFSET: usize = 8;
+/// The places lie behind the sequence number and what keeps their 64-bit fields aligned.
+const PLACES_OFFSET: usize = 8;
 
-/// Tries of one [`SequencedCell::try_read`]. A writer on another core is through within one or two copies; a reader that
-/// preempted the writer waits in vain however often it looks, so more would only cost it time.
+/// Tries of one [`SequencedCell::try_read`]. One fails only where the writer completes a value and begins another meanwhile; who
+/// writes so fast again and again has not settled on anything that is worth waiting for.
 const READ_TRIES: usize = 4;
+
+/// How many bytes a [`SequencedCell`] of `T` takes in its memory.
+pub const fn sequenced_bytes<T>() -> usize {
+    PLACES_OFFSET + 2 * size_of::<T>()
+}
 
 /// A `T` in shared memory behind a sequence number: one writer, any number of readers.
 ///
-/// At its offset lie `{ sequence: u32, unused: u32, value: T }`; sequence 0 means never written.
+/// At its offset lie `{ sequence: u32, unused: u32, places: [T; 2] }`. Sequence 2n says that n values were written, the last of
+/// which lies in place n mod 2; 2n + 1 says the same, and that the next is being written into the other place. 0 means
+/// that there is none.
 #[derive(Debug)]
 pub struct SequencedCell<M, T> {
     memory: M,
     offset: usize,
     /// The writer's own copy of the sequence number, even between writes.
     sequence: u32,
+    /// Whether the place that `sequence` names holds a value of this writer's life, or of one before it that was not cleared.
+    has_value: bool,
     value: PhantomData<fn() -> T>,
 }
 
 impl<M: SharedMemory, T: FromBytes + IntoBytes + Immutable> SequencedCell<M, T> {
     /// How many bytes the cell takes in its memory.
-    pub const SIZE_BYTES: usize = VALUE_OFFSET + size_of::<T>();
+    pub const SIZE_BYTES: usize = sequenced_bytes::<T>();
 
     /// The cell at `offset`, a multiple of 4, for its writer as for a reader. Nothing is written yet.
     pub fn new(memory: M, offset: usize) -> Result<Self, OutOfRange> {
@@ -42,59 +53,67 @@ impl<M: SharedMemory, T: FromBytes + IntoBytes + Immutable> SequencedCell<M, T> 
         if end > memory.size_bytes() {
             return Err(OutOfRange);
         }
-        let found = memory.load_u32(offset)?;
-        // A writer that died in the middle left an odd number; its successor goes on after it.
-        let sequence = found.wrapping_add(found & 1);
-        Ok(Self { memory, offset, sequence, value: PhantomData })
+        // A writer that died in the middle left an odd number; its successor writes into the same place again.
+        let sequence = memory.load_u32(offset)? & !1;
+        Ok(Self { memory, offset, sequence, has_value: sequence != 0, value: PhantomData })
     }
 
-    /// Continues after `sequence`, for a writer whose memory was zeroed when it restarted: from a start that differs
+    /// Continues after `sequence`, for a writer whose memory may have been zeroed when it restarted: from a start that differs
     /// from life to life (the clock will do), a reader that slept through the restart cannot take two lives' bytes for one.
     pub fn continue_after(&mut self, sequence: u32) {
         self.sequence = sequence & !1;
+        self.has_value = false;
     }
 
-    /// Replaces the value. Only the one writer calls this; readers see either the old value, or the new one, or none.
+    /// Replaces the value. Only the one writer calls this; readers see either the old value or the new one.
     pub fn write(&mut self, value: &T) {
-        self.store_sequence(self.sequence.wrapping_add(1));
-        // The odd number becomes visible before any byte of the value does.
-        fence::release();
-        self.memory.write_value(self.offset + VALUE_OFFSET, value).expect("the cell's range was checked by `new`");
-        self.sequence = match self.sequence.wrapping_add(2) {
-            // 0 says "never written".
-            0 => 2,
+        let next = match self.sequence.wrapping_add(2) {
+            // 0 says that there is none; the place is the same as that of 0.
+            0 => 4,
             next => next,
         };
-        self.store_sequence(self.sequence);
+        self.store_sequence(if self.has_value { self.sequence.wrapping_add(1) } else { 0 });
+        // The number becomes visible before any byte of the value does.
+        fence::release();
+        self.memory.write_value(self.place(next), value).expect(CHECKED);
+        (self.sequence, self.has_value) = (next, true);
+        self.store_sequence(next);
     }
 
-    /// The value as of one moment, or nothing where it was never written, or is being written at every try.
-    ///
-    /// A reader that may run *while* the writer is preempted (a driver above the warden) keeps its last good copy and
-    /// goes on with that.
+    /// The last value that was written whole; nothing where there is none, or where the writer was faster at every try.
     pub fn try_read(&self) -> Option<T> {
         (0..READ_TRIES).find_map(|_| self.read_once())
     }
 
     fn read_once(&self) -> Option<T> {
-        let before = self.load_sequence();
-        if before == 0 || before & 1 == 1 {
+        let before = self.load_sequence() & !1;
+        if before == 0 {
             return None;
         }
-        let value = self.memory.read_value(self.offset + VALUE_OFFSET).expect("the cell's range was checked by `new`");
+        let value = self.memory.read_value(self.place(before)).expect(CHECKED);
         // Every byte of the value was read before the number is looked at again.
         fence::acquire();
-        (self.load_sequence() == before).then_some(value)
+        // Up to the end of the next value, only the other place is written.
+        (self.load_sequence().wrapping_sub(before) <= 2).then_some(value)
+    }
+
+    /// Where the value lies that an even sequence number is about.
+    fn place(&self, sequence: u32) -> usize {
+        let number = usize::from(sequence & 2 != 0);
+        self.offset + PLACES_OFFSET + number * size_of::<T>()
     }
 
     fn load_sequence(&self) -> u32 {
-        self.memory.load_u32(self.offset).expect("the cell's range was checked by `new`")
+        self.memory.load_u32(self.offset).expect(CHECKED)
     }
 
     fn store_sequence(&self, sequence: u32) {
-        self.memory.store_u32(self.offset, sequence).expect("the cell's range was checked by `new`");
+        self.memory.store_u32(self.offset, sequence).expect(CHECKED);
     }
 }
+
+/// Why no access of a cell fails.
+const CHECKED: &str = "the cell's range was checked by `new`";
 
 #[cfg(test)]
 #[cfg(not(loom))]
@@ -117,47 +136,66 @@ mod tests {
     }
 
     #[test]
-    fn a_write_under_way_hides_the_value() {
+    fn a_write_under_way_leaves_the_last_value_readable() {
         let memory = HeapMemory::new(64);
         let mut writer = Cell::new(memory.clone(), 0).unwrap();
         writer.write(&[1, 2]);
-        memory.store_u32(0, 3).unwrap();
-        assert_eq!(writer.try_read(), None);
-        // The writer's successor goes on after the write that was never finished.
+        writer.write(&[3, 4]);
+        // The third value goes where the first was, and its writer dies in the middle of it.
+        memory.store_u32(0, 5).unwrap();
+        memory.write_value(8 + 16, &99_u64).unwrap();
+        assert_eq!(writer.try_read(), Some([3, 4]));
+        // Its successor begins with the same place.
         let mut successor = Cell::new(memory.clone(), 0).unwrap();
+        assert_eq!(successor.try_read(), Some([3, 4]));
         successor.write(&[5, 6]);
         assert_eq!(successor.try_read(), Some([5, 6]));
         assert_eq!(memory.load_u32(0), Ok(6));
     }
 
     #[test]
-    fn the_sequence_never_wraps_to_never_written() {
+    fn the_first_value_that_is_never_finished_is_none() {
         let memory = HeapMemory::new(64);
-        memory.store_u32(0, u32::MAX - 1).unwrap();
+        let reader = Cell::new(memory.clone(), 0).unwrap();
+        memory.store_u32(0, 1).unwrap();
+        memory.write_value(8 + 16, &99_u64).unwrap();
+        assert_eq!(reader.try_read(), None);
+    }
+
+    #[test]
+    fn the_sequence_never_wraps_to_none() {
+        let memory = HeapMemory::new(64);
         let mut writer = Cell::new(memory.clone(), 0).unwrap();
-        writer.write(&[1, 2]);
-        assert_eq!(memory.load_u32(0), Ok(2));
-        assert_eq!(writer.try_read(), Some([1, 2]));
+        writer.continue_after(u32::MAX - 5);
+        for round in 0..6 {
+            writer.write(&[round, round + 1]);
+            assert_ne!(memory.load_u32(0), Ok(0));
+            assert_eq!(writer.try_read(), Some([round, round + 1]));
+        }
     }
 
     #[test]
     fn a_restarted_writer_goes_on_from_where_it_is_told() {
-        let memory = HeapMemory::new(64);
-        Cell::new(memory.clone(), 0).unwrap().write(&[1, 2]);
-        scrub(&memory);
-        let mut writer = Cell::new(memory.clone(), 0).unwrap();
-        assert_eq!(writer.try_read(), None);
-        writer.continue_after(0x1001);
-        writer.write(&[3, 4]);
-        assert_eq!(memory.load_u32(0), Ok(0x1002));
-        assert_eq!(writer.try_read(), Some([3, 4]));
+        for is_zeroed in [false, true] {
+            let memory = HeapMemory::new(64);
+            Cell::new(memory.clone(), 0).unwrap().write(&[1, 2]);
+            if is_zeroed {
+                scrub(&memory);
+            }
+            let mut writer = Cell::new(memory.clone(), 0).unwrap();
+            assert_eq!(writer.try_read(), (!is_zeroed).then_some([1, 2]));
+            writer.continue_after(0x1001);
+            writer.write(&[3, 4]);
+            assert_eq!(memory.load_u32(0), Ok(0x1002));
+            assert_eq!(writer.try_read(), Some([3, 4]));
+        }
     }
 
     #[test]
     fn a_cell_that_does_not_fit_is_refused() {
-        assert_eq!(Cell::SIZE_BYTES, 24);
-        assert!(Cell::new(HeapMemory::new(24), 0).is_ok());
-        for (size_bytes, offset) in [(23, 0), (24, 1), (28, 4 + 4), (64, 2), (64, usize::MAX - 3)] {
+        assert_eq!(Cell::SIZE_BYTES, 40);
+        assert!(Cell::new(HeapMemory::new(40), 0).is_ok());
+        for (size_bytes, offset) in [(39, 0), (40, 1), (44, 4 + 4), (64, 2), (64, usize::MAX - 3)] {
             assert_eq!(Cell::new(HeapMemory::new(size_bytes), offset).map(|_| ()), Err(OutOfRange));
         }
     }

@@ -312,7 +312,7 @@ fn sequenced_cell(memory: &LoomMemory) -> SequencedCell<LoomMemory, [u32; 2]> {
 }
 
 fn cell_memory() -> LoomMemory {
-    LoomMemory::new(16, [0, 8, 12])
+    LoomMemory::new(24, [0, 8, 12, 16, 20])
 }
 
 #[test]
@@ -329,6 +329,22 @@ fn a_sequenced_value_is_read_whole_or_not_at_all() {
             assert_eq!(first, second);
             assert!(first == 1 || first == 2);
         }
+        writing.join().unwrap();
+        assert_eq!(reader.try_read(), Some([2, 2]));
+    });
+}
+
+#[test]
+fn a_sequenced_value_is_there_while_the_next_is_being_written() {
+    check(|| {
+        let memory = cell_memory();
+        let mut writer = sequenced_cell(&memory);
+        let reader = sequenced_cell(&memory);
+        writer.write(&[1, 1]);
+        let writing = thread::spawn(move || writer.write(&[2, 2]));
+        // One value more hides nothing: the first or the second, and never none.
+        let [first, second] = reader.try_read().expect("one of the two");
+        assert_eq!(first, second);
         writing.join().unwrap();
         assert_eq!(reader.try_read(), Some([2, 2]));
     });

@@ -188,7 +188,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
         self.events.push(container.name(), cell, event);
     }
 
-    /// Reads the warden's table; while that is being written, what is known stands.
+    /// Reads the warden's table; where none can be read, what is known stands.
     pub(crate) fn refresh_table(&mut self) {
         if let Some(table) = self.warden_status.try_read() {
             self.table = table;

@@ -447,6 +447,8 @@ impl<M: SharedMemory + Clone + 'static, K: Kernel + Clone + 'static> Domain<K> f
         self.go_on(kernel);
         if self.container.is_none() {
             self.status.publish_heartbeat();
+            // Looking whether its ring is read may have begun the ring anew.
+            self.output.borrow_mut().notify(kernel);
         }
     }
 }

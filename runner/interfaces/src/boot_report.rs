@@ -12,9 +12,8 @@ mod tests;
 mod text;
 
 use core::fmt;
-use core::mem::size_of;
 
-use shared_ring::{OutOfRange, SequencedCell, SharedMemory};
+use shared_ring::{OutOfRange, SequencedCell, SharedMemory, sequenced_bytes};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::wire_enum;
@@ -25,8 +24,8 @@ pub use text::{TEXT_BYTES, Text};
 /// The least size of a status region: a page, which is the least that can be mapped.
 pub const STATUS_REGION_BYTES: usize = 0x1000;
 
-/// Where the report begins in a status region: its sequence number, then a [`BootReport`], 256 bytes that end with the page.
-pub const BOOT_REPORT_OFFSET_BYTES: usize = STATUS_REGION_BYTES - 256;
+/// Where the report begins in a status region: a [`SequencedCell`] of a [`BootReport`] that ends with the page.
+pub const BOOT_REPORT_OFFSET_BYTES: usize = STATUS_REGION_BYTES - sequenced_bytes::<BootReport>();
 
 /// Marks a report and its layout's version: "ATB1" read as little-endian.
 pub const BOOT_REPORT_MAGIC: u32 = u32::from_le_bytes(*b"ATB1");
@@ -55,18 +54,15 @@ pub struct BootReport {
     pub text: [u8; TEXT_BYTES],
 }
 
-/// Bytes of a [`SequencedCell`]'s sequence number and what keeps its value aligned.
-const SEQUENCE_BYTES: usize = 8;
-
-/// The report ends with the region's page, and whatever else a domain shows of itself ends before the report begins.
+/// Whatever else a domain shows of itself ends before the report begins.
 const _: () = {
-    assert!(BOOT_REPORT_OFFSET_BYTES + SEQUENCE_BYTES + size_of::<BootReport>() == STATUS_REGION_BYTES);
-    assert!(SEQUENCE_BYTES + size_of::<crate::cell::CellStatus>() <= BOOT_REPORT_OFFSET_BYTES);
-    assert!(SEQUENCE_BYTES + size_of::<crate::exchange::ExchangeStatus>() <= BOOT_REPORT_OFFSET_BYTES);
-    assert!(SEQUENCE_BYTES + size_of::<crate::gpio::GpioStatus>() <= BOOT_REPORT_OFFSET_BYTES);
-    assert!(SEQUENCE_BYTES + size_of::<crate::i2c::I2cStatus>() <= BOOT_REPORT_OFFSET_BYTES);
-    assert!(SEQUENCE_BYTES + size_of::<crate::timer::TimerStatus>() <= BOOT_REPORT_OFFSET_BYTES);
-    assert!(SEQUENCE_BYTES + size_of::<crate::warden::WardenTable>() <= BOOT_REPORT_OFFSET_BYTES);
+    assert!(BOOT_REPORT_OFFSET_BYTES.is_multiple_of(8));
+    assert!(sequenced_bytes::<crate::cell::CellStatus>() <= BOOT_REPORT_OFFSET_BYTES);
+    assert!(sequenced_bytes::<crate::exchange::ExchangeStatus>() <= BOOT_REPORT_OFFSET_BYTES);
+    assert!(sequenced_bytes::<crate::gpio::GpioStatus>() <= BOOT_REPORT_OFFSET_BYTES);
+    assert!(sequenced_bytes::<crate::i2c::I2cStatus>() <= BOOT_REPORT_OFFSET_BYTES);
+    assert!(sequenced_bytes::<crate::timer::TimerStatus>() <= BOOT_REPORT_OFFSET_BYTES);
+    assert!(sequenced_bytes::<crate::warden::WardenTable>() <= BOOT_REPORT_OFFSET_BYTES);
 };
 
 /// What a domain found when it looked at itself.

@@ -11,10 +11,10 @@
 //! of the call; longer ones lie at the head of a region: `cellN_to_exchange` for what is put, `exchange_to_cellN` for what is
 //! taken. Each is copied out before it counts, and what its owner writes there later changes nothing.
 
-use core::mem::size_of;
-
 use serde::{Deserialize, Serialize};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use shared_ring::sequenced_bytes;
 
 use crate::{boot_report::STATUS_REGION_BYTES, kernel::Message, wire_enum};
 
@@ -336,13 +336,13 @@ pub struct SlotStatus {
 }
 
 /// Bytes between two slots' entries in `exchange_status`.
-pub const SLOT_STRIDE_BYTES: usize = 128;
+pub const SLOT_STRIDE_BYTES: usize = 256;
 
-/// The least size of `exchange_status`: a page with the status and the report of its start, and a page of slots.
+/// The least size of `exchange_status`: a page with the status and the report of its start, and two pages of slots.
 pub const EXCHANGE_STATUS_REGION_BYTES: usize = STATUS_REGION_BYTES + MAX_CHANNELS * SLOT_STRIDE_BYTES;
 
-/// A slot's entry with its sequence number ends before the next.
-const _: () = assert!(8 + size_of::<SlotStatus>() <= SLOT_STRIDE_BYTES);
+/// A slot's entry ends before the next.
+const _: () = assert!(sequenced_bytes::<SlotStatus>() <= SLOT_STRIDE_BYTES);
 
 /// Where a slot's entry begins in `exchange_status`; `None` where there is no such slot.
 pub const fn slot_offset_bytes(slot: usize) -> Option<usize> {

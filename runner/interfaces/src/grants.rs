@@ -2,7 +2,7 @@
 //!
 //! The warden writes one [`CellGrants`] a cell into the `grants` region; the drivers read it, by the channel that a call
 //! came in on. An entry lies in a [`shared_ring::SequencedCell`]: while the warden is in the middle of writing it, a driver
-//! sees none, which grants nothing.
+//! sees what was in force before. The warden goes on only when it is written.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -14,6 +14,9 @@ pub const MAX_LINES: u8 = 64;
 /// Bytes between two entries of the `grants` region, and of the requests to the warden, which are longer: with a
 /// [`crate::plan::LoadRequest`] an entry takes over two cache lines. Eight of them fit half a page.
 pub const GRANT_STRIDE_BYTES: usize = 256;
+
+/// An entry ends before the next.
+const _: () = assert!(shared_ring::sequenced_bytes::<CellGrants>() <= GRANT_STRIDE_BYTES);
 
 /// Where a cell's entry begins in the `grants` region; `None` where there is no such cell.
 pub const fn grant_offset_bytes(cell: usize) -> Option<usize> {

@@ -69,7 +69,7 @@ pub(crate) enum End {
 /// What a look at the status showed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sight {
-    /// The state of the current load's container; `None` where the block is being written, or is about another load.
+    /// The state of the current load's container; `None` where the block is about another load, or unreadable.
     pub(crate) state: Option<ContainerState>,
     /// Why it ended, in the cell's words.
     cause: Option<EndCause>,

@@ -40,8 +40,7 @@ impl<M: SharedMemory + Clone> Client<M> {
         Ok(Some(Self { channel, grants, from: region("in")?, to: region("out")? }))
     }
 
-    /// Whether the container in the cell may use anything. While the warden is writing, it may not: the warden only writes
-    /// the grants of a cell that holds no running container.
+    /// Whether the container in the cell may use anything.
     fn is_in_force(&self) -> bool {
         self.grants.try_read().is_some_and(|grants| grants.generation != 0)
     }

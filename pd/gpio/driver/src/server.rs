@@ -102,8 +102,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         self.cells.iter().position(|&known| known == Some(channel))
     }
 
-    /// What the cell may use now. While the warden is writing, nothing: it only writes the grants of a cell that holds no
-    /// running container.
+    /// What the cell may use now; nothing before the warden's first word.
     fn grants_of(&self, cell: usize) -> CellGrants {
         self.grants[cell].try_read().unwrap_or_default()
     }

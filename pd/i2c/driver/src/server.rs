@@ -50,8 +50,7 @@ impl<W: Wiring, B: Bus> I2c<W, B> {
         })
     }
 
-    /// What the caller may use now. While the warden is writing, nothing: it only writes the grants of a cell that holds no
-    /// running container.
+    /// What the caller may use now; nothing before the warden's first word.
     fn grants_of(&self, channel: Channel) -> Option<CellGrants> {
         let client = self.cells.iter().flatten().find(|client| client.channel == channel)?;
         Some(client.grants.try_read().unwrap_or_default())

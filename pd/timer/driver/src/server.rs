@@ -116,8 +116,8 @@ impl<W: Wiring, S: TickSource> Timer<W, S> {
         self.clients.iter().position(|client| client.channel == Some(channel))
     }
 
-    /// What the client may use now. While the warden is writing, nothing: it only writes the grants of a cell that holds no
-    /// running container. The warden itself has no more than the executor's timer.
+    /// What the client may use now; nothing before the warden's first word. The warden itself has no more than the executor's
+    /// timer.
     fn grants_of(&self, client: usize) -> CellGrants {
         self.grants.get(client).and_then(SequencedCell::try_read).unwrap_or_default()
     }
