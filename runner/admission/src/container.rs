@@ -308,7 +308,7 @@ impl Container {
         let failed =
             |reason: FailureReason, reason_text| View { state: ContainerState::Failed, reason, reason_text, begun };
         match self.intervention(shown) {
-            Intervention::None => self.view_of_cell(begun),
+            Intervention::None => self.view_of_cell(shown, begun),
             Intervention::Killed => failed(FailureReason::Killed, FailureReason::Killed.text().into()),
             Intervention::StopLimit => failed(FailureReason::StopLimit, Intervention::StopLimit.text().into()),
             Intervention::Watchdog => failed(FailureReason::Watchdog, FailureReason::Watchdog.text().into()),
@@ -327,11 +327,17 @@ impl Container {
         }
     }
 
-    fn view_of_cell(&self, begun: bool) -> View {
+    fn view_of_cell(&self, shown: &WardenCell, begun: bool) -> View {
+        use ContainerState as State;
+        let has_started = shown.generation == self.generation && shown.started == 1;
         let state = match (self.generation, self.seen_state()) {
-            (0, _) => ContainerState::Provisioned,
+            (0, _) => State::Provisioned,
+            // A cell that tells two readers two stories keeps nobody waiting: the warden's word decides.
+            (_, None | Some(State::Empty | State::Loading | State::Installed | State::Starting)) if has_started => {
+                State::Running
+            }
             // Told, and not heard of yet.
-            (_, None | Some(ContainerState::Empty)) => ContainerState::Loading,
+            (_, None | Some(State::Empty)) => State::Loading,
             (_, Some(state)) => state,
         };
         let reason =

@@ -118,8 +118,8 @@ pub struct WardenCell {
     pub given_up: u32,
     /// A [`Succession`], since the last load.
     pub succession: u32,
-    /// Not used; keeps the layout free of padding.
-    pub reserved: u32,
+    /// 1 once the container of this load was seen to run.
+    pub started: u32,
     /// When the container is started again, nanoseconds since the node's start; 0 where it is not going to be.
     pub next_start_ns: u64,
     /// Faults of the domain, ever.

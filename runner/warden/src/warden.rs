@@ -312,6 +312,7 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
         shown.generation = grants.generation;
         shown.intervention = Intervention::None.to_wire();
         shown.next_start_ns = 0;
+        shown.started = 0;
         shown.succession = Succession::None.to_wire();
         shown.grants = grants;
         self.changed = true;
@@ -477,6 +478,10 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
         let health = cell.feel_pulse(&sight, now);
         let (phase, channel) = (cell.phase, cell.channel);
         self.news |= phase != before;
+        if matches!(phase, Phase::Active { .. }) && self.table.cells[number].started == 0 {
+            self.table.cells[number].started = 1;
+            self.changed = true;
+        }
         if phase == Phase::Ended {
             self.withdraw_grants(number);
             self.release_devices(kernel, number);

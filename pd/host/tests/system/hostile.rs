@@ -9,7 +9,7 @@ use runner_interfaces::cell::ContainerState;
 use shared_ring_messages::{Answer, ErrorCode, Request};
 
 use crate::client::{Client, Deploy, blinker};
-use crate::{TestNode, eventually, project, sample};
+use crate::{TestNode, demo_policy_with, eventually, project, sample};
 
 /// Sessions that try modules at a time: one for each cell that the blinker leaves.
 const TRIERS: usize = 3;
@@ -49,19 +49,12 @@ fn module(path: &Path) -> (String, Expected, Vec<u8>) {
     (name, expected, wat::parse_str(&text).expect("assembles"))
 }
 
-/// The demo board with hooks that may take a tenth of a second, so that what runs into limits does so soon.
-fn short_hooks(directory: &Path) -> std::path::PathBuf {
-    let demo = std::fs::read_to_string(project().join("qemu/demo-policy.toml")).expect("the demo policy");
-    assert!(demo.contains("hook = \"1s\""), "the demo policy says what a hook may take");
-    let file = directory.join("short-hooks.toml");
-    std::fs::write(&file, demo.replace("hook = \"1s\"", "hook = \"300ms\"")).expect("written");
-    file
-}
-
 #[test]
 fn no_module_harms_anybody_but_itself() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let node = TestNode::start_with(|options| options.policy = Some(short_hooks(directory.path())));
+    // What runs into a hook's limit does so soon.
+    let short_hooks = demo_policy_with(directory.path(), "hook = \"1s\"", "hook = \"300ms\"");
+    let node = TestNode::start_with(|options| options.policy = Some(short_hooks));
     let mut witness = Client::greeted(&node);
     witness.deploy(&blinker("blinker")).expect("starts");
     let mut pins = node.gpio().expect("pins");

@@ -55,6 +55,15 @@ pub(crate) fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+/// A file in `directory` with the demo board's policy, in which `new` stands for `old`.
+pub(crate) fn demo_policy_with(directory: &Path, old: &str, new: &str) -> PathBuf {
+    let demo = std::fs::read_to_string(project().join("qemu/demo-policy.toml")).expect("the demo board's");
+    assert!(demo.contains(old), "the demo board's policy has no `{old}` any more");
+    let file = directory.join("policy.toml");
+    std::fs::write(&file, demo.replace(old, new)).expect("written");
+    file
+}
+
 /// A committed sample.
 pub(crate) fn sample(name: &str) -> Vec<u8> {
     let file = project().join("examples/prebuilt").join(name).with_extension("wasm");

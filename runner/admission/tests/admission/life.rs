@@ -300,3 +300,17 @@ fn a_cell_that_the_warden_gave_up_takes_no_container() {
     assert_eq!((info.cells, info.cells_free), (4, 3));
     assert_eq!(node.deploy_running(0, "a").cell, 1);
 }
+
+#[test]
+fn a_cell_that_tells_two_stories_keeps_nobody_waiting() {
+    let mut node = Node::new();
+    node.greet(0);
+    node.cells[0].script = Script::TellsTwoStories;
+    let wasm = reactor();
+    node.upload(0, DeployRequest { start: true, ..request("liar", &wasm) }, &wasm).expect("whole");
+    let report = node.report(0, Request::Commit);
+    assert_eq!(report.state_text, "running", "what the warden saw decides");
+    node.cells[0].script = Script::Runs(Vec::new());
+    node.report(0, Request::Kill("liar".into()));
+    assert_eq!(node.ask(0, Request::Remove("liar".into())), Ok(Answer::Done));
+}

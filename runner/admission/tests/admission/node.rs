@@ -61,7 +61,7 @@ fn regions() -> HashMap<String, HeapMemory> {
         ("vmm_to_admission_head".into(), 0x1000),
         ("admission_to_vmm".into(), 0x20000),
         ("admission_to_vmm_head".into(), 0x1000),
-        ("exchange_status".into(), 0x2000),
+        ("exchange_status".into(), 0x3000),
     ];
     for cell in 0..CELLS {
         sizes.push((format!("warden_to_cell{cell}"), 0x1000));
@@ -202,6 +202,8 @@ pub(crate) enum Script {
     IgnoresStop,
     /// Runs, and from there on does not even answer.
     Hangs,
+    /// Tells the warden that it runs, and admission that it still loads.
+    TellsTwoStories,
 }
 
 /// A cell's domain.
@@ -269,6 +271,13 @@ impl FakeCell {
     /// Writes the status as it stands in `shows`.
     pub(crate) fn show_as_it_is(&mut self) {
         self.status.write(&self.shows);
+    }
+
+    /// Somebody is about to look: for a cell that tells two stories, the moment to tell the other one.
+    fn tell(&mut self, story: ContainerState) {
+        if matches!(self.script, Script::TellsTwoStories) && self.shows.ready_ns != 0 {
+            self.show(story);
+        }
     }
 
     pub(crate) fn fail(&mut self, reason: FailureReason, detail: &str) {
@@ -375,7 +384,7 @@ impl FakeCell {
                 self.shows.world = World::WasiCommand.to_wire();
                 self.fail(FailureReason::Trap, detail);
             }
-            Script::IgnoresStop | Script::Hangs => self.show(ContainerState::Running),
+            Script::IgnoresStop | Script::Hangs | Script::TellsTwoStories => self.show(ContainerState::Running),
             Script::FailsToLoad(..) | Script::LoadsForEver => unreachable!("it is not installed"),
         }
     }
@@ -645,11 +654,13 @@ impl Node {
                 bells.admission = true;
             }
         }
+        self.cells.iter_mut().for_each(|cell| cell.tell(ContainerState::Running));
         for channel in bells.warden {
             let channels = ChannelSet::default().with(Channel::new(channel).expect("a channel"));
             self.world.warden.notified(&mut self.world.kernel, channels);
         }
         if bells.admission {
+            self.cells.iter_mut().for_each(|cell| cell.tell(ContainerState::Loading));
             ADMISSION_RUNS.store(true, Ordering::Relaxed);
             self.admission.notified(&mut self.world, ChannelSet::default());
             ADMISSION_RUNS.store(false, Ordering::Relaxed);
