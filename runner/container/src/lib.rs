@@ -14,6 +14,7 @@
 //! | `files` | files packed into the container |
 //! | `embed` | a module with manifest and files put in |
 //! | [`offers`] | what a node offers for import |
+//! | [`rights`] | what a container may use, as text and as sets |
 //! | `text` | rules for names, versions and paths |
 //! | [`value_type`] | the types of the values that channels carry |
 //! | `cbor` | the strict reader |
@@ -27,6 +28,7 @@ mod embed;
 mod files;
 mod manifest;
 pub mod offers;
+pub mod rights;
 mod sections;
 mod text;
 pub mod value_type;
