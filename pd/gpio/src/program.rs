@@ -13,8 +13,8 @@ use pd_shell::startup::device::DeviceRegisters;
 macro_rules! program {
     ($device:ident) => {
         pd_shell::protection_domain! {
-            // Symbol names while it starts.
-            heap_bytes: 16 * 1024,
+            // Symbol names while it starts, and the buckets of every cell and line.
+            heap_bytes: 48 * 1024,
             channels: ["channel_interrupt", "channel_warden"],
             cell_channels: [("channel_cell", "")],
             regions: ["region_registers", "region_grants", "region_status"],

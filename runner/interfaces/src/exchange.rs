@@ -16,7 +16,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use shared_ring::sequenced_bytes;
 
-use crate::{boot_report::STATUS_REGION_BYTES, kernel::Message, wire_enum};
+use crate::{boot_report::STATUS_REGION_BYTES, kernel::Message, usage::usage_bytes, wire_enum};
 
 pub use crate::gpio::Status;
 
@@ -339,7 +339,10 @@ pub struct SlotStatus {
 pub const SLOT_STRIDE_BYTES: usize = 256;
 
 /// The least size of `exchange_status`: a page with the status and the report of its start, and two pages of slots.
-pub const EXCHANGE_STATUS_REGION_BYTES: usize = STATUS_REGION_BYTES + MAX_CHANNELS * SLOT_STRIDE_BYTES;
+pub const EXCHANGE_STATUS_REGION_BYTES: usize = EXCHANGE_USAGE_OFFSET_BYTES + usage_bytes(MAX_BINDINGS);
+
+/// Where the [`crate::usage::UsageTable`] of the ends begins there: behind the slots.
+pub const EXCHANGE_USAGE_OFFSET_BYTES: usize = STATUS_REGION_BYTES + MAX_CHANNELS * SLOT_STRIDE_BYTES;
 
 /// A slot's entry ends before the next.
 const _: () = assert!(sequenced_bytes::<SlotStatus>() <= SLOT_STRIDE_BYTES);

@@ -7,7 +7,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{grants::MAX_LINES, kernel::Message, wire_enum};
+use crate::{boot_report::STATUS_REGION_BYTES, grants::MAX_LINES, kernel::Message, usage::usage_bytes, wire_enum};
 
 wire_enum! {
     /// A procedure's number, the label of the call.
@@ -16,15 +16,16 @@ wire_enum! {
         OpenOutput = 1 => "open an output",
         /// Words: line. Takes the line as an input. Answers an [`Opened`].
         OpenInput = 2 => "open an input",
-        /// Words: line, level (0 or 1).
+        /// Words: line, level (0 or 1). `Full` where the cell's rate for the line is used up.
         Set = 3 => "set",
-        /// Words: line. Answers the new level.
+        /// Words: line. Answers the new level. `Full` likewise.
         Toggle = 4 => "toggle",
         /// Words: line. Answers the level.
         Get = 5 => "get",
         /// Words: line, edges (see [`Edges`]).
         Watch = 6 => "watch edges",
-        /// Words: line. Answers how many edges there were since the last call.
+        /// Words: line. Answers how many edges there were since the last call, as many as the cell's rate for the line allows;
+        /// those beyond it fall together into one, which is told later. Word 1: in how many nanoseconds, 0 where there is none.
         TakeEdges = 7 => "take edges",
         /// Words: line.
         Close = 8 => "close",
@@ -86,8 +87,8 @@ wire_enum! {
         NotSupported = 7 => "the device cannot do this",
         /// The channel has no value that this end did not take.
         Empty = 8 => "there is no new value",
-        /// The queue has no room.
-        Full = 9 => "the queue is full",
+        /// There is no room now, and later there is some: the queue is full, or the rate is used up.
+        Full = 9 => "the queue is full, or the rate is used up",
         /// Nothing is at the other end of the channel's name now.
         Unbound = 10 => "not bound to a channel",
     }
@@ -136,6 +137,12 @@ pub fn call_with(procedure: Procedure, line: u8, argument: u64) -> Message {
     Message { label: u64::from(procedure.to_wire()), words: [u64::from(line), argument, 0, 0] }
 }
 
+/// Where the [`crate::usage::UsageTable`] of the lines begins in `gpio_status`.
+pub const GPIO_USAGE_OFFSET_BYTES: usize = STATUS_REGION_BYTES;
+
+/// The least size of `gpio_status`.
+pub const GPIO_STATUS_REGION_BYTES: usize = GPIO_USAGE_OFFSET_BYTES + usage_bytes(MAX_LINES as usize);
+
 /// What the domain shows of itself in `gpio_status`, in a [`shared_ring::SequencedCell`] at offset 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -156,4 +163,8 @@ pub struct GpioStatus {
     pub transitions: [u64; MAX_LINES as usize],
     /// How many edges were seen on each watched line.
     pub edges: [u64; MAX_LINES as usize],
+    /// Changes of level that were refused because the cell's rate was used up.
+    pub limited: u64,
+    /// Edges that fell together with another because the cell's rate was used up.
+    pub coalesced: u64,
 }

@@ -6,7 +6,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{gpio::Status, kernel::Message, wire_enum};
+use crate::{boot_report::STATUS_REGION_BYTES, gpio::Status, kernel::Message, usage::usage_bytes, wire_enum};
 
 /// The most bytes that one transfer writes, and the most that it reads: two words of a call. Who needs more makes two transfers.
 pub const MAX_TRANSFER_BYTES: usize = 16;
@@ -111,6 +111,12 @@ fn words_of(bytes: &[u8; MAX_TRANSFER_BYTES]) -> [u64; 2] {
 fn bytes_of(words: [u64; 2]) -> [u8; MAX_TRANSFER_BYTES] {
     crate::exchange::bytes_of(words)
 }
+
+/// Where the [`crate::usage::UsageTable`] of the addresses begins in `i2c_status`.
+pub const I2C_USAGE_OFFSET_BYTES: usize = STATUS_REGION_BYTES;
+
+/// The least size of `i2c_status`.
+pub const I2C_STATUS_REGION_BYTES: usize = I2C_USAGE_OFFSET_BYTES + usage_bytes(ADDRESSES as usize);
 
 /// What the domain shows of itself in `i2c_status`, in a [`shared_ring::SequencedCell`] at offset 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

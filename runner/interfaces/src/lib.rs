@@ -24,6 +24,7 @@ pub mod output;
 pub mod plan;
 pub mod policy;
 pub mod timer;
+pub mod usage;
 pub mod warden;
 
 /// The most cells that the fixed-size tables have room for. `system.xml` says how many there are.

@@ -5,7 +5,10 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{grants::CellGrants, wire_enum};
+use crate::{
+    grants::{CellGrants, LineRates},
+    wire_enum,
+};
 
 wire_enum! {
     /// When a container is started again without being asked. The numbers are those of a manifest.
@@ -87,6 +90,8 @@ pub struct LoadRequest {
     pub grants: CellGrants,
     /// Life.
     pub plan: Plan,
+    /// How often what the rights allow may be done.
+    pub rates: LineRates,
 }
 
 const _: () =

@@ -9,13 +9,15 @@ use alloc::{string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::grants::CellGrants;
+use crate::grants::{CellGrants, LineRates};
 
-/// Marks a policy region and its layout's version: "ATP3" read as little-endian.
-pub const POLICY_MAGIC: u32 = u32::from_le_bytes(*b"ATP3");
+/// Marks a policy region and its layout's version: "ATP4" read as little-endian.
+pub const POLICY_MAGIC: u32 = u32::from_le_bytes(*b"ATP4");
 
 /// Where the `postcard` form of [`BoardPolicy`] begins in the region, behind [`BoardLimits`].
-pub const POLICY_NAMES_OFFSET_BYTES: usize = 256;
+pub const POLICY_NAMES_OFFSET_BYTES: usize = 1024;
+
+const _: () = assert!(size_of::<BoardLimits>() <= POLICY_NAMES_OFFSET_BYTES, "the limits end before the names");
 
 /// The head of the policy region.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -37,8 +39,10 @@ pub struct BoardLimits {
     pub hook_limit_us: u32,
     /// The longest that copying and compiling a module may take, in microseconds.
     pub load_limit_us: u32,
-    /// Not used; keeps the layout free of padding.
-    pub reserved: u32,
+    /// The most records of output that any container writes a second.
+    pub log_limit_per_second: u32,
+    /// The highest rates that any container gets.
+    pub rates: LineRates,
 }
 
 /// One line as the board names it.
@@ -54,6 +58,21 @@ pub struct BoardLine {
     pub input: bool,
     /// A container may ask to watch its edges.
     pub edges: bool,
+    /// The most changes of its level, or edges, a second that a container may ask for.
+    pub most_per_second: u32,
+    /// How many one gets that asks for the line and states no rate.
+    pub default_per_second: u32,
+}
+
+/// A channel that containers may ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoardChannel {
+    /// The channel's name, or that of the service that it carries.
+    pub name: String,
+    /// A container may ask to write it.
+    pub put: bool,
+    /// A container may ask to read it.
+    pub get: bool,
 }
 
 /// Devices at the I2C bus as the board names them: one, or a range of addresses.
@@ -82,6 +101,18 @@ pub struct BoardPolicy {
     pub default_timers: u32,
     /// What is at the I2C bus.
     pub devices: Vec<BoardDevice>,
+    /// What a container gets that asks for nothing: linear memory, in bytes.
+    pub default_memory_bytes: u64,
+    /// What a container gets that asks for nothing: the size of its module, in bytes.
+    pub default_module_bytes: u64,
+    /// What a container gets that asks for nothing: records of output a second.
+    pub default_log_per_second: u32,
+    /// A container may be told the board's name, its software's version and what it runs on.
+    pub node_allowed: bool,
+    /// And is told where it does not ask.
+    pub node_by_default: bool,
+    /// The channels that containers may ask for; `None` where they may ask for any.
+    pub channels: Option<Vec<BoardChannel>>,
     /// Containers without signed tokens may run. True in the demo image until tokens come.
     pub allow_unsigned: bool,
 }

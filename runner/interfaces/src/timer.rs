@@ -7,7 +7,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{kernel::Message, wire_enum};
+use crate::{boot_report::STATUS_REGION_BYTES, kernel::Message, usage::usage_bytes, wire_enum};
 
 pub use crate::gpio::Status;
 
@@ -44,6 +44,12 @@ pub fn arm(number: u8, first_ns: u64, period_ns: u64) -> Message {
 pub fn call(procedure: Procedure, word: u64) -> Message {
     Message::with_word(u64::from(procedure.to_wire()), word)
 }
+
+/// Where the [`crate::usage::UsageTable`] of the timers' numbers begins in `timer_status`.
+pub const TIMER_USAGE_OFFSET_BYTES: usize = STATUS_REGION_BYTES;
+
+/// The least size of `timer_status`.
+pub const TIMER_STATUS_REGION_BYTES: usize = TIMER_USAGE_OFFSET_BYTES + usage_bytes(TIMERS_PER_CLIENT as usize);
 
 /// What the domain shows of itself in `timer_status`, in a [`shared_ring::SequencedCell`] at offset 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -14,6 +14,7 @@ extern crate alloc;
 
 mod bank;
 pub mod device;
+mod rate;
 mod server;
 #[cfg(test)]
 mod tests;

@@ -3,14 +3,15 @@
 use runner_interfaces::MAX_CELLS;
 use runner_interfaces::boot_report::Finding;
 use runner_interfaces::driver::StartError;
-use runner_interfaces::gpio::{Edges, GpioStatus, Opened, Procedure, Pull, Status};
-use runner_interfaces::grants::{CellGrants, MAX_LINES, grant_offset_bytes};
+use runner_interfaces::gpio::{Edges, GPIO_USAGE_OFFSET_BYTES, GpioStatus, Opened, Procedure, Pull, Status};
+use runner_interfaces::grants::{CellGrants, LineRates, MAX_LINES, RateOf, grant_offset_bytes};
 use runner_interfaces::kernel::{
-    Channel, ChannelSet, Domain, Kernel, Message, Wiring, required_channel, required_region,
+    Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring, required_channel, required_region,
 };
+use runner_interfaces::usage::{Count, UsageTable};
 use shared_ring::{OutOfRange, SequencedCell};
 
-use crate::bank::Bank;
+use crate::{bank::Bank, rate::Buckets};
 
 mod succession;
 
@@ -29,14 +30,26 @@ struct Line {
     holder: Option<(usize, Use)>,
     /// The cell that stands by, and what for.
     heir: Option<(usize, Standby)>,
-    /// Edges that the holder has not taken yet.
+    /// Edges that the holder may take and has not taken yet.
     untaken: u64,
+    /// Edges that came while the holder's rate was used up. They are told as one, as soon as the rate allows it.
+    withheld: u64,
+    /// It is an output, held or at rest. One that becomes an output changes its level for all that anybody knows.
+    is_output: bool,
     /// The level at which it is inactive. From the grants of who opened it last: when a cell is released, it has none left.
     rests_high: bool,
 }
 
 /// What a served call answers, or why it was not served.
 type Outcome = Result<u64, Status>;
+
+/// The answer to a call: a word, and what only [`Procedure::TakeEdges`] has to add.
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    outcome: Outcome,
+    /// In how many nanoseconds there is more to take; 0 where nothing is withheld.
+    more_in_ns: u64,
+}
 
 /// The `gpio` domain. `W` is the substrate's wiring, `B` the bank.
 pub struct Gpio<W: Wiring, B> {
@@ -46,6 +59,14 @@ pub struct Gpio<W: Wiring, B> {
     warden: Channel,
     interrupt: Option<Channel>,
     grants: [SequencedCell<W::Memory, CellGrants>; MAX_CELLS],
+    /// The region of the grants, for the rates in it.
+    rates: W::Memory,
+    /// What each cell has spent of its rate of changes, and of edges.
+    transitions: Buckets,
+    edges: Buckets,
+    usage: UsageTable<W::Memory>,
+    /// When what is being served arrived.
+    now: Instant,
     lines: [Line; MAX_LINES as usize],
     /// By cell, who may stand by where it has a line open.
     heirs: [Option<usize>; MAX_CELLS],
@@ -72,6 +93,11 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
             // A bank without interrupts is of use too.
             interrupt: wiring.channel("channel_interrupt"),
             grants: grant_cells(&grants)?,
+            rates: grants,
+            transitions: Buckets::new(),
+            edges: Buckets::new(),
+            usage: UsageTable::new(status.clone(), GPIO_USAGE_OFFSET_BYTES, usize::from(MAX_LINES))?,
+            now: Instant::default(),
             lines: [Line::default(); MAX_LINES as usize],
             heirs: [None; MAX_CELLS],
             shown: SequencedCell::new(status, 0)?,
@@ -84,6 +110,8 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
                 invalid: 0,
                 transitions: [0; MAX_LINES as usize],
                 edges: [0; MAX_LINES as usize],
+                limited: 0,
+                coalesced: 0,
             },
         })
     }
@@ -107,9 +135,19 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         self.grants[cell].try_read().unwrap_or_default()
     }
 
-    fn serve_cell(&mut self, cell: usize, message: Message) -> Outcome {
+    /// Serves the call, and counts it for the cell and the line.
+    fn serve_cell(&mut self, cell: usize, message: Message) -> Answer {
+        let line = self.line_of(message);
+        let outcome = line.and_then(|line| self.serve_line(cell, line, message));
+        let Ok(line) = line else { return Answer { outcome, more_in_ns: 0 } };
+        self.count_use(cell, line, outcome);
+        let is_take = procedure_of(message) == Ok(Procedure::TakeEdges) && outcome.is_ok();
+        let more_in_ns = if is_take { self.next_edge_ns(cell, line) } else { 0 };
+        Answer { outcome, more_in_ns }
+    }
+
+    fn serve_line(&mut self, cell: usize, line: u8, message: Message) -> Outcome {
         let procedure = procedure_of(message)?;
-        let line = self.line_of(message)?;
         let grants = self.grants_of(cell);
         if self.stands_by(cell, line) {
             return self.serve_standby(cell, line, message, grants);
@@ -195,11 +233,14 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
             // Opened again: it goes on as it is.
             Ok(Use::Output { high }) => Ok(opened(grants, line, high)),
             Ok(Use::Input { .. }) | Err(_) => {
+                if !self.line(line).is_output && !self.take_change(cell, line) {
+                    return Err(Status::Full);
+                }
                 let high = active_low(grants, line);
                 self.stop_watching(line);
                 self.line(line).rests_high = high;
                 self.hold(line, Some((cell, Use::Output { high })));
-                self.bank.drive(line, high);
+                self.put_level(line, high);
                 Ok(opened(grants, line, high))
             }
         }
@@ -214,7 +255,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
             Ok(Use::Output { .. }) => self.rest(line),
             Err(_) => {}
         }
-        self.bank.listen(line);
+        self.listen(cell, line);
         self.hold(line, Some((cell, Use::Input { watched: None, pull: None })));
         Ok(opened(grants, line, self.bank.level(line)))
     }
@@ -225,8 +266,11 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         self.drive(line, high);
     }
 
+    /// A level that is driven already costs nothing. One that changes takes of the cell's rate, or is refused.
     fn set(&mut self, cell: usize, line: u8, grants: CellGrants, high: bool) -> Outcome {
-        self.held_output(cell, line, grants)?;
+        if self.held_output(cell, line, grants)? != high && self.change_in_ns(cell, line) != Some(0) {
+            return Err(Status::Full);
+        }
         self.drive(line, high);
         self.hold(line, Some((cell, Use::Output { high })));
         Ok(u64::from(high))
@@ -256,7 +300,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         let Use::Input { pull, .. } = self.held(cell, line)? else { return Err(Status::Invalid) };
         self.bank.watch(line, Some(edges));
         self.hold(line, Some((cell, Use::Input { watched: Some(edges), pull })));
-        self.line(line).untaken = 0;
+        self.forget_edges(line);
         Ok(0)
     }
 
@@ -266,6 +310,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
             Use::Input { watched: Some(_), .. } => {
                 // Those that the interrupt is still on its way for.
                 self.collect_edges(line);
+                self.release_withheld(cell, line);
                 Ok(core::mem::take(&mut self.line(line).untaken))
             }
             _ => Err(Status::Invalid),
@@ -305,7 +350,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
     fn free(&mut self, line: u8) {
         match self.line(line).holder {
             Some((_, Use::Output { .. })) => self.rest(line),
-            Some((_, Use::Input { .. })) => self.bank.listen(line),
+            Some((cell, Use::Input { .. })) => self.listen(cell, line),
             None => {}
         }
         self.stop_watching(line);
@@ -317,17 +362,105 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         if let Some((_, Use::Input { watched: Some(_), .. })) = self.line(line).holder {
             self.bank.watch(line, None);
         }
-        self.line(line).untaken = 0;
+        self.forget_edges(line);
     }
 
-    /// Drives an output that is held, and counts where its level changes.
+    /// Nobody will take what was not taken yet.
+    fn forget_edges(&mut self, line: u8) {
+        let slot = self.line(line);
+        (slot.untaken, slot.withheld) = (0, 0);
+    }
+
+    /// Drives an output that is held, and counts where its level changes. Who holds it has asked for the change, or owes it: to
+    /// rest, and to take over, a line needs nobody's leave.
     fn drive(&mut self, line: u8, high: bool) {
-        let before = matches!(self.line(line).holder, Some((_, Use::Output { high: true })));
+        let holder = self.line(line).holder;
+        let before = matches!(holder, Some((_, Use::Output { high: true })));
         if before != high {
             let count = &mut self.status.transitions[usize::from(line)];
             *count = count.wrapping_add(1);
+            if let Some((cell, _)) = holder {
+                self.owe_change(cell, line);
+            }
         }
+        self.put_level(line, high);
+    }
+
+    fn put_level(&mut self, line: u8, high: bool) {
+        self.line(line).is_output = true;
         self.bank.drive(line, high);
+    }
+
+    /// Makes an input of the line, for the cell. From an output, that too may change its level.
+    fn listen(&mut self, cell: usize, line: u8) {
+        if core::mem::take(&mut self.line(line).is_output) {
+            self.owe_change(cell, line);
+        }
+        self.bank.listen(line);
+    }
+
+    fn owe_change(&mut self, cell: usize, line: u8) {
+        let (rate, now) = (self.rate(cell, line, RateOf::Transitions), self.now);
+        if let Some(bucket) = self.transitions.of(cell, line) {
+            bucket.owe(rate, now);
+        }
+    }
+
+    /// Takes a change of the line's level of the cell's rate, if there is one.
+    fn take_change(&mut self, cell: usize, line: u8) -> bool {
+        let (rate, now) = (self.rate(cell, line, RateOf::Transitions), self.now);
+        self.transitions.of(cell, line).is_some_and(|bucket| bucket.take(rate, now))
+    }
+
+    fn rate(&self, cell: usize, line: u8, of: RateOf) -> u32 {
+        LineRates::read(&self.rates, cell, line, of)
+    }
+
+    /// When the cell may change the line's level.
+    fn change_in_ns(&mut self, cell: usize, line: u8) -> Option<u64> {
+        let (rate, now) = (self.rate(cell, line, RateOf::Transitions), self.now);
+        self.transitions.of(cell, line)?.wait_ns(rate, now)
+    }
+
+    /// When the cell may be told of what is withheld from it; 0 where that is nothing, or where its rate allows nothing at all.
+    fn next_edge_ns(&mut self, cell: usize, line: u8) -> u64 {
+        if self.line(line).withheld == 0 || self.held(cell, line).is_err() {
+            return 0;
+        }
+        let (rate, now) = (self.rate(cell, line, RateOf::Edges), self.now);
+        self.edges.of(cell, line).and_then(|bucket| bucket.wait_ns(rate, now)).unwrap_or(0)
+    }
+
+    /// Edges came for who holds the line: as many as the rate allows may be taken, the others wait together. Answers whether
+    /// that is worth a word: who was told that edges wait is not told again.
+    fn admit_edges(&mut self, cell: usize, line: u8, edges: u64) -> bool {
+        let released = self.release_withheld(cell, line);
+        let (rate, now) = (self.rate(cell, line, RateOf::Edges), self.now);
+        let waits = self.line(line).withheld > 0;
+        let admitted = match self.edges.of(cell, line) {
+            Some(bucket) if !waits => bucket.take_up_to(edges, rate, now),
+            _ => 0,
+        };
+        let slot = self.line(line);
+        slot.untaken = slot.untaken.saturating_add(admitted);
+        slot.withheld = slot.withheld.saturating_add(edges - admitted);
+        released || admitted > 0 || !waits
+    }
+
+    /// What is withheld becomes one edge, if the rate allows one by now. Answers whether it did.
+    fn release_withheld(&mut self, cell: usize, line: u8) -> bool {
+        let (rate, now) = (self.rate(cell, line, RateOf::Edges), self.now);
+        let withheld = self.line(line).withheld;
+        if withheld == 0 || !self.edges.of(cell, line).is_some_and(|bucket| bucket.take(rate, now)) {
+            return false;
+        }
+        let slot = self.line(line);
+        slot.withheld = 0;
+        slot.untaken = slot.untaken.saturating_add(1);
+        let fell_together = withheld - 1;
+        self.status.coalesced = self.status.coalesced.wrapping_add(fell_together);
+        self.usage.add(cell, usize::from(line), Count::Coalesced, fell_together);
+        true
     }
 
     /// Takes what the bank has for one line; answers the cell to notify.
@@ -338,10 +471,8 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         }
         let count = &mut self.status.edges[usize::from(line)];
         *count = count.wrapping_add(edges);
-        let slot = self.line(line);
-        let (cell, _) = slot.holder?;
-        slot.untaken = slot.untaken.saturating_add(edges);
-        Some(cell)
+        let (cell, _) = self.line(line).holder?;
+        self.admit_edges(cell, line, edges).then_some(cell)
     }
 
     /// One look at the bank's pending edges: each line once, however fast the outside makes new ones.
@@ -358,12 +489,23 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         }
     }
 
+    fn count_use(&self, cell: usize, line: u8, outcome: Outcome) {
+        let line = usize::from(line);
+        self.usage.add(cell, line, Count::Calls, 1);
+        match outcome {
+            Err(Status::NotGranted | Status::ModeNotGranted) => self.usage.add(cell, line, Count::Refused, 1),
+            Err(Status::Full) => self.usage.add(cell, line, Count::Limited, 1),
+            _ => {}
+        }
+    }
+
     fn count(&mut self, outcome: Outcome) {
         self.status.calls = self.status.calls.wrapping_add(1);
         match outcome {
             Err(Status::NotGranted | Status::ModeNotGranted) => {
                 self.status.refused = self.status.refused.wrapping_add(1)
             }
+            Err(Status::Full) => self.status.limited = self.status.limited.wrapping_add(1),
             Err(Status::Invalid | Status::NotFound | Status::NotSupported) => {
                 self.status.invalid = self.status.invalid.wrapping_add(1)
             }
@@ -389,22 +531,25 @@ impl<W: Wiring, B: Bank, K: Kernel> Domain<K> for Gpio<W, B> {
 
     fn notified(&mut self, kernel: &mut K, channels: ChannelSet) {
         if self.interrupt.is_some_and(|interrupt| channels.contains(interrupt)) {
+            self.now = kernel.now();
             self.serve_interrupt(kernel);
             self.publish();
         }
     }
 
     fn called(&mut self, kernel: &mut K, channel: Channel, message: Message) -> Message {
-        let outcome = match self.cell_of(channel) {
+        self.now = kernel.now();
+        let plain = |outcome| Answer { outcome, more_in_ns: 0 };
+        let Answer { outcome, more_in_ns } = match self.cell_of(channel) {
             Some(cell) => self.serve_cell(cell, message),
-            None if channel == self.warden => self.serve_warden(kernel, message),
+            None if channel == self.warden => plain(self.serve_warden(kernel, message)),
             // A channel that no caller should have: the description's fault, and still nobody else's harm.
-            None => Err(Status::Invalid),
+            None => plain(Err(Status::Invalid)),
         };
         self.count(outcome);
         self.publish();
         match outcome {
-            Ok(result) => Message::with_word(u64::from(Status::Ok.to_wire()), result),
+            Ok(result) => Message { label: u64::from(Status::Ok.to_wire()), words: [result, more_in_ns, 0, 0] },
             Err(status) => status.answer(),
         }
     }

@@ -6,9 +6,13 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use proptest::prelude::*;
-use runner_interfaces::gpio::{Edges, GpioStatus, Opened, Procedure, Pull, Status, call, call_with};
-use runner_interfaces::grants::{CellGrants, grant_offset_bytes};
+use runner_interfaces::gpio::{
+    Edges, GPIO_STATUS_REGION_BYTES, GPIO_USAGE_OFFSET_BYTES, GpioStatus, Opened, Procedure, Pull, Status, call,
+    call_with,
+};
+use runner_interfaces::grants::{CellGrants, GRANT_STRIDE_BYTES, LineRates, MAX_LINES, grant_offset_bytes};
 use runner_interfaces::kernel::{Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring};
+use runner_interfaces::usage::{Usage, UsageTable};
 use shared_ring::{HeapMemory, SequencedCell, SharedMemory};
 
 use crate::{Bank, Gpio, SilentBank, StartError};
@@ -135,6 +139,7 @@ impl Wiring for PaperWiring {
 #[derive(Default)]
 struct PaperKernel {
     notified: Vec<u8>,
+    now_ns: u64,
 }
 
 impl Kernel for PaperKernel {
@@ -145,7 +150,7 @@ impl Kernel for PaperKernel {
         panic!("a driver calls nobody")
     }
     fn now(&self) -> Instant {
-        Instant::default()
+        Instant::from_nanoseconds(self.now_ns)
     }
 }
 
@@ -160,7 +165,10 @@ const CELL: [u8; 2] = [0, 7];
 
 impl Bench {
     fn new() -> Self {
-        let wiring = PaperWiring { grants: HeapMemory::new(4096), status: HeapMemory::new(4096) };
+        let wiring = PaperWiring {
+            grants: HeapMemory::new(runner_interfaces::MAX_CELLS * GRANT_STRIDE_BYTES),
+            status: HeapMemory::new(GPIO_STATUS_REGION_BYTES),
+        };
         let pins = PaperBank::default();
         let gpio = Gpio::new(&wiring, pins.clone()).expect("wired");
         let mut bench = Self { wiring, pins, gpio, kernel: PaperKernel::default() };
@@ -171,11 +179,17 @@ impl Bench {
     fn grant(&self, cell: usize, output_lines: u64, input_lines: u64, edge_lines: u64) {
         let offset = grant_offset_bytes(cell).expect("a cell");
         let mut entry = SequencedCell::new(self.wiring.grants.clone(), offset).expect("fits");
+        self.rates(cell, LineRates::all(1_000_000));
         entry.write(&CellGrants { output_lines, input_lines, edge_lines, ..CellGrants::default() });
+    }
+
+    fn rates(&self, cell: usize, rates: LineRates) {
+        rates.write(&self.wiring.grants, cell).expect("a cell");
     }
 
     fn grant_all(&self, cell: usize, grants: CellGrants) {
         let offset = grant_offset_bytes(cell).expect("a cell");
+        self.rates(cell, LineRates::all(1_000_000));
         SequencedCell::new(self.wiring.grants.clone(), offset).expect("fits").write(&grants);
     }
 
@@ -183,6 +197,19 @@ impl Bench {
         let channel = Channel::new(channel).expect("a channel");
         let answer = self.gpio.called(&mut self.kernel, channel, message);
         (Status::of(&answer), answer.words[0])
+    }
+
+    /// How many edges there are, and in how many nanoseconds there is another.
+    fn take_edges(&mut self, cell: usize, line: u8) -> (u64, u64) {
+        let channel = Channel::new(CELL[cell]).expect("a channel");
+        let answer = self.gpio.called(&mut self.kernel, channel, call(Procedure::TakeEdges, line));
+        assert_eq!(Status::of(&answer), Status::Ok);
+        (answer.words[0], answer.words[1])
+    }
+
+    fn used(&self, cell: usize, line: u8) -> Usage {
+        let table = UsageTable::new(self.wiring.status.clone(), GPIO_USAGE_OFFSET_BYTES, usize::from(MAX_LINES));
+        table.expect("fits").read(cell, usize::from(line))
     }
 
     fn cell(&mut self, cell: usize, procedure: Procedure, line: u8) -> (Status, u64) {
@@ -635,7 +662,7 @@ fn only_the_warden_says_who_succeeds_whom() {
 
 #[test]
 fn a_bank_without_lines_answers_clearly() {
-    let wiring = PaperWiring { grants: HeapMemory::new(4096), status: HeapMemory::new(4096) };
+    let wiring = PaperWiring { grants: HeapMemory::new(0x5000), status: HeapMemory::new(0x5000) };
     let mut gpio = Gpio::new(&wiring, SilentBank).expect("wired");
     let answer = gpio.called(&mut PaperKernel::default(), Channel::new(0).expect("a channel"), call(Procedure::Get, 0));
     assert_eq!(Status::of(&answer), Status::NotFound);
@@ -643,7 +670,7 @@ fn a_bank_without_lines_answers_clearly() {
 
 #[test]
 fn a_region_that_is_too_small_is_found_at_the_start() {
-    let wiring = PaperWiring { grants: HeapMemory::new(64), status: HeapMemory::new(4096) };
+    let wiring = PaperWiring { grants: HeapMemory::new(64), status: HeapMemory::new(0x5000) };
     let error = Gpio::new(&wiring, SilentBank).err().expect("grants of eight cells take a kilobyte");
     assert_eq!(error, StartError::RegionTooSmall);
     assert!(error.to_string().contains("too small"));
@@ -729,5 +756,178 @@ proptest! {
             prop_assert_eq!(status.outputs & status.inputs, 0);
             prop_assert_eq!(after & !status.outputs, 0, "what is high is held");
         }
+    }
+}
+
+/// A tenth of a second, in nanoseconds.
+const TENTH: u64 = 100_000_000;
+
+#[test]
+fn a_line_is_changed_no_more_often_than_was_granted() {
+    let mut bench = Bench::new();
+    bench.grant(0, 0b11, 0, 0);
+    let mut rates = LineRates::all(1_000_000);
+    rates.transitions[0] = 10;
+    bench.rates(0, rates);
+    assert_eq!(bench.cell(0, Procedure::OpenOutput, 0).0, Status::Ok);
+    assert_eq!(bench.cell(0, Procedure::OpenOutput, 1).0, Status::Ok);
+    // Two can be saved up, of which opening took one: before, it was an input.
+    assert_eq!(bench.set(0, 0, 1), (Status::Ok, 1));
+    assert_eq!(bench.cell(0, Procedure::Toggle, 0).0, Status::Full);
+    assert_eq!(bench.set(0, 0, 0).0, Status::Full);
+    assert!(bench.pins.pin(0), "what is refused is not driven");
+    assert_eq!(bench.set(0, 0, 1), (Status::Ok, 1), "and what changes nothing is free");
+    assert_eq!(bench.cell(0, Procedure::Get, 0), (Status::Ok, 1));
+    assert_eq!(bench.cell(0, Procedure::Toggle, 1), (Status::Ok, 1), "another line has its own");
+    bench.kernel.now_ns = TENTH - 1;
+    assert_eq!(bench.set(0, 0, 0).0, Status::Full);
+    bench.kernel.now_ns = TENTH;
+    assert_eq!(bench.set(0, 0, 0), (Status::Ok, 0));
+    let status = bench.status();
+    assert_eq!((status.transitions[0], status.limited, status.refused), (2, 3, 0));
+    assert_eq!(bench.used(0, 0), Usage { calls: 8, refused: 0, limited: 3, coalesced: 0 });
+    assert_eq!(bench.used(0, 1).calls, 2);
+    assert_eq!(bench.used(1, 0), Usage::default());
+}
+
+#[test]
+fn closing_and_opening_earns_nothing() {
+    let mut bench = Bench::new();
+    bench.grant(0, 0b1, 0b1, 0);
+    bench.rates(0, LineRates::all(10));
+    // Nobody drives it, and something outside draws it high.
+    bench.pins.set_pin(0, true);
+    let mut changes = 0;
+    let mut level = true;
+    for step in 0..10_000_u64 {
+        bench.kernel.now_ns = step * 1_000_000;
+        let procedure = [Procedure::OpenOutput, Procedure::Toggle, Procedure::Close, Procedure::OpenInput];
+        bench.cell(0, procedure[usize::try_from(step % 4).expect("small")], 0);
+        if bench.pins.pin(0) != level {
+            level = !level;
+            changes += 1;
+        }
+    }
+    // Ten seconds of ten, and two that were saved up.
+    assert!((90..=102).contains(&changes), "{changes}");
+}
+
+#[test]
+fn a_line_rests_whatever_was_spent_and_the_change_is_owed() {
+    let mut bench = Bench::new();
+    bench.grant(0, 0b1, 0, 0);
+    bench.rates(0, LineRates::all(10));
+    assert_eq!(bench.cell(0, Procedure::OpenOutput, 0).0, Status::Ok);
+    assert_eq!(bench.set(0, 0, 1).0, Status::Ok);
+    assert_eq!(bench.cell(0, Procedure::Close, 0).0, Status::Ok);
+    assert!(!bench.pins.pin(0));
+    assert_eq!(bench.cell(0, Procedure::OpenOutput, 0).0, Status::Ok, "it is an output still");
+    bench.kernel.now_ns = TENTH;
+    assert_eq!(bench.set(0, 0, 1).0, Status::Full);
+    bench.kernel.now_ns = 2 * TENTH;
+    assert_eq!(bench.set(0, 0, 1).0, Status::Ok);
+}
+
+#[test]
+fn without_a_rate_nothing_changes() {
+    let mut bench = Bench::new();
+    bench.grant(0, 0b1, 0, 0);
+    bench.rates(0, LineRates::default());
+    assert_eq!(bench.cell(0, Procedure::OpenOutput, 0).0, Status::Full);
+    bench.kernel.now_ns = u64::MAX;
+    assert_eq!(bench.cell(0, Procedure::OpenOutput, 0).0, Status::Full);
+    assert!(!bench.pins.is_output(0));
+}
+
+#[test]
+fn edges_beyond_the_rate_are_told_together_later_and_counted() {
+    let mut bench = Bench::new();
+    bench.grant(0, 0, 0b1, 0b1);
+    bench.rates(0, LineRates::all(10));
+    assert_eq!(bench.cell(0, Procedure::OpenInput, 0).0, Status::Ok);
+    assert_eq!(bench.watch(0, 0, Edges::Both).0, Status::Ok);
+    let flip = |bench: &mut Bench| {
+        let level = bench.pins.pin(0);
+        bench.pins.set_pin(0, !level);
+        bench.interrupt()
+    };
+    assert_eq!(flip(&mut bench), [CELL[0]]);
+    assert_eq!(flip(&mut bench), [CELL[0]]);
+    // The rate is used up. Once it is said that there is something; then it is quiet, however much comes.
+    assert_eq!(flip(&mut bench), [CELL[0]]);
+    for _ in 0..97 {
+        assert_eq!(flip(&mut bench), []);
+    }
+    assert_eq!(bench.take_edges(0, 0), (2, TENTH));
+    bench.kernel.now_ns = TENTH - 1;
+    assert_eq!(bench.take_edges(0, 0), (0, 1));
+    bench.kernel.now_ns = TENTH;
+    assert_eq!(bench.take_edges(0, 0), (1, 0));
+    let status = bench.status();
+    assert_eq!((status.edges[0], status.coalesced), (100, 97));
+    assert_eq!(bench.used(0, 0).coalesced, 97);
+    // After a quiet time edges are told one by one again.
+    bench.kernel.now_ns = 10 * TENTH;
+    assert_eq!(flip(&mut bench), [CELL[0]]);
+    assert_eq!(bench.take_edges(0, 0), (1, 0));
+}
+
+#[test]
+fn an_edge_that_comes_when_the_rate_allows_it_brings_what_was_withheld() {
+    let mut bench = Bench::new();
+    bench.grant(0, 0, 0b1, 0b1);
+    bench.rates(0, LineRates::all(10));
+    bench.cell(0, Procedure::OpenInput, 0);
+    bench.watch(0, 0, Edges::Both);
+    for flips in 0..4 {
+        bench.pins.set_pin(0, flips % 2 == 0);
+        bench.interrupt();
+    }
+    bench.kernel.now_ns = 3 * TENTH;
+    bench.pins.set_pin(0, true);
+    assert_eq!(bench.interrupt(), [CELL[0]]);
+    // Two at once, two that fell together, and the last.
+    assert_eq!(bench.take_edges(0, 0), (4, 0));
+    assert_eq!(bench.status().coalesced, 1);
+    // Who watches anew begins anew.
+    for flips in 0..4 {
+        bench.pins.set_pin(0, flips % 2 == 1);
+        bench.interrupt();
+    }
+    bench.watch(0, 0, Edges::Both);
+    assert_eq!(bench.take_edges(0, 0), (0, 0));
+}
+
+proptest! {
+    #[test]
+    fn every_edge_is_told_or_counted(
+        rate in 1..200_u32,
+        steps in proptest::collection::vec((0..200_000_000_u64, 0..9_u8, any::<bool>()), 1..60),
+    ) {
+        let mut bench = Bench::new();
+        bench.grant(0, 0, 0b1, 0b1);
+        bench.rates(0, LineRates::all(rate));
+        bench.cell(0, Procedure::OpenInput, 0);
+        bench.watch(0, 0, Edges::Both);
+        let (mut made, mut told) = (0, 0);
+        for (wait, flips, takes) in steps {
+            bench.kernel.now_ns += wait;
+            for _ in 0..flips {
+                let level = bench.pins.pin(0);
+                bench.pins.set_pin(0, !level);
+                made += 1;
+            }
+            bench.interrupt();
+            if takes {
+                told += bench.take_edges(0, 0).0;
+            }
+        }
+        bench.kernel.now_ns += 2_000_000_000;
+        told += bench.take_edges(0, 0).0;
+        let coalesced = bench.status().coalesced;
+        prop_assert_eq!(told + coalesced, made);
+        prop_assert_eq!(bench.used(0, 0).coalesced, coalesced);
+        let most = bench.kernel.now_ns.div_ceil(1_000_000_000) * u64::from(rate) + u64::from(crate::rate::saved(rate));
+        prop_assert!(told <= most);
     }
 }

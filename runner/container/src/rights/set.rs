@@ -192,9 +192,10 @@ impl Rights {
     /// Whether the set allows all that `other` allows. An amount that the set does not state is any amount.
     pub fn covers(&self, other: &Self) -> bool {
         let lines = other.lines.iter().all(|(name, line)| self.lines.get(name).is_some_and(|own| own.covers(*line)));
-        let channels = other.channels.iter().all(|(key, value_type)| {
-            self.channels.get(key).is_some_and(|own| own.is_none() || own == value_type)
-        });
+        let channels = other
+            .channels
+            .iter()
+            .all(|(key, value_type)| self.channels.get(key).is_some_and(|own| own.is_none() || own == value_type));
         let timers = within(other.timers, self.timers, |small, large| {
             small.minimum_period_ns >= large.minimum_period_ns && is_least(small.count, large.count)
         });
@@ -245,10 +246,9 @@ impl Rights {
             rights.extend((*input && edges.is_none()).then(|| Right::GpioInput { line: line() }));
         }
         rights.extend(ranges(self.addresses).map(|(first, last)| Right::I2c { first, last }));
-        rights.extend(self.timers.map(|TimerRights { minimum_period_ns, count }| Right::Timers {
-            minimum_period_ns,
-            count,
-        }));
+        rights.extend(
+            self.timers.map(|TimerRights { minimum_period_ns, count }| Right::Timers { minimum_period_ns, count }),
+        );
         rights.extend(self.memory_bytes.map(Right::Memory));
         rights.extend(self.module_bytes.map(Right::Module));
         rights.extend(self.log_per_second.map(Right::LogRate));

@@ -70,7 +70,9 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
 
     /// Who has edges to take on lines that it has taken over, and was not notified of them.
     pub(super) fn has_untaken_edges(&self, cell: usize) -> bool {
-        self.lines.iter().any(|line| line.untaken > 0 && line.holder.is_some_and(|(holder, _)| holder == cell))
+        self.lines.iter().any(|line| {
+            (line.untaken > 0 || line.withheld > 0) && line.holder.is_some_and(|(holder, _)| holder == cell)
+        })
     }
 
     /// The cell is released: it succeeds nobody, and nobody succeeds it.
@@ -195,11 +197,11 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
                 self.hold(line, Some((to, Use::Output { high })));
             }
             Standby::Input { watched, pull } => {
-                self.bank.listen(line);
+                self.listen(to, line);
                 self.bank.watch(line, watched);
                 let pull = pull.filter(|pull| self.bank.pull(line, *pull));
                 self.hold(line, Some((to, Use::Input { watched, pull })));
-                self.line(line).untaken = 0;
+                self.forget_edges(line);
             }
         }
     }
@@ -222,7 +224,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
                 self.line(line).rests_high = rest;
                 let high = high.unwrap_or(rest);
                 self.hold(line, Some((to, Use::Output { high })));
-                self.bank.drive(line, high);
+                self.put_level(line, high);
             }
             // Edges go on being counted: those that the one did not take are the other's.
             (Use::Input { watched: counted, pull: pulled }, Standby::Input { watched, pull }) if counted == watched => {
@@ -234,12 +236,12 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
                     Use::Output { .. } => self.rest(line),
                     Use::Input { .. } => self.stop_watching(line),
                 }
-                self.bank.listen(line);
+                self.listen(to, line);
                 self.bank.watch(line, watched);
                 // What the bank cannot do the container hears of when it asks as the holder.
                 let pull = pull.filter(|pull| self.bank.pull(line, *pull));
                 self.hold(line, Some((to, Use::Input { watched, pull })));
-                self.line(line).untaken = 0;
+                self.forget_edges(line);
             }
         }
     }

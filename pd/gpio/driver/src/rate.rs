@@ -1,0 +1,211 @@
+//! How often: a bucket of tokens for each cell and line.
+//!
+//! A rate is so many tokens a second. What was spent is kept in billionths of a token, so that a nanosecond earns back a whole
+//! number of them at any rate: nothing is rounded, and after a year a rate is what it was after a second. All sums are bounded
+//! by constants, whatever the clock or a caller says. Tables have their full size from the start; a look at one bucket is a
+//! handful of instructions.
+
+use alloc::{boxed::Box, vec};
+
+use runner_interfaces::{MAX_CELLS, grants::MAX_LINES, kernel::Instant};
+
+/// What one token is made of: a rate of 1 earns one billionth each nanosecond.
+const TOKEN: u64 = 1_000_000_000;
+
+/// The highest rate, a second, that is told from a higher one: so many that a bucket's arithmetic stays far below 64 bits.
+const HIGHEST_RATE: u32 = 1_000_000;
+
+/// What is saved up while nothing is spent, as the fraction of a second's tokens that it is. A tenth lets a container act in
+/// bursts, and shifts what a second sees by no more than that.
+const SAVED_FRACTION: u32 = 10;
+
+/// The least that can be saved up: who acts once in each period of a timer is at times early by the timer's jitter.
+const LEAST_SAVED: u32 = 2;
+
+/// What one cell has spent on one line. All zero: nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Bucket {
+    /// Spent and not yet earned back.
+    spent: u64,
+    /// Up to when it was earned back.
+    at: Instant,
+}
+
+/// How many tokens can be saved up at that rate.
+pub(crate) const fn saved(per_second: u32) -> u32 {
+    let tenth = per_second / SAVED_FRACTION;
+    if tenth > LEAST_SAVED { tenth } else { LEAST_SAVED }
+}
+
+impl Bucket {
+    /// Takes a token, if there is one. At a rate of 0 there never is.
+    pub(crate) fn take(&mut self, per_second: u32, now: Instant) -> bool {
+        self.take_up_to(1, per_second, now) == 1
+    }
+
+    /// Takes so many tokens, or as many as there are; answers how many.
+    pub(crate) fn take_up_to(&mut self, wanted: u64, per_second: u32, now: Instant) -> u64 {
+        if per_second == 0 {
+            return 0;
+        }
+        self.earn(per_second, now);
+        let taken = wanted.min(limit(per_second).saturating_sub(self.spent) / TOKEN);
+        self.spent += taken * TOKEN;
+        taken
+    }
+
+    /// Takes a token that may have to be earned yet: for what must happen.
+    pub(crate) fn owe(&mut self, per_second: u32, now: Instant) {
+        self.earn(per_second, now);
+        // One more than can be saved up, so that a debt is bounded too.
+        self.spent = (self.spent + TOKEN).min(limit(per_second) + TOKEN);
+    }
+
+    /// In how many nanoseconds there is a token; `None` where that is never.
+    pub(crate) fn wait_ns(&mut self, per_second: u32, now: Instant) -> Option<u64> {
+        if per_second == 0 {
+            return None;
+        }
+        self.earn(per_second, now);
+        let missing = (self.spent + TOKEN).saturating_sub(limit(per_second));
+        Some(missing.div_ceil(u64::from(per_second.min(HIGHEST_RATE))))
+    }
+
+    fn earn(&mut self, per_second: u32, now: Instant) {
+        let rate = u64::from(per_second.min(HIGHEST_RATE));
+        let earned = now.nanoseconds_since(self.at).saturating_mul(rate);
+        // A rate that was higher before may have let more be spent.
+        self.spent = self.spent.saturating_sub(earned).min(limit(per_second) + TOKEN);
+        self.at = self.at.max(now);
+    }
+}
+
+/// The most that may be spent.
+fn limit(per_second: u32) -> u64 {
+    u64::from(saved(per_second.min(HIGHEST_RATE))) * TOKEN
+}
+
+/// A bucket for each cell and line.
+#[derive(Debug)]
+pub(crate) struct Buckets(Box<[[Bucket; MAX_LINES as usize]]>);
+
+impl Buckets {
+    /// Nothing is spent. Takes all the memory that it will ever take.
+    pub(crate) fn new() -> Self {
+        Self(vec![[Bucket::default(); MAX_LINES as usize]; MAX_CELLS].into_boxed_slice())
+    }
+
+    /// That of a cell and a line.
+    pub(crate) fn of(&mut self, cell: usize, line: u8) -> Option<&mut Bucket> {
+        self.0.get_mut(cell)?.get_mut(usize::from(line))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn at(nanoseconds: u64) -> Instant {
+        Instant::from_nanoseconds(nanoseconds)
+    }
+
+    #[test]
+    fn a_year_of_three_a_second_is_not_one_too_few_or_too_many() {
+        let mut bucket = Bucket::default();
+        let mut taken = 0_u64;
+        // Asked as soon as there is one, which is never at a whole nanosecond.
+        let mut now = 0;
+        let seconds = 100_000;
+        while let Some(wait) = bucket.wait_ns(3, at(now)) {
+            now += wait;
+            if now > seconds * SECOND {
+                break;
+            }
+            assert!(bucket.take(3, at(now)));
+            taken += 1;
+        }
+        assert_eq!(taken, 3 * seconds + u64::from(saved(3)));
+        // And a year at once earns what can be saved up, no more.
+        let year = 365 * 86_400 * SECOND;
+        let burst = (0..10).filter(|_| bucket.take(3, at(now + year))).count();
+        assert_eq!(burst, saved(3) as usize);
+    }
+
+    #[test]
+    fn at_a_rate_of_nothing_there_is_never_one() {
+        let mut bucket = Bucket::default();
+        for now in [0, SECOND, u64::MAX] {
+            assert!(!bucket.take(0, at(now)));
+            assert_eq!(bucket.wait_ns(0, at(now)), None);
+        }
+    }
+
+    #[test]
+    fn what_is_owed_is_earned_before_the_next() {
+        let mut bucket = Bucket::default();
+        assert!(bucket.take(10, at(0)) && bucket.take(10, at(0)) && !bucket.take(10, at(0)));
+        bucket.owe(10, at(0));
+        assert_eq!(bucket.wait_ns(10, at(0)), Some(SECOND / 5));
+        assert!(!bucket.take(10, at(SECOND / 10)) && bucket.take(10, at(SECOND / 5)));
+    }
+
+    proptest! {
+        #[test]
+        fn in_no_time_are_there_more_than_the_rate_and_what_was_saved(
+            rate in 1..=2_000_000_u32,
+            steps in proptest::collection::vec((0..3 * SECOND, 1..20_u32), 1..40),
+        ) {
+            let effective = u64::from(rate.min(HIGHEST_RATE));
+            let mut bucket = Bucket::default();
+            let mut now = 12_345;
+            let mut taken: alloc::vec::Vec<u64> = alloc::vec::Vec::new();
+            for (wait, asked) in steps {
+                now += wait / u64::from(asked);
+                let there = bucket.take_up_to(u64::from(asked), rate, at(now));
+                taken.extend((0..there).map(|_| now));
+            }
+            for (index, from) in taken.iter().enumerate() {
+                for (count, to) in taken[index..].iter().enumerate() {
+                    let allowed = u128::from(saved(rate.min(HIGHEST_RATE))) * u128::from(SECOND)
+                        + u128::from(to - from) * u128::from(effective);
+                    prop_assert!((count as u128 + 1) * u128::from(SECOND) <= allowed);
+                }
+            }
+        }
+
+        #[test]
+        fn whoever_waits_as_long_as_told_is_served(rate in 1..=2_000_000_u32, owed in 0..5_u32, takes in 1..50_u32) {
+            let mut bucket = Bucket::default();
+            for _ in 0..owed {
+                bucket.owe(rate, at(0));
+            }
+            let mut now = 0;
+            for _ in 0..takes {
+                let wait = bucket.wait_ns(rate, at(now)).unwrap();
+                prop_assert!(wait <= 2 * SECOND);
+                prop_assert!(wait == 0 || !bucket.take(rate, at(now + wait - 1)));
+                now += wait;
+                prop_assert!(bucket.take(rate, at(now)));
+            }
+        }
+
+        #[test]
+        fn no_clock_and_no_rate_makes_it_run_over(
+            steps in proptest::collection::vec((any::<u64>(), any::<u32>(), any::<bool>()), 1..60),
+        ) {
+            let mut bucket = Bucket::default();
+            for (now, rate, owes) in steps {
+                if owes {
+                    bucket.owe(rate, at(now));
+                } else {
+                    let _ = bucket.take(rate, at(now));
+                }
+                prop_assert!(bucket.spent <= u64::from(HIGHEST_RATE) * TOKEN);
+            }
+        }
+    }
+}
