@@ -2,7 +2,7 @@
 
 use runner_interfaces::{
     cell::{CellControl, CellStatus, Command, ContainerState, Hold},
-    grants::CellGrants,
+    grants::{CellGrants, LineRates, grant_offset_bytes},
     kernel::{Channel, Instant},
     plan::{EndCause, LoadRequest, RestartPolicy, WELL_AFTER_NS},
 };
@@ -15,8 +15,8 @@ use crate::{
 
 /// The memory of one cell's seam.
 pub(crate) struct CellMemory<M> {
-    /// The whole `grants` region, and where this cell's entry begins.
-    pub(crate) grants: (M, usize),
+    /// The whole `grants` region.
+    pub(crate) grants: M,
     pub(crate) control: M,
     pub(crate) status: M,
 }
@@ -103,6 +103,9 @@ const fn wants_new_start(policy: RestartPolicy, end: End) -> bool {
 pub(crate) struct Cell<M> {
     pub(crate) channel: Channel,
     grants: SequencedCell<M, CellGrants>,
+    /// The whole region that they lie in, for the rates, and which cell this is.
+    grants_memory: M,
+    number: usize,
     control: SequencedCell<M, CellControl>,
     status: SequencedCell<M, CellStatus>,
     /// The same memory as `status`, for its sequence number.
@@ -123,11 +126,15 @@ pub(crate) struct Cell<M> {
 }
 
 impl<M: SharedMemory + Clone> Cell<M> {
-    pub(crate) fn new(channel: Channel, memory: CellMemory<M>) -> Result<Self, OutOfRange> {
-        let (grants, offset) = memory.grants;
+    pub(crate) fn new(number: usize, channel: Channel, memory: CellMemory<M>) -> Result<Self, OutOfRange> {
+        let grants = memory.grants;
+        let offset = grant_offset_bytes(number).ok_or(OutOfRange)?;
+        LineRates::default().write(&grants, number)?;
         Ok(Self {
             channel,
-            grants: SequencedCell::new(grants, offset)?,
+            grants: SequencedCell::new(grants.clone(), offset)?,
+            grants_memory: grants,
+            number,
             control: SequencedCell::new(memory.control, 0)?,
             status: SequencedCell::new(memory.status.clone(), 0)?,
             status_memory: memory.status,
@@ -157,6 +164,11 @@ impl<M: SharedMemory + Clone> Cell<M> {
 
     pub(crate) fn write_grants(&mut self, grants: &CellGrants) {
         self.grants.write(grants);
+    }
+
+    /// While the cell has no grants: what belongs together is in force together.
+    pub(crate) fn write_rates(&mut self, rates: &LineRates) {
+        rates.write(&self.grants_memory, self.number).expect("written when this was made");
     }
 
     pub(crate) fn write_control(&mut self, control: CellControl) {

@@ -7,7 +7,7 @@ use runner_interfaces::{
     boot_report::Finding,
     cell::{CellControl, Command, MODULE_OFFSET_BYTES},
     exchange, gpio,
-    grants::{CellGrants, grant_offset_bytes},
+    grants::{CellGrants, LineRates, grant_offset_bytes},
     kernel::{
         Channel, ChannelSet, Domain, Instant, Kernel, Message, MissingWiring, Wiring, required_channel, required_region,
     },
@@ -81,6 +81,7 @@ impl From<MissingWiring> for StartError {
 #[derive(Clone, Copy, Debug)]
 struct Limits {
     ceiling: CellGrants,
+    rates: LineRates,
     module_bytes: u32,
     memory_bytes: u32,
     table_elements: u32,
@@ -98,6 +99,7 @@ impl Limits {
         let timers = limits.ceiling.timers.min(u32::from(TIMERS_PER_CLIENT) - 1);
         Some(Self {
             ceiling: CellGrants { timers, ..limits.ceiling },
+            rates: limits.rates,
             module_bytes: limits.module_limit_bytes,
             memory_bytes: limits.memory_limit_bytes,
             table_elements: limits.table_limit_elements,
@@ -111,6 +113,7 @@ impl Limits {
         LoadRequest {
             grants: asked.grants.intersection(self.ceiling),
             plan: asked.plan.within(self.hook_us, self.memory_bytes),
+            rates: asked.rates.intersection(&self.rates),
         }
     }
 
@@ -258,9 +261,9 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
     /// Has a clean cell load what it was assigned, and answers the load's generation.
     fn assign<K: Kernel>(&mut self, kernel: &mut K, number: usize, limits: Limits, run: bool) -> u32 {
         let generation = self.cell(number).next_generation();
-        let Assignment { request: LoadRequest { grants, plan }, configuration_bytes, module_bytes, .. } =
+        let Assignment { request: LoadRequest { grants, plan, rates }, configuration_bytes, module_bytes, .. } =
             self.cell(number).assignment;
-        self.place(number, CellGrants { generation, ..grants });
+        self.place(number, CellGrants { generation, ..grants }, &rates);
         let control = CellControl {
             generation,
             command: if run { Command::Run } else { Command::Load }.to_wire(),
@@ -305,8 +308,10 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
         self.news = true;
     }
 
-    /// Puts `grants` in force and shows them as the cell's new load.
-    fn place(&mut self, number: usize, grants: CellGrants) {
+    /// Puts `grants` in force and shows them as the cell's new load. Until they are, the cell has none, and the rates that
+    /// belong to them are nobody's.
+    fn place(&mut self, number: usize, grants: CellGrants, rates: &LineRates) {
+        self.cell(number).write_rates(rates);
         self.cell(number).write_grants(&grants);
         let shown = &mut self.table.cells[number];
         shown.generation = grants.generation;
@@ -603,15 +608,13 @@ impl<K: Kernel, M: SharedMemory + Clone, C: Cells> Domain<K> for Warden<M, C> {
 
 fn find_cell<W: Wiring>(wiring: &W, number: usize) -> Result<Option<Cell<W::Memory>>, StartError> {
     let symbols = &symbols::CELLS[number];
-    let (Some(channel), Some(offset)) = (wiring.channel(symbols.channel), grant_offset_bytes(number)) else {
-        return Ok(None);
-    };
+    let Some(channel) = wiring.channel(symbols.channel) else { return Ok(None) };
     let memory = CellMemory {
-        grants: (required_region(wiring, "region_grants")?, offset),
+        grants: required_region(wiring, "region_grants")?,
         control: required_region(wiring, symbols.control)?,
         status: required_region(wiring, symbols.status)?,
     };
-    Cell::new(channel, memory).map(Some).map_err(|OutOfRange| StartError::RegionTooSmall(symbols.status))
+    Cell::new(number, channel, memory).map(Some).map_err(|OutOfRange| StartError::RegionTooSmall(symbols.status))
 }
 
 /// What the warden does of itself.

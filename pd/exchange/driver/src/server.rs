@@ -6,13 +6,15 @@ use runner_interfaces::MAX_CELLS;
 use runner_interfaces::boot_report::Finding;
 use runner_interfaces::driver::StartError;
 use runner_interfaces::exchange::{
-    Binding, Declaration, Direction, ExchangeStatus, Kind, MAX_CHANNELS, MAX_VALUE_BYTES, Procedure, STORE_BYTES,
-    SlotStatus, Status, Taken, VALUE_REGION_BYTES, WORD_BYTES, bytes_of, deepest, slot_offset_bytes,
+    Binding, Declaration, Direction, EXCHANGE_USAGE_OFFSET_BYTES, ExchangeStatus, Kind, MAX_BINDINGS, MAX_CHANNELS,
+    MAX_VALUE_BYTES, Procedure, STORE_BYTES, SlotStatus, Status, Taken, VALUE_REGION_BYTES, WORD_BYTES, bytes_of,
+    deepest, slot_offset_bytes,
 };
 use runner_interfaces::grants::{CellGrants, grant_offset_bytes};
 use runner_interfaces::kernel::{
     Channel, ChannelSet, Domain, Kernel, Message, Wiring, required_channel, required_region,
 };
+use runner_interfaces::usage::{Count, UsageTable};
 use shared_ring::{OutOfRange, SequencedCell, SharedMemory};
 
 use crate::ends::{Ends, SlotSet};
@@ -83,6 +85,7 @@ pub struct Exchange<W: Wiring> {
     shown: SequencedCell<W::Memory, ExchangeStatus>,
     shown_slots: Vec<SequencedCell<W::Memory, SlotStatus>>,
     status: ExchangeStatus,
+    usage: UsageTable<W::Memory>,
     /// Slots that changed since they were shown.
     news: SlotSet,
 }
@@ -105,6 +108,7 @@ impl<W: Wiring> Exchange<W> {
             ends: Ends::new(),
             store: Store::new(),
             shown_slots: shown_slots(&status)?,
+            usage: UsageTable::new(status.clone(), EXCHANGE_USAGE_OFFSET_BYTES, MAX_BINDINGS)?,
             shown: SequencedCell::new(status, 0)?,
             status: ExchangeStatus::default(),
             news: SlotSet::MAX,
@@ -256,6 +260,17 @@ impl<W: Wiring> Exchange<W> {
         self.news |= self.ends.show(&mut self.store);
     }
 
+    /// Counts a cell's call for the end that it names.
+    fn count_use(&self, cell: usize, message: &Message, outcome: &Outcome) {
+        let Ok(end) = usize::try_from(message.words[0]) else { return };
+        self.usage.add(cell, end, Count::Calls, 1);
+        match outcome {
+            Err(Status::Full) => self.usage.add(cell, end, Count::Limited, 1),
+            Err(Status::Empty) | Ok(_) => {}
+            Err(_) => self.usage.add(cell, end, Count::Refused, 1),
+        }
+    }
+
     fn count(&mut self, outcome: &Outcome) {
         let status = &mut self.status;
         status.calls = status.calls.wrapping_add(1);
@@ -299,7 +314,11 @@ impl<W: Wiring, K: Kernel> Domain<K> for Exchange<W> {
 
     fn called(&mut self, kernel: &mut K, channel: Channel, message: Message) -> Message {
         let outcome = match self.cell_of(channel) {
-            Some(cell) => self.serve_cell(kernel, cell, &message),
+            Some(cell) => {
+                let outcome = self.serve_cell(kernel, cell, &message);
+                self.count_use(cell, &message, &outcome);
+                outcome
+            }
             None if channel == self.admission => self.serve_admission(kernel, &message),
             None if channel == self.warden => self.serve_warden(kernel, &message),
             // A channel that no caller should have: the description's fault, and still nobody else's harm.

@@ -71,7 +71,7 @@ impl PaperWiring {
     fn new() -> Self {
         let pages = || core::array::from_fn(|_| PaperMemory::new(VALUE_REGION_BYTES));
         Self {
-            grants: PaperMemory::new(4096),
+            grants: PaperMemory::new(runner_interfaces::MAX_CELLS * runner_interfaces::grants::GRANT_STRIDE_BYTES),
             status: PaperMemory::new(EXCHANGE_STATUS_REGION_BYTES),
             from_cells: pages(),
             to_cells: pages(),

@@ -86,7 +86,7 @@ impl Bench {
         let region = |cell: &FakeNode, symbol| cell.wiring.region(symbol).expect("a cell has it");
         let regions = |cell: &FakeNode| [region(cell, "region_to_exchange"), region(cell, "region_from_exchange")];
         let wiring = ExchangeWiring {
-            grants: HeapMemory::new(4096),
+            grants: HeapMemory::new(runner_interfaces::MAX_CELLS * runner_interfaces::grants::GRANT_STRIDE_BYTES),
             status: HeapMemory::new(EXCHANGE_STATUS_REGION_BYTES),
             cells: cells.iter().map(regions).collect(),
         };

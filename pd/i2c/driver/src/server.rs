@@ -5,8 +5,11 @@ use runner_interfaces::boot_report::Finding;
 use runner_interfaces::driver::StartError;
 use runner_interfaces::gpio::Status;
 use runner_interfaces::grants::{CellGrants, grant_offset_bytes};
-use runner_interfaces::i2c::{I2cStatus, MAX_TRANSFER_BYTES, Procedure, Received, Transfer};
+use runner_interfaces::i2c::{
+    ADDRESSES, I2C_USAGE_OFFSET_BYTES, I2cStatus, MAX_TRANSFER_BYTES, Procedure, Received, Transfer,
+};
 use runner_interfaces::kernel::{Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring, required_region};
+use runner_interfaces::usage::{Count, UsageTable};
 use shared_ring::{OutOfRange, SequencedCell};
 
 use crate::bus::{Bus, BusError};
@@ -24,6 +27,7 @@ pub struct I2c<W: Wiring, B> {
     cells: [Option<Client<W::Memory>>; MAX_CELLS],
     shown: SequencedCell<W::Memory, I2cStatus>,
     status: I2cStatus,
+    usage: UsageTable<W::Memory>,
 }
 
 impl<W: Wiring, B: Bus> I2c<W, B> {
@@ -45,6 +49,7 @@ impl<W: Wiring, B: Bus> I2c<W, B> {
         Ok(Self {
             bus,
             cells,
+            usage: UsageTable::new(status.clone(), I2C_USAGE_OFFSET_BYTES, usize::from(ADDRESSES))?,
             shown: SequencedCell::new(status, 0)?,
             status: I2cStatus { is_simulated, ..I2cStatus::default() },
         })
@@ -70,6 +75,18 @@ impl<W: Wiring, B: Bus> I2c<W, B> {
         let read = received.bytes.get_mut(..usize::from(transfer.read_length)).ok_or(Status::Invalid)?;
         self.bus.transfer(now, transfer.address, transfer.written(), read).map_err(BusError::status)?;
         Ok(received)
+    }
+
+    /// Counts a transfer for the cell and the address.
+    fn count_use(&self, channel: Channel, message: &Message, outcome: Result<Received, Status>) {
+        let is_callers = |client: &Option<Client<W::Memory>>| client.as_ref().is_some_and(|it| it.channel == channel);
+        let Some(cell) = self.cells.iter().position(is_callers) else { return };
+        let Ok(transfer) = Transfer::of(message) else { return };
+        let address = usize::from(transfer.address);
+        self.usage.add(cell, address, Count::Calls, 1);
+        if outcome == Err(Status::NotGranted) {
+            self.usage.add(cell, address, Count::Refused, 1);
+        }
     }
 
     fn count(&mut self, outcome: Result<Received, Status>) {
@@ -99,6 +116,7 @@ impl<W: Wiring, B: Bus, K: Kernel> Domain<K> for I2c<W, B> {
 
     fn called(&mut self, kernel: &mut K, channel: Channel, message: Message) -> Message {
         let outcome = self.serve(kernel.now(), channel, &message);
+        self.count_use(channel, &message, outcome);
         self.count(outcome);
         self.shown.write(&self.status);
         match outcome {

@@ -12,6 +12,9 @@ use shared_ring::{HeapMemory, SequencedCell};
 
 use crate::{Bus, BusError, I2c, REGISTERS_ADDRESS, SENSOR_ADDRESS, SimulatedBus, StartError, temperature_sixteenths};
 
+/// The whole region of grants.
+const GRANTS_BYTES: usize = runner_interfaces::MAX_CELLS * runner_interfaces::grants::GRANT_STRIDE_BYTES;
+
 struct PaperWiring {
     grants: HeapMemory,
     status: HeapMemory,
@@ -61,7 +64,10 @@ struct Bench<B> {
 }
 
 fn bench<B: Bus>(bus: B) -> Bench<B> {
-    let wiring = PaperWiring { grants: HeapMemory::new(4096), status: HeapMemory::new(4096) };
+    let wiring = PaperWiring {
+        grants: HeapMemory::new(GRANTS_BYTES),
+        status: HeapMemory::new(runner_interfaces::i2c::I2C_STATUS_REGION_BYTES),
+    };
     let i2c = I2c::new(&wiring, bus).unwrap();
     Bench { i2c, wiring, kernel: PaperKernel { now: Instant::default() } }
 }

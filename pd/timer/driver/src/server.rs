@@ -8,8 +8,9 @@ use runner_interfaces::kernel::{
     Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring, required_channel, required_region,
 };
 use runner_interfaces::timer::{
-    EXECUTOR_MINIMUM_NS, EXECUTOR_TIMER, Procedure, Status, TIMERS_PER_CLIENT, TimerStatus,
+    EXECUTOR_MINIMUM_NS, EXECUTOR_TIMER, Procedure, Status, TIMER_USAGE_OFFSET_BYTES, TIMERS_PER_CLIENT, TimerStatus,
 };
+use runner_interfaces::usage::{Count, UsageTable};
 use shared_ring::{OutOfRange, SequencedCell, SharedMemory};
 
 use crate::alarm::Alarm;
@@ -86,6 +87,7 @@ pub struct Timer<W: Wiring, S> {
     grants: [SequencedCell<W::Memory, CellGrants>; MAX_CELLS],
     shown: SequencedCell<W::Memory, TimerStatus>,
     status: TimerStatus,
+    usage: UsageTable<W::Memory>,
 }
 
 impl<W: Wiring, S: TickSource> Timer<W, S> {
@@ -107,6 +109,7 @@ impl<W: Wiring, S: TickSource> Timer<W, S> {
             source,
             interrupt: wiring.channel("channel_system_timer"),
             grants: grant_cells(&grants)?,
+            usage: UsageTable::new(status.clone(), TIMER_USAGE_OFFSET_BYTES, usize::from(TIMERS_PER_CLIENT))?,
             shown: SequencedCell::new(status, 0)?,
             status: TimerStatus::default(),
         })
@@ -192,6 +195,17 @@ impl<W: Wiring, S: TickSource> Timer<W, S> {
         }
     }
 
+    /// Counts a call that is about one timer. The warden's are nobody's use of a right; the table has no room for them.
+    fn count_use(&self, client: usize, message: Message, outcome: Outcome) {
+        let procedure = u32::try_from(message.label).ok().and_then(Procedure::from_wire);
+        let Some(Procedure::Arm | Procedure::Disarm) = procedure else { return };
+        let Ok(number) = timer_number(message.words[0]) else { return };
+        self.usage.add(client, number, Count::Calls, 1);
+        if outcome == Err(Status::NotGranted) {
+            self.usage.add(client, number, Count::Refused, 1);
+        }
+    }
+
     fn count(&mut self, outcome: Outcome) {
         self.status.calls = self.status.calls.wrapping_add(1);
         match outcome {
@@ -252,6 +266,7 @@ impl<W: Wiring, S: TickSource, K: Kernel> Domain<K> for Timer<W, S> {
             Some(client) => {
                 let now = kernel.now();
                 let outcome = self.serve(client, message, now);
+                self.count_use(client, message, outcome);
                 // The time that serving took must not make the source late.
                 self.arm_source(kernel.now());
                 outcome

@@ -18,6 +18,9 @@ const INTERRUPT: u8 = 60;
 /// The channels of cells 0 and 1.
 const CELL: [u8; 2] = [0, 7];
 
+/// The whole region of grants.
+const GRANTS_BYTES: usize = runner_interfaces::MAX_CELLS * runner_interfaces::grants::GRANT_STRIDE_BYTES;
+
 struct PaperWiring {
     grants: HeapMemory,
     status: HeapMemory,
@@ -72,7 +75,10 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let wiring = PaperWiring { grants: HeapMemory::new(4096), status: HeapMemory::new(4096) };
+        let wiring = PaperWiring {
+            grants: HeapMemory::new(GRANTS_BYTES),
+            status: HeapMemory::new(runner_interfaces::timer::TIMER_STATUS_REGION_BYTES),
+        };
         let timer = Timer::new(&wiring, PeriodicTicks).expect("wired");
         let mut bench = Self { wiring, timer, kernel: PaperKernel::default() };
         bench.timer.start(&mut bench.kernel);
@@ -136,7 +142,10 @@ impl Kernel for Counter {
 
 #[test]
 fn a_counter_that_stands_still_or_has_no_rate_is_told() {
-    let wiring = PaperWiring { grants: HeapMemory::new(4096), status: HeapMemory::new(4096) };
+    let wiring = PaperWiring {
+        grants: HeapMemory::new(GRANTS_BYTES),
+        status: HeapMemory::new(runner_interfaces::timer::TIMER_STATUS_REGION_BYTES),
+    };
     let found = |step, rate_hz| {
         let mut counter = Counter { now: core::cell::Cell::new(0), step, rate_hz };
         Timer::new(&wiring, PeriodicTicks).expect("wired").self_test(&mut counter)
@@ -286,7 +295,7 @@ fn words_that_make_no_sense_are_refused() {
 
 #[test]
 fn a_region_that_is_too_small_is_found_at_the_start() {
-    let wiring = PaperWiring { grants: HeapMemory::new(4096), status: HeapMemory::new(16) };
+    let wiring = PaperWiring { grants: HeapMemory::new(GRANTS_BYTES), status: HeapMemory::new(16) };
     assert_eq!(Timer::new(&wiring, PeriodicTicks).err(), Some(StartError::RegionTooSmall));
 }
 
@@ -318,7 +327,10 @@ impl TickSource for alloc::rc::Rc<core::cell::RefCell<PaperSource>> {
 
 #[test]
 fn the_source_is_armed_for_what_is_due_first_and_ticks_catch_what_it_misses() {
-    let wiring = PaperWiring { grants: HeapMemory::new(4096), status: HeapMemory::new(4096) };
+    let wiring = PaperWiring {
+        grants: HeapMemory::new(GRANTS_BYTES),
+        status: HeapMemory::new(runner_interfaces::timer::TIMER_STATUS_REGION_BYTES),
+    };
     let source = alloc::rc::Rc::new(core::cell::RefCell::new(PaperSource::default()));
     let mut timer = Timer::new(&wiring, source.clone()).expect("wired");
     let mut kernel = PaperKernel::default();
@@ -421,7 +433,10 @@ fn on_board(period_ns: u64) -> (Timer<PaperWiring, SystemTimer<alloc::rc::Rc<Boa
         compare: core::cell::Cell::new(0),
         matched: core::cell::Cell::new(false),
     });
-    let wiring = PaperWiring { grants: HeapMemory::new(4096), status: HeapMemory::new(4096) };
+    let wiring = PaperWiring {
+        grants: HeapMemory::new(GRANTS_BYTES),
+        status: HeapMemory::new(runner_interfaces::timer::TIMER_STATUS_REGION_BYTES),
+    };
     let mut timer = Timer::new(&wiring, SystemTimer::new(alloc::rc::Rc::clone(&board))).expect("wired");
     let mut kernel = BoardKernel { board, notified: 0 };
     let armed =

@@ -7,7 +7,7 @@ use runner_interfaces::{
     MAX_CELLS,
     cell::{CellControl, CellStatus, Command, ContainerState, DETAIL_BYTES},
     exchange, gpio,
-    grants::{CellGrants, grant_offset_bytes},
+    grants::{CellGrants, GRANT_STRIDE_BYTES, LineRates, RateOf, grant_offset_bytes},
     kernel::{Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring},
     plan::{LoadRequest, Plan},
     policy::{BoardLimits, POLICY_MAGIC},
@@ -56,6 +56,9 @@ pub(super) struct Step {
     pub(super) commands: [u32; MAX_CELLS],
 }
 
+/// Room for the grants of all cells, which no other region needs more than.
+const REGION_BYTES: usize = MAX_CELLS * GRANT_STRIDE_BYTES;
+
 #[derive(Clone)]
 pub(super) struct Regions {
     by_symbol: HashMap<String, HeapMemory>,
@@ -69,7 +72,7 @@ impl Regions {
             symbols.push(format!("region_cell{cell}_control"));
             symbols.push(format!("region_cell{cell}_status"));
         }
-        Self { by_symbol: symbols.into_iter().map(|symbol| (symbol, HeapMemory::new(4096))).collect() }
+        Self { by_symbol: symbols.into_iter().map(|symbol| (symbol, HeapMemory::new(REGION_BYTES))).collect() }
     }
 
     pub(super) fn get(&self, symbol: &str) -> HeapMemory {
@@ -89,6 +92,11 @@ impl Regions {
             let offset = grant_offset_bytes(cell).expect("in the table");
             SequencedCell::new(self.get("region_grants"), offset).expect("fits").try_read().unwrap_or_default()
         })
+    }
+
+    /// One of the rates in force.
+    pub(super) fn rate(&self, cell: usize, line: u8, of: RateOf) -> u32 {
+        LineRates::read(&self.get("region_grants"), cell, line, of)
     }
 
     fn control(&self, cell: usize) -> Option<CellControl> {
@@ -265,6 +273,13 @@ pub(super) fn ceiling() -> CellGrants {
     }
 }
 
+/// The board's highest rates.
+pub(super) fn rates() -> LineRates {
+    let mut rates = LineRates::all(50);
+    rates.edges[3] = 7;
+    rates
+}
+
 pub(super) fn board_limits() -> BoardLimits {
     BoardLimits {
         magic: POLICY_MAGIC,
@@ -275,7 +290,8 @@ pub(super) fn board_limits() -> BoardLimits {
         table_limit_elements: 10_000,
         hook_limit_us: u32::try_from(HOOK_NS / 1_000).expect("small"),
         load_limit_us: u32::try_from(LOAD_NS / 1_000).expect("small"),
-        reserved: 0,
+        log_limit_per_second: 0,
+        rates: rates(),
     }
 }
 
@@ -365,7 +381,7 @@ impl Node {
     }
 
     pub(super) fn request(&self, cell: usize, grants: CellGrants) {
-        self.request_plan(cell, LoadRequest { grants, plan: Plan::default() });
+        self.request_plan(cell, LoadRequest { grants, plan: Plan::default(), rates: rates() });
     }
 
     pub(super) fn request_plan(&self, cell: usize, request: LoadRequest) {

@@ -21,7 +21,7 @@ fn plan(policy: RestartPolicy) -> Plan {
 /// A node whose cell 0 runs a container with that plan.
 fn running(plan: Plan) -> Node {
     let mut node = Node::new();
-    node.request_plan(0, LoadRequest { grants: ceiling(), plan });
+    node.request_plan(0, LoadRequest { grants: ceiling(), plan, rates: rates() });
     node.load(0, true).expect("free");
     node.show(0, State::Running);
     node.take_steps();
@@ -163,7 +163,7 @@ fn a_new_start_that_does_not_even_load_counts() {
 #[test]
 fn a_first_start_that_fails_is_its_deployers_affair() {
     let mut node = Node::new();
-    node.request_plan(0, LoadRequest { grants: ceiling(), plan: plan(RestartPolicy::Always) });
+    node.request_plan(0, LoadRequest { grants: ceiling(), plan: plan(RestartPolicy::Always), rates: rates() });
     node.load(0, true).expect("free");
     fail(&mut node);
     assert_eq!((node.shown(0).next_start_ns, node.shown(0).given_up), (0, 0));

@@ -3,8 +3,9 @@
 use runner_interfaces::{
     boot_report::Finding,
     cell::{Command, ContainerState as State, MODULE_OFFSET_BYTES},
-    grants::CellGrants,
+    grants::{CellGrants, LineRates, RateOf},
     kernel::Domain,
+    plan::LoadRequest,
     policy::BoardLimits,
     warden::{Procedure, WardenStatus},
 };
@@ -57,6 +58,24 @@ fn what_is_granted_is_within_the_ceiling() {
     node.request(0, greedy);
     node.load(0, false).expect("free");
     assert_eq!(node.grants(0), CellGrants { generation: 1, ..ceiling() });
+}
+
+#[test]
+fn rates_are_held_to_the_boards_and_are_there_before_the_grants() {
+    let mut node = Node::new();
+    let mut asked = LineRates::all(u32::MAX);
+    asked.transitions[1] = 3;
+    node.request_plan(0, LoadRequest { grants: ceiling(), rates: asked, ..LoadRequest::default() });
+    node.load(0, false).expect("free");
+    let rate = |line, of| node.regions.rate(0, line, of);
+    assert_eq!([0, 1, 63].map(|line| rate(line, RateOf::Transitions)), [50, 3, 50]);
+    assert_eq!([2, 3].map(|line| rate(line, RateOf::Edges)), [50, 7]);
+    assert_eq!(node.regions.rate(1, 0, RateOf::Transitions), 0, "and nobody else's");
+    // Another container in the same cell has its own, and one that asks for none has none.
+    node.ask(Procedure::Release, 0).expect("ended");
+    node.request_plan(0, LoadRequest { grants: ceiling(), ..LoadRequest::default() });
+    node.load(0, false).expect("free");
+    assert_eq!(node.regions.rate(0, 0, RateOf::Transitions), 0);
 }
 
 #[test]

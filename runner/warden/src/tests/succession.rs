@@ -25,7 +25,7 @@ fn begun() -> Node {
     let mut node = Node::new();
     let plan = Plan { restart_policy: RestartPolicy::Always.to_wire(), ..Plan::default() };
     for cell in [OLD, NEW] {
-        node.request_plan(cell, LoadRequest { grants: ceiling(), plan });
+        node.request_plan(cell, LoadRequest { grants: ceiling(), plan, rates: rates() });
         node.load(cell, cell == OLD).expect("free");
     }
     node.show_loops(OLD, State::Running, 5, false);
