@@ -8,11 +8,13 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use runner_container::check_name;
+use runner_container::rights::{MAX_LINE_BYTES, is_line_name, rate_of};
 use runner_interfaces::cell::MODULE_OFFSET_BYTES;
-use runner_interfaces::grants::{CellGrants, MAX_LINES};
+use runner_interfaces::grants::{CellGrants, LineRates, MAX_LINES};
 use runner_interfaces::i2c::ADDRESSES;
 use runner_interfaces::policy::{
-    BoardDevice, BoardLimits, BoardLine, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES,
+    BoardChannel, BoardDevice, BoardLimits, BoardLine, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES,
 };
 use runner_interfaces::timer::TIMERS_PER_CLIENT;
 use serde::Deserialize;
@@ -20,9 +22,6 @@ use zerocopy::IntoBytes;
 
 use crate::model::System;
 use crate::quantity;
-
-/// The longest label, in bytes: it is shown in tables and sent in every grant.
-const MAX_LABEL_BYTES: usize = 32;
 
 /// Timers of a client that are the container's: all but the executor's.
 const CONTAINER_TIMERS: u32 = TIMERS_PER_CLIENT as u32 - 1;
@@ -64,6 +63,10 @@ struct PolicyFile {
     gpio: Vec<LineTable>,
     #[serde(default)]
     i2c: Vec<DeviceTable>,
+    /// The channels that may be asked for; any where the key is left out.
+    channel: Option<Vec<ChannelTable>>,
+    #[serde(default)]
+    node: Told,
 }
 
 #[derive(Deserialize)]
@@ -74,6 +77,43 @@ struct LimitsTable {
     table: u32,
     hook: String,
     load: String,
+    /// The most records of output a second.
+    log: String,
+    /// The most changes of a line's level, or edges of it, a second.
+    rate: String,
+    /// What a container gets that does not ask; the most where a key is left out.
+    default_module: Option<String>,
+    default_memory: Option<String>,
+    default_log: Option<String>,
+    default_rate: Option<String>,
+}
+
+/// Whether containers are told what node they run on.
+#[derive(Clone, Copy, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Told {
+    /// All of them.
+    #[default]
+    Always,
+    /// Who asks for it.
+    Asked,
+    /// Nobody.
+    Never,
+}
+
+/// A channel, or the channels that carry a service.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChannelTable {
+    name: String,
+    allow: Vec<End>,
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq, Hash)]
+#[serde(rename_all = "lowercase")]
+enum End {
+    Put,
+    Get,
 }
 
 #[derive(Deserialize)]
@@ -86,7 +126,7 @@ struct TimerTable {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct LineTable {
     label: String,
     /// Further labels of the line.
@@ -97,6 +137,10 @@ struct LineTable {
     /// The level at which what hangs on the line is on. An output rests at the other one.
     #[serde(default)]
     active: Active,
+    /// The most changes of its level, or edges, a second; `limits.rate` where it is left out.
+    rate: Option<String>,
+    /// What a container gets that states none; the lower of `limits.default-rate` and the most where it is left out.
+    default_rate: Option<String>,
 }
 
 /// Devices at the I2C bus: one address, or a range with both ends.
@@ -190,7 +234,8 @@ impl Policy {
 impl PolicyFile {
     fn policy(self) -> Result<Policy, String> {
         check_label("board", &self.board)?;
-        let lines = board_lines(&self.gpio)?;
+        let rates = self.limits.rates()?;
+        let lines = board_lines(&self.gpio, rates)?;
         let devices = board_devices(&self.i2c)?;
         let active_low = self.gpio.iter().filter(|table| table.active == Active::Low);
         let active_low_lines = active_low.fold(0, |mask, table| mask | 1 << table.line);
@@ -211,8 +256,27 @@ impl PolicyFile {
             timers: self.timer.timers,
             generation: 0,
         };
-        let limits = self.limits.limits(ceiling)?;
+        let limits = self.limits.limits(ceiling, &lines)?;
+        let channels = self.channel.as_deref().map(board_channels).transpose()?;
         let board = BoardPolicy {
+            default_memory_bytes: default(
+                "memory",
+                &self.limits.default_memory,
+                limits.memory_limit_bytes,
+                quantity::bytes,
+            )?
+            .into(),
+            default_module_bytes: default(
+                "module",
+                &self.limits.default_module,
+                limits.module_limit_bytes,
+                quantity::bytes,
+            )?
+            .into(),
+            default_log_per_second: default("log", &self.limits.default_log, limits.log_limit_per_second, rate)?,
+            node_allowed: self.node != Told::Never,
+            node_by_default: self.node == Told::Always,
+            channels,
             board: self.board,
             lines,
             default_minimum_period_ns,
@@ -230,8 +294,33 @@ fn microseconds(key: &str, text: &str) -> Result<u32, String> {
     u32::try_from(nanoseconds / 1000).map_err(|_| format!("limits.{key} is over 71 minutes"))
 }
 
+fn rate(text: &str) -> Result<u32, String> {
+    rate_of(text).map_err(|error| format!("\"{text}\" is no rate: {error}"))
+}
+
+/// A container's share where it does not ask: no more than the most.
+fn default(key: &str, text: &Option<String>, most: u32, read: fn(&str) -> Result<u32, String>) -> Result<u32, String> {
+    let Some(text) = text else { return Ok(most) };
+    match read(text).map_err(|problem| format!("limits.default-{key}: {problem}"))? {
+        amount if amount > most => Err(format!("limits.default-{key} is more than limits.{key}")),
+        amount => Ok(amount),
+    }
+}
+
+/// Rates of a line that says none: the most, and what a container gets that does not ask.
+#[derive(Clone, Copy)]
+struct Rates {
+    most: u32,
+    default: u32,
+}
+
 impl LimitsTable {
-    fn limits(&self, ceiling: CellGrants) -> Result<BoardLimits, String> {
+    fn rates(&self) -> Result<Rates, String> {
+        let most = rate(&self.rate).map_err(|problem| format!("limits.rate: {problem}"))?;
+        Ok(Rates { most, default: default("rate", &self.default_rate, most, rate)? })
+    }
+
+    fn limits(&self, ceiling: CellGrants, lines: &[BoardLine]) -> Result<BoardLimits, String> {
         let limits = BoardLimits {
             magic: POLICY_MAGIC,
             names_bytes: 0,
@@ -241,7 +330,8 @@ impl LimitsTable {
             table_limit_elements: self.table,
             hook_limit_us: microseconds("hook", &self.hook)?,
             load_limit_us: microseconds("load", &self.load)?,
-            reserved: 0,
+            log_limit_per_second: rate(&self.log).map_err(|problem| format!("limits.log: {problem}"))?,
+            rates: ceiling_rates(lines),
         };
         if limits.module_limit_bytes == 0 || limits.hook_limit_us == 0 || limits.load_limit_us == 0 {
             return Err("limits.module, limits.hook and limits.load must not be 0: nothing could run".into());
@@ -250,7 +340,53 @@ impl LimitsTable {
     }
 }
 
-fn board_lines(tables: &[LineTable]) -> Result<Vec<BoardLine>, String> {
+/// The highest rate of each line that may be used at all.
+fn ceiling_rates(lines: &[BoardLine]) -> LineRates {
+    let mut rates = LineRates::default();
+    for line in lines {
+        let number = usize::from(line.line);
+        if line.output {
+            rates.transitions[number] = line.most_per_second;
+        }
+        if line.edges {
+            rates.edges[number] = line.most_per_second;
+        }
+    }
+    rates
+}
+
+fn board_channels(tables: &[ChannelTable]) -> Result<Vec<BoardChannel>, String> {
+    let mut names = HashSet::new();
+    let mut channels = Vec::new();
+    for ChannelTable { name, allow } in tables {
+        check_name(name).map_err(|error| format!("channel.name \"{name}\": {error}"))?;
+        if !names.insert(name.as_str()) {
+            return Err(format!("channel `{name}`: the name is there twice"));
+        }
+        let ends: HashSet<End> = allow.iter().copied().collect();
+        if ends.len() != allow.len() {
+            return Err(format!("channel `{name}`: `allow` says something twice"));
+        }
+        let (put, get) = (ends.contains(&End::Put), ends.contains(&End::Get));
+        channels.push(BoardChannel { name: name.clone(), put, get });
+    }
+    Ok(channels)
+}
+
+/// The rates of one line.
+fn line_rates(table: &LineTable, board: Rates) -> Result<Rates, String> {
+    let read =
+        |key: &str, text: &str| rate(text).map_err(|problem| format!("gpio `{}`: {key}: {problem}", table.label));
+    let most = table.rate.as_deref().map_or(Ok(board.most), |text| read("rate", text))?;
+    let fallback = Ok(board.default.min(most));
+    let default = table.default_rate.as_deref().map_or(fallback, |text| read("default-rate", text))?;
+    if default > most {
+        return Err(format!("gpio `{}`: default-rate is higher than its rate", table.label));
+    }
+    Ok(Rates { most, default })
+}
+
+fn board_lines(tables: &[LineTable], rates: Rates) -> Result<Vec<BoardLine>, String> {
     let mut labels = HashSet::new();
     let mut numbers = HashSet::new();
     let mut lines = Vec::new();
@@ -265,6 +401,7 @@ fn board_lines(tables: &[LineTable]) -> Result<Vec<BoardLine>, String> {
         if uses.len() != table.allow.len() {
             return Err(format!("gpio `{}`: `allow` says something twice", table.label));
         }
+        let rates = line_rates(table, rates)?;
         for label in core::iter::once(&table.label).chain(&table.also) {
             check_label("gpio.label", label)?;
             if !labels.insert(label.as_str()) {
@@ -276,6 +413,8 @@ fn board_lines(tables: &[LineTable]) -> Result<Vec<BoardLine>, String> {
                 output: uses.contains(&Use::Out),
                 input: uses.contains(&Use::In),
                 edges: uses.contains(&Use::Edge),
+                most_per_second: rates.most,
+                default_per_second: rates.default,
             });
         }
     }
@@ -316,14 +455,13 @@ fn addresses(devices: &[BoardDevice]) -> [u64; 2] {
 
 /// Labels are typed at a shell and in `--grant gpio:LABEL`: letters, digits, `_`, `-` and `.`.
 fn check_label(key: &str, label: &str) -> Result<(), String> {
-    let plain = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
     // A label of digits only could not be told from a line's number.
     let number = label.bytes().all(|byte| byte.is_ascii_digit());
-    if plain && !number && label.len() <= MAX_LABEL_BYTES {
+    if is_line_name(label) && !number {
         return Ok(());
     }
     Err(format!(
-        "{key} \"{label}\" is not 1 to {MAX_LABEL_BYTES} letters, digits, `_`, `-` and `.`, with a letter among them"
+        "{key} \"{label}\" is not 1 to {MAX_LINE_BYTES} letters, digits, `_`, `-` and `.`, with a letter among them"
     ))
 }
 

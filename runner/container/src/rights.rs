@@ -35,7 +35,7 @@ use core::fmt;
 use crate::{Direction, check_name, value_type::ValueType};
 
 pub use set::{LineRights, Rights, TimerRights, WrongRight};
-pub use units::{bytes_text, duration_text};
+pub use units::{bytes_text, duration_text, rate_of};
 
 /// The most rights in one list: as many as a manifest has room for.
 pub const MAX_RIGHTS: usize = crate::MAX_ENTRIES;
@@ -174,7 +174,7 @@ impl Right {
             ("channel", Some(rest)) => channel(rest),
             ("memory", Some(rest)) => units::bytes(rest).map(Self::Memory),
             ("module", Some(rest)) => units::bytes(rest).map(Self::Module),
-            ("log", Some(rest)) => units::rate(rest).map(Self::LogRate),
+            ("log", Some(rest)) => units::rate_of(rest).map(Self::LogRate),
             ("cpu", Some(rest)) => share(rest).map(Self::CpuShare),
             ("priority", Some(rest)) => {
                 check_name(rest).map(|()| Self::Priority(rest.to_string())).map_err(|_| RightError::Class)
@@ -257,7 +257,7 @@ fn gpio(rest: &str) -> Result<Right, RightError> {
     }
     let (used, rate) = used.split_once('@').map_or((used, None), |(used, rate)| (used, Some(rate)));
     let line = line.to_string();
-    let per_second = rate.map(units::rate).transpose();
+    let per_second = rate.map(units::rate_of).transpose();
     match used {
         "out" => Ok(Right::GpioOutput { line, per_second: per_second? }),
         "edge" => Ok(Right::GpioEdges { line, per_second: per_second? }),

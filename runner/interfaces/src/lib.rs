@@ -23,6 +23,7 @@ pub mod link;
 pub mod output;
 pub mod plan;
 pub mod policy;
+pub mod rate;
 pub mod timer;
 pub mod usage;
 pub mod warden;

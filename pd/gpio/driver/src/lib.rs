@@ -13,8 +13,8 @@
 extern crate alloc;
 
 mod bank;
+mod buckets;
 pub mod device;
-mod rate;
 mod server;
 #[cfg(test)]
 mod tests;

@@ -8,10 +8,11 @@ use runner_interfaces::grants::{CellGrants, LineRates, MAX_LINES, RateOf, grant_
 use runner_interfaces::kernel::{
     Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring, required_channel, required_region,
 };
+use runner_interfaces::rate::Rate;
 use runner_interfaces::usage::{Count, UsageTable};
 use shared_ring::{OutOfRange, SequencedCell};
 
-use crate::{bank::Bank, rate::Buckets};
+use crate::{bank::Bank, buckets::Buckets};
 
 mod succession;
 
@@ -412,8 +413,8 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         self.transitions.of(cell, line).is_some_and(|bucket| bucket.take(rate, now))
     }
 
-    fn rate(&self, cell: usize, line: u8, of: RateOf) -> u32 {
-        LineRates::read(&self.rates, cell, line, of)
+    fn rate(&self, cell: usize, line: u8, of: RateOf) -> Rate {
+        Rate::even(LineRates::read(&self.rates, cell, line, of))
     }
 
     /// When the cell may change the line's level.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pd_system_description::policy::Policy;
-use runner_interfaces::policy::{BoardLimits, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES};
+use runner_interfaces::policy::{BoardChannel, BoardLimits, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES};
 use zerocopy::FromBytes;
 
 use crate::{fixture, project};
@@ -11,12 +11,17 @@ use crate::{fixture, project};
 const SOUND: &str = r#"
 board = "test"
 allow-unsigned = false
+node = "asked"
 [limits]
 module = "1MiB"
 memory = "64KiB"
 table = 100
 hook = "250ms"
 load = "2s"
+log = "200/s"
+rate = "1000/s"
+default-memory = "16KiB"
+default-rate = "50/s"
 [timer]
 minimum-period = "2ms"
 timers = 3
@@ -31,6 +36,7 @@ label = "KEY"
 line = 0
 allow = ["in", "edge"]
 active = "low"
+rate = "20/s"
 [[i2c]]
 label = "sensors"
 address = 0x3e
@@ -40,6 +46,9 @@ allow = true
 label = "clock"
 address = 0x68
 allow = false
+[[channel]]
+name = "temperature"
+allow = ["get"]
 "#;
 
 fn parse(text: &str) -> Result<Policy, String> {
@@ -67,6 +76,15 @@ fn the_region_says_what_the_file_says() {
     assert_eq!((board.lines[0].label.as_str(), board.lines[0].line), ("LED", 63));
     let devices = board.devices.iter().map(|device| (device.label.as_str(), device.first, device.last, device.allowed));
     assert_eq!(devices.collect::<Vec<_>>(), [("sensors", 0x3e, 0x41, true), ("clock", 0x68, 0x68, false)]);
+    let rates = board.lines.iter().map(|line| (line.most_per_second, line.default_per_second));
+    assert_eq!(rates.collect::<Vec<_>>(), [(1000, 50), (20, 20)]);
+    assert_eq!((limits.rates.transitions[63], limits.rates.edges[63]), (1000, 0));
+    assert_eq!((limits.rates.transitions[0], limits.rates.edges[0], limits.rates.edges[1]), (0, 20, 0));
+    assert_eq!((limits.log_limit_per_second, board.default_log_per_second), (200, 200));
+    assert_eq!((board.default_memory_bytes, board.default_module_bytes), (16 << 10, 1 << 20));
+    assert!(board.node_allowed && !board.node_by_default);
+    let channels = board.channels.expect("listed");
+    assert_eq!(channels, [BoardChannel { name: "temperature".into(), put: false, get: true }]);
     assert!(board.lines[0].output && !board.lines[0].input && !board.lines[0].edges);
     assert!(!board.lines[1].output && board.lines[1].input && board.lines[1].edges);
 }
@@ -105,6 +123,16 @@ fn what_is_wrong_is_refused_in_words() {
         ("0x68", "0x40", "i2c `clock`: address 0x40 has another label"),
         ("\"clock\"", "\"sensors\"", "i2c `sensors`: the label is there twice"),
         ("\"clock\"", "\"68\"", "i2c.label \"68\""),
+        ("\"200/s\"", "\"200\"", "limits.log: \"200\" is no rate"),
+        ("\"1000/s\"", "\"0/s\"", "limits.rate: \"0/s\" is no rate"),
+        ("rate = \"1000/s\"", "", "missing field `rate`"),
+        ("\"50/s\"", "\"1001/s\"", "limits.default-rate is more than limits.rate"),
+        ("\"16KiB\"", "\"65KiB\"", "limits.default-memory is more than limits.memory"),
+        ("\"20/s\"", "\"20\"", "gpio `KEY`: rate: \"20\" is no rate"),
+        ("\"20/s\"", "\"20/s\"\ndefault-rate = \"21/s\"", "gpio `KEY`: default-rate is higher"),
+        ("\"temperature\"", "\"Temperature\"", "channel.name \"Temperature\""),
+        ("[\"get\"]", "[\"get\", \"get\"]", "channel `temperature`: `allow` says something twice"),
+        ("\"asked\"", "\"sometimes\"", "unknown variant `sometimes`"),
         ("[\"out\"]", "[\"output\"]", "unknown variant `output`"),
     ];
     for (old, new, expected) in cases {
@@ -117,7 +145,7 @@ fn what_is_wrong_is_refused_in_words() {
 #[test]
 fn an_unknown_key_is_shown_with_its_line() {
     let found = parse(&SOUND.replace("table = 100", "tabel = 100")).expect_err("misspelt");
-    assert!(found.contains("line 7"), "{found}");
+    assert!(found.contains("line 8"), "{found}");
 }
 
 #[test]
@@ -125,4 +153,11 @@ fn modules_that_fit_no_cell_are_refused() {
     let policy = parse(&SOUND.replace("\"1MiB\"", "\"4MiB\"")).expect("the file alone is sound");
     let found = policy.region_bytes(&fixture("sound")).expect_err("4 MiB and the configuration are over 4 MiB");
     assert!(found.contains("cell0_module"), "{found}");
+}
+
+#[test]
+fn without_a_list_any_channel_may_be_asked_for() {
+    let (head, _) = SOUND.split_once("[[channel]]").expect("it has one");
+    assert_eq!(parse(head).expect("sound").board.channels, None);
+    assert_eq!(parse(&format!("channel = []\n{head}")).expect("sound").board.channels, Some(Vec::new()));
 }

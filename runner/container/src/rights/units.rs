@@ -16,8 +16,11 @@ pub(super) fn number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|number| digits && *number > 0)
 }
 
-/// `100/s`.
-pub(super) fn rate(text: &str) -> Result<u32, RightError> {
+/// What `100/s` says.
+///
+/// # Errors
+/// It is no rate from 1/s to [`MAX_RATE`].
+pub fn rate_of(text: &str) -> Result<u32, RightError> {
     let rate = text.strip_suffix("/s").and_then(number).and_then(|rate| u32::try_from(rate).ok());
     rate.filter(|rate| *rate <= MAX_RATE).ok_or(RightError::Rate)
 }

@@ -1,13 +1,11 @@
-//! How often: a bucket of tokens for each cell and line.
+//! How often: a bucket of tokens that fills at a rate.
 //!
-//! A rate is so many tokens a second. What was spent is kept in billionths of a token, so that a nanosecond earns back a whole
-//! number of them at any rate: nothing is rounded, and after a year a rate is what it was after a second. All sums are bounded
-//! by constants, whatever the clock or a caller says. Tables have their full size from the start; a look at one bucket is a
-//! handful of instructions.
+//! A [`Rate`] is so many tokens a second. What was spent is kept in billionths of a token, so that a nanosecond earns back a
+//! whole number of them at any rate: nothing is rounded, and after a year a rate is what it was after a second. All sums are
+//! bounded by constants, whatever the clock or a caller says. A look at a bucket is a handful of instructions. Drivers have one
+//! for each cell and line, `admission` one for each container's output.
 
-use alloc::{boxed::Box, vec};
-
-use runner_interfaces::{MAX_CELLS, grants::MAX_LINES, kernel::Instant};
+use crate::kernel::Instant;
 
 /// What one token is made of: a rate of 1 earns one billionth each nanosecond.
 const TOKEN: u64 = 1_000_000_000;
@@ -15,89 +13,97 @@ const TOKEN: u64 = 1_000_000_000;
 /// The highest rate, a second, that is told from a higher one: so many that a bucket's arithmetic stays far below 64 bits.
 const HIGHEST_RATE: u32 = 1_000_000;
 
-/// What is saved up while nothing is spent, as the fraction of a second's tokens that it is. A tenth lets a container act in
-/// bursts, and shifts what a second sees by no more than that.
+/// What [`Rate::even`] saves up, as the fraction of a second's tokens that it is. A tenth lets a container act in bursts, and
+/// shifts what a second sees by no more than that.
 const SAVED_FRACTION: u32 = 10;
 
 /// The least that can be saved up: who acts once in each period of a timer is at times early by the timer's jitter.
 const LEAST_SAVED: u32 = 2;
 
-/// What one cell has spent on one line. All zero: nothing.
+/// How many tokens a second, and how many can be saved up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    per_second: u32,
+    saved: u32,
+}
+
+impl Rate {
+    /// For what is to be even: a tenth of a second's tokens can be saved up, and at least two.
+    pub const fn even(per_second: u32) -> Self {
+        let per_second = bounded(per_second);
+        let tenth = per_second / SAVED_FRACTION;
+        Self { per_second, saved: if tenth > LEAST_SAVED { tenth } else { LEAST_SAVED } }
+    }
+
+    /// For what comes in bursts: a second's tokens can be saved up.
+    pub const fn in_bursts(per_second: u32) -> Self {
+        let per_second = bounded(per_second);
+        Self { per_second, saved: if per_second > LEAST_SAVED { per_second } else { LEAST_SAVED } }
+    }
+
+    /// How many tokens can be saved up.
+    pub const fn saved(self) -> u32 {
+        self.saved
+    }
+
+    /// The most that may be spent.
+    fn limit(self) -> u64 {
+        u64::from(self.saved) * TOKEN
+    }
+}
+
+const fn bounded(per_second: u32) -> u32 {
+    if per_second < HIGHEST_RATE { per_second } else { HIGHEST_RATE }
+}
+
+/// What was spent at a rate. All zero: nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Bucket {
+pub struct Bucket {
     /// Spent and not yet earned back.
     spent: u64,
     /// Up to when it was earned back.
     at: Instant,
 }
 
-/// How many tokens can be saved up at that rate.
-pub(crate) const fn saved(per_second: u32) -> u32 {
-    let tenth = per_second / SAVED_FRACTION;
-    if tenth > LEAST_SAVED { tenth } else { LEAST_SAVED }
-}
-
 impl Bucket {
     /// Takes a token, if there is one. At a rate of 0 there never is.
-    pub(crate) fn take(&mut self, per_second: u32, now: Instant) -> bool {
-        self.take_up_to(1, per_second, now) == 1
+    pub fn take(&mut self, rate: Rate, now: Instant) -> bool {
+        self.take_up_to(1, rate, now) == 1
     }
 
     /// Takes so many tokens, or as many as there are; answers how many.
-    pub(crate) fn take_up_to(&mut self, wanted: u64, per_second: u32, now: Instant) -> u64 {
-        if per_second == 0 {
+    pub fn take_up_to(&mut self, wanted: u64, rate: Rate, now: Instant) -> u64 {
+        if rate.per_second == 0 {
             return 0;
         }
-        self.earn(per_second, now);
-        let taken = wanted.min(limit(per_second).saturating_sub(self.spent) / TOKEN);
+        self.earn(rate, now);
+        let taken = wanted.min(rate.limit().saturating_sub(self.spent) / TOKEN);
         self.spent += taken * TOKEN;
         taken
     }
 
     /// Takes a token that may have to be earned yet: for what must happen.
-    pub(crate) fn owe(&mut self, per_second: u32, now: Instant) {
-        self.earn(per_second, now);
+    pub fn owe(&mut self, rate: Rate, now: Instant) {
+        self.earn(rate, now);
         // One more than can be saved up, so that a debt is bounded too.
-        self.spent = (self.spent + TOKEN).min(limit(per_second) + TOKEN);
+        self.spent = (self.spent + TOKEN).min(rate.limit() + TOKEN);
     }
 
     /// In how many nanoseconds there is a token; `None` where that is never.
-    pub(crate) fn wait_ns(&mut self, per_second: u32, now: Instant) -> Option<u64> {
-        if per_second == 0 {
+    pub fn wait_ns(&mut self, rate: Rate, now: Instant) -> Option<u64> {
+        if rate.per_second == 0 {
             return None;
         }
-        self.earn(per_second, now);
-        let missing = (self.spent + TOKEN).saturating_sub(limit(per_second));
-        Some(missing.div_ceil(u64::from(per_second.min(HIGHEST_RATE))))
+        self.earn(rate, now);
+        let missing = (self.spent + TOKEN).saturating_sub(rate.limit());
+        Some(missing.div_ceil(u64::from(rate.per_second)))
     }
 
-    fn earn(&mut self, per_second: u32, now: Instant) {
-        let rate = u64::from(per_second.min(HIGHEST_RATE));
-        let earned = now.nanoseconds_since(self.at).saturating_mul(rate);
+    fn earn(&mut self, rate: Rate, now: Instant) {
+        let earned = now.nanoseconds_since(self.at).saturating_mul(u64::from(rate.per_second));
         // A rate that was higher before may have let more be spent.
-        self.spent = self.spent.saturating_sub(earned).min(limit(per_second) + TOKEN);
+        self.spent = self.spent.saturating_sub(earned).min(rate.limit() + TOKEN);
         self.at = self.at.max(now);
-    }
-}
-
-/// The most that may be spent.
-fn limit(per_second: u32) -> u64 {
-    u64::from(saved(per_second.min(HIGHEST_RATE))) * TOKEN
-}
-
-/// A bucket for each cell and line.
-#[derive(Debug)]
-pub(crate) struct Buckets(Box<[[Bucket; MAX_LINES as usize]]>);
-
-impl Buckets {
-    /// Nothing is spent. Takes all the memory that it will ever take.
-    pub(crate) fn new() -> Self {
-        Self(vec![[Bucket::default(); MAX_LINES as usize]; MAX_CELLS].into_boxed_slice())
-    }
-
-    /// That of a cell and a line.
-    pub(crate) fn of(&mut self, cell: usize, line: u8) -> Option<&mut Bucket> {
-        self.0.get_mut(cell)?.get_mut(usize::from(line))
     }
 }
 
@@ -106,6 +112,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    const THREE: Rate = Rate::even(3);
+    const TEN: Rate = Rate::even(10);
+    const NEVER: Rate = Rate::even(0);
 
     const SECOND: u64 = 1_000_000_000;
 
@@ -120,46 +130,48 @@ mod tests {
         // Asked as soon as there is one, which is never at a whole nanosecond.
         let mut now = 0;
         let seconds = 100_000;
-        while let Some(wait) = bucket.wait_ns(3, at(now)) {
+        while let Some(wait) = bucket.wait_ns(THREE, at(now)) {
             now += wait;
             if now > seconds * SECOND {
                 break;
             }
-            assert!(bucket.take(3, at(now)));
+            assert!(bucket.take(THREE, at(now)));
             taken += 1;
         }
-        assert_eq!(taken, 3 * seconds + u64::from(saved(3)));
+        assert_eq!(taken, 3 * seconds + u64::from(THREE.saved()));
         // And a year at once earns what can be saved up, no more.
         let year = 365 * 86_400 * SECOND;
-        let burst = (0..10).filter(|_| bucket.take(3, at(now + year))).count();
-        assert_eq!(burst, saved(3) as usize);
+        let burst = (0..10).filter(|_| bucket.take(THREE, at(now + year))).count();
+        assert_eq!(burst, THREE.saved() as usize);
     }
 
     #[test]
     fn at_a_rate_of_nothing_there_is_never_one() {
         let mut bucket = Bucket::default();
         for now in [0, SECOND, u64::MAX] {
-            assert!(!bucket.take(0, at(now)));
-            assert_eq!(bucket.wait_ns(0, at(now)), None);
+            assert!(!bucket.take(NEVER, at(now)));
+            assert_eq!(bucket.wait_ns(NEVER, at(now)), None);
         }
     }
 
     #[test]
     fn what_is_owed_is_earned_before_the_next() {
         let mut bucket = Bucket::default();
-        assert!(bucket.take(10, at(0)) && bucket.take(10, at(0)) && !bucket.take(10, at(0)));
-        bucket.owe(10, at(0));
-        assert_eq!(bucket.wait_ns(10, at(0)), Some(SECOND / 5));
-        assert!(!bucket.take(10, at(SECOND / 10)) && bucket.take(10, at(SECOND / 5)));
+        assert!(bucket.take(TEN, at(0)) && bucket.take(TEN, at(0)) && !bucket.take(TEN, at(0)));
+        bucket.owe(TEN, at(0));
+        assert_eq!(bucket.wait_ns(TEN, at(0)), Some(SECOND / 5));
+        assert!(!bucket.take(TEN, at(SECOND / 10)) && bucket.take(TEN, at(SECOND / 5)));
     }
 
     proptest! {
         #[test]
         fn in_no_time_are_there_more_than_the_rate_and_what_was_saved(
             rate in 1..=2_000_000_u32,
+            bursts in any::<bool>(),
             steps in proptest::collection::vec((0..3 * SECOND, 1..20_u32), 1..40),
         ) {
             let effective = u64::from(rate.min(HIGHEST_RATE));
+            let rate = if bursts { Rate::in_bursts(rate) } else { Rate::even(rate) };
             let mut bucket = Bucket::default();
             let mut now = 12_345;
             let mut taken: alloc::vec::Vec<u64> = alloc::vec::Vec::new();
@@ -170,7 +182,7 @@ mod tests {
             }
             for (index, from) in taken.iter().enumerate() {
                 for (count, to) in taken[index..].iter().enumerate() {
-                    let allowed = u128::from(saved(rate.min(HIGHEST_RATE))) * u128::from(SECOND)
+                    let allowed = u128::from(rate.saved()) * u128::from(SECOND)
                         + u128::from(to - from) * u128::from(effective);
                     prop_assert!((count as u128 + 1) * u128::from(SECOND) <= allowed);
                 }
@@ -179,6 +191,7 @@ mod tests {
 
         #[test]
         fn whoever_waits_as_long_as_told_is_served(rate in 1..=2_000_000_u32, owed in 0..5_u32, takes in 1..50_u32) {
+            let rate = Rate::even(rate);
             let mut bucket = Bucket::default();
             for _ in 0..owed {
                 bucket.owe(rate, at(0));
@@ -199,12 +212,13 @@ mod tests {
         ) {
             let mut bucket = Bucket::default();
             for (now, rate, owes) in steps {
+                let rate = if owes { Rate::in_bursts(rate) } else { Rate::even(rate) };
                 if owes {
                     bucket.owe(rate, at(now));
                 } else {
                     let _ = bucket.take(rate, at(now));
                 }
-                prop_assert!(bucket.spent <= u64::from(HIGHEST_RATE) * TOKEN);
+                prop_assert!(bucket.spent <= (u64::from(HIGHEST_RATE) + 1) * TOKEN);
             }
         }
     }
