@@ -29,6 +29,7 @@ use crate::{
     pending::{MAX_PENDING_REQUESTS, Pending, Progress, Wish},
     policy::{Policy, PolicyError},
     session::{MAX_UNREADABLE_FRAMES, Phase, Session, SessionKey},
+    used::UsageTables,
 };
 
 /// What admission cannot find out by itself.
@@ -77,6 +78,7 @@ pub struct Admission<M> {
     pub(crate) gpio_status: SequencedCell<M, GpioStatus>,
     pub(crate) i2c_status: SequencedCell<M, I2cStatus>,
     pub(crate) timer_status: SequencedCell<M, TimerStatus>,
+    pub(crate) usage: UsageTables<M>,
     pub(crate) slot_status: Vec<SequencedCell<M, SlotStatus>>,
     /// The node's channels, by the exchange's numbers.
     pub(crate) slots: [Option<Slot>; MAX_CHANNELS],
@@ -114,6 +116,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
             gpio_status: status_block(wiring, "region_gpio_status")?,
             i2c_status: status_block(wiring, "region_i2c_status")?,
             timer_status: status_block(wiring, "region_timer_status")?,
+            usage: UsageTables::new(wiring)?,
             slot_status: slot_status(wiring)?,
             slots: [const { None }; MAX_CHANNELS],
             table: WardenTable::default(),
@@ -160,7 +163,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
     pub(crate) fn look_at<K: Kernel>(&mut self, kernel: &mut K, cell: usize) -> bool {
         self.refresh_table();
         let Some(port) = self.cells[cell].as_mut() else { return false };
-        let mut more = port.look(&mut self.counters);
+        let mut more = port.look(kernel.now(), &mut self.counters);
         let (shown, fault_name, now) = (&self.table.cells[cell], self.options.fault_name, kernel.now());
         if let Some(container) = port.container.as_mut() {
             let mut news = container.news(shown, fault_name, now);
@@ -169,7 +172,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
                 let text = alloc::format!("new start {}, {}", shown.new_starts, container.declaration.plan.policy());
                 let (time_ns, generation) = (now.nanoseconds(), shown.generation);
                 news.push(Event { time_ns, generation, event: "restarted", text });
-                more |= port.look(&mut self.counters);
+                more |= port.look(kernel.now(), &mut self.counters);
             }
             let container = port.container.as_mut().expect("looking takes no container away");
             news.extend(container.news(shown, fault_name, now));

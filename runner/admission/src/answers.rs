@@ -56,6 +56,8 @@ impl<M: SharedMemory + Clone> Admission<M> {
             counters: self.named_counters(),
             bus_is_simulated: self.i2c_status.try_read().is_some_and(|status| status.is_simulated != 0),
             devices: policy.map(devices).unwrap_or_default(),
+            most: policy.map(Policy::most_texts).unwrap_or_default(),
+            defaults: policy.map(Policy::default_texts).unwrap_or_default(),
         }))
     }
 
@@ -77,6 +79,8 @@ impl<M: SharedMemory + Clone> Admission<M> {
             ("gpio_calls", gpio.calls),
             ("gpio_refused", gpio.refused),
             ("gpio_invalid", gpio.invalid),
+            ("gpio_limited", gpio.limited),
+            ("gpio_edges_coalesced", gpio.coalesced),
             ("i2c_calls", i2c.calls),
             ("i2c_refused", i2c.refused),
             ("i2c_invalid", i2c.invalid),
@@ -102,6 +106,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
         let container = self.cells.get(cell)?.as_ref()?.container.as_ref()?;
         let mut report = container.report(cell, &self.table.cells[cell], self.options.fault_name, now);
         report.channels = self.binding_reports(cell);
+        (report.grants, report.refused) = self.use_reports(cell, container);
         if self.successor_of(container.serial).is_some() {
             report.update = "old".into();
         }
@@ -118,7 +123,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
         let container = self.cells[cell].as_ref().and_then(|port| port.container.as_ref()).ok_or_else(gone)?;
         let page = container.log.page(cursor);
         let over = container.is_over(&self.table.cells[cell], self.options.fault_name);
-        let ended = over && container.log.is_past_end(page.next);
+        let ended = over && container.log.is_past_end(page.next) && !container.held_back;
         Ok(Answer::Logs { records: page.records, next: page.next, lost: page.lost, ended })
     }
 
@@ -177,6 +182,7 @@ fn line_report(line: &BoardLine, status: &GpioStatus) -> LineReport {
         high: CellGrants::allows(status.levels, line.line),
         transitions: status.transitions[index],
         edges: status.edges[index],
+        most_per_second: line.most_per_second,
     }
 }
 
@@ -227,7 +233,8 @@ fn shorten(answer: Answer) -> Option<Answer> {
 
 fn weight(report: &ContainerReport) -> usize {
     let channels = report.channels.iter().flat_map(|channel| [&channel.name, &channel.address, &channel.type_text]);
-    report.arguments.iter().chain(&report.grants).chain(channels).map(|text| text.len() + 1).sum()
+    let rights = report.grants.iter().chain(&report.refused).map(|grant| &grant.right);
+    report.arguments.iter().chain(rights).chain(channels).map(|text| text.len() + 1).sum()
 }
 
 fn shorten_report(report: &mut ContainerReport) -> bool {
@@ -237,6 +244,7 @@ fn shorten_report(report: &mut ContainerReport) -> bool {
     }
     if !report.grants.is_empty() {
         report.grants.clear();
+        report.refused.clear();
         return true;
     }
     let had = !report.channels.is_empty();
@@ -266,7 +274,7 @@ const ELLIPSIS: &str = "…";
 mod tests {
     use alloc::vec;
 
-    use shared_ring_messages::FrameDecoder;
+    use shared_ring_messages::{FrameDecoder, GrantReport};
 
     use super::*;
 
@@ -278,7 +286,7 @@ mod tests {
         ContainerReport {
             name: name.into(),
             arguments: vec!["x".repeat(4096)],
-            grants: vec!["gpio:LED:out".into(); 100],
+            grants: vec![GrantReport { right: "gpio:LED:out".into(), ..GrantReport::default() }; 100],
             reason_text: "y".repeat(400),
             fault_text: "z".repeat(150),
             fuel: u64::MAX,

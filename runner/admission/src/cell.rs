@@ -5,7 +5,7 @@ use core::fmt;
 
 use runner_interfaces::{
     cell::{CellConfiguration, CellStatus, MODULE_OFFSET_BYTES},
-    kernel::{Channel, Kernel},
+    kernel::{Channel, Instant, Kernel},
     output::{OUTPUT_SLOT_BYTES, OutputRecord, output_geometry},
 };
 use shared_ring::{Consumer, GeometryError, OutOfRange, SequencedCell, SharedMemory};
@@ -92,27 +92,32 @@ impl<M: SharedMemory> CellPort<M> {
 
     /// Reads the status, then empties the ring once, so that what a container wrote before its end is there when the end is
     /// seen. Answers whether there may be more.
-    pub(crate) fn look(&mut self, counters: &mut Counters) -> bool {
+    pub(crate) fn look(&mut self, now: Instant, counters: &mut Counters) -> bool {
         if let (Some(container), Some(status)) = (self.container.as_mut(), self.status.try_read()) {
             container.see(&status, counters);
         }
-        let more = self.drain(counters);
+        let more = self.drain(now, counters);
         if let Some(container) = self.container.as_mut() {
             container.note_dropped(counters);
         }
         more
     }
 
-    fn drain(&mut self, counters: &mut Counters) -> bool {
+    fn drain(&mut self, now: Instant, counters: &mut Counters) -> bool {
         let mut slot = [0; OUTPUT_SLOT_BYTES];
         for _ in 0..self.output.geometry().slots() {
-            if self.container.as_mut().is_some_and(|container| !container.log.make_room()) {
+            if self.container.as_mut().is_some_and(|container| !container.may_take(now)) {
                 // Whoever reads the log makes room, and comes here again.
                 return false;
             }
             match self.output.pop(&mut slot) {
-                Ok(None) => return false,
-                Ok(Some(length)) => self.keep(&slot[..length], counters),
+                Ok(None) => {
+                    if let Some(container) = self.container.as_mut() {
+                        container.held_back = false;
+                    }
+                    return false;
+                }
+                Ok(Some(length)) => self.keep(now, &slot[..length], counters),
                 Err(shared_ring::PeerMisbehaved) => {
                     let misbehaviours = self.output.misbehaviour_count();
                     counters
@@ -126,10 +131,16 @@ impl<M: SharedMemory> CellPort<M> {
     }
 
     /// A record lands in the log of the container that the cell holds, and of its current load.
-    fn keep(&mut self, slot: &[u8], counters: &mut Counters) {
+    fn keep(&mut self, now: Instant, slot: &[u8], counters: &mut Counters) {
         let Some(container) = self.container.as_mut() else { return };
         match OutputRecord::decode(slot) {
+            Some(record) if record.generation == container.generation() && !container.may_write(now) => {
+                let dropped = container.note_limited(now);
+                counters.count(Counter::OutputLimited);
+                counters.add(Counter::OutputLost, dropped);
+            }
             Some(record) if record.generation == container.generation() => {
+                container.note_written();
                 let stream = u8::try_from(record.stream.to_wire()).unwrap_or_default();
                 let dropped = container.log.push(record.time_ns, stream, record.continues, record.bytes);
                 counters.add(Counter::OutputLost, dropped);

@@ -94,6 +94,13 @@ impl End {
         }
     }
 
+    /// What it asks for: the channel's name, or that of the service that it carries.
+    pub(crate) fn right(&self) -> (&str, Direction, &ValueType) {
+        let service = self.provides.as_ref().or(self.needs.as_ref());
+        let name = service.map_or(&self.channel.name, |service| &service.service);
+        (name, self.channel.direction, &self.value_type)
+    }
+
     fn writes(&self) -> bool {
         self.channel.direction == Direction::Put
     }

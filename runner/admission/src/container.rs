@@ -12,6 +12,7 @@ use runner_interfaces::{
     kernel::Instant,
     output::Stream,
     plan::EndCause,
+    rate::{Bucket, Rate},
     warden::{Intervention, Succession, WardenCell},
 };
 use sha2::Sha256;
@@ -26,7 +27,15 @@ use crate::{
     log::Log,
     policy::Rights,
     session::SessionKey,
+    used::Counted,
 };
+
+/// How long everything is dropped behind a record that was beyond the container's rate: a reader gets a page a gap, so there
+/// are to be few of them.
+const QUIET_NS: u64 = 100_000_000;
+
+/// How often the log says that records are dropped: a reader should hear of it, and it must not fill the log.
+const LIMIT_TOLD_NS: u64 = 1_000_000_000;
 
 /// An upload under way.
 #[derive(Debug)]
@@ -84,6 +93,20 @@ pub(crate) struct Container {
     /// What the list of events tells of that load already.
     told: Told,
     pub(crate) log: Log,
+    /// What it has written of its rate.
+    written: Bucket,
+    /// Records that were beyond it.
+    limited: u64,
+    /// Records that were not.
+    records: u64,
+    /// Until then every record is taken for one that is beyond it.
+    quiet_until: Instant,
+    /// When the log said last that some were.
+    limit_told: Option<Instant>,
+    /// There may be records in the ring that its reader waits for, and that its rate keeps there.
+    pub(crate) held_back: bool,
+    /// What its cell's calls had come to before it was there.
+    pub(crate) used_before: Counted,
 }
 
 /// What was told of one load.
@@ -116,7 +139,65 @@ impl Container {
             replaces: None,
             ends: Vec::new(),
             declaration: Declaration::default(),
+            written: Bucket::default(),
+            limited: 0,
+            records: 0,
+            quiet_until: Instant::default(),
+            limit_told: None,
+            held_back: false,
+            used_before: Counted::default(),
         }
+    }
+
+    /// How often it may write.
+    fn log_rate(&self) -> Rate {
+        Rate::in_bursts(self.rights.set.log_per_second().unwrap_or(0))
+    }
+
+    /// Whether a record may be taken out of the ring now. Whose reader is to miss nothing leaves there what is beyond its rate:
+    /// who writes waits then, as for a reader that does not keep up.
+    pub(crate) fn may_take(&mut self, now: Instant) -> bool {
+        let rate = self.log_rate();
+        self.held_back = self.log.is_awaited() && self.written.wait_ns(rate, now) != Some(0);
+        !self.held_back && self.log.make_room()
+    }
+
+    /// Whether it may write the record that came. One that is beyond its rate keeps those behind it out for a while, so that
+    /// there are few gaps and not one behind every record.
+    pub(crate) fn may_write(&mut self, now: Instant) -> bool {
+        let rate = self.log_rate();
+        let may_write = now >= self.quiet_until && self.written.take(rate, now);
+        if !may_write && now >= self.quiet_until {
+            self.quiet_until = now.saturating_add(QUIET_NS);
+        }
+        may_write
+    }
+
+    /// Takes a record in that it may write.
+    pub(crate) fn note_written(&mut self) {
+        self.records = self.records.saturating_add(1);
+    }
+
+    /// A record was beyond its rate. It gets a number, so that a reader sees the gap, and once a second the log says why there
+    /// are some. Answers how many old records that pushed out.
+    pub(crate) fn note_limited(&mut self, now: Instant) -> u64 {
+        self.limited = self.limited.saturating_add(1);
+        let is_news = self.limit_told.is_none_or(|told| now.nanoseconds_since(told) >= LIMIT_TOLD_NS);
+        let mut dropped = 0;
+        if is_news {
+            self.limit_told = Some(now);
+            let rate = self.rights.set.log_per_second().unwrap_or(0);
+            let text = format!("it writes more than its right, log:{rate}/s, allows; what is beyond is dropped");
+            let stream = u8::try_from(Stream::Cell.to_wire()).unwrap_or_default();
+            dropped = self.log.push(now.nanoseconds(), stream, false, text.as_bytes());
+        }
+        self.log.note_lost(1);
+        dropped
+    }
+
+    /// What its output came to: records, and those beyond its rate.
+    pub(crate) fn written(&self) -> (u64, u64) {
+        (self.records, self.limited)
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -378,7 +459,9 @@ impl Container {
             exit_code: self.seen.filter(|_| finalised).map_or(0, |status| status.exit_code),
             sha256: self.request.sha256,
             module_bytes: self.request.size,
-            grants: self.rights.texts.clone(),
+            // Put in by whoever knows what was counted.
+            grants: Vec::new(),
+            refused: Vec::new(),
             arguments: self.request.arguments.clone(),
             deployed_ns: self.deployed.nanoseconds(),
             load_began_ns: number(|status| status.load_began_ns),

@@ -53,6 +53,8 @@ counters! {
     CellStatusInvalid = "cell_status_invalid",
     /// Output records lost: by a full log, or by a cell that could not deliver.
     OutputLost = "output_lost",
+    /// Output records dropped because the container's rate was used up.
+    OutputLimited = "output_limited",
     /// What the warden refused although it should not.
     WardenRefusals = "warden_refusals",
 }

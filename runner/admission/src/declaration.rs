@@ -122,7 +122,8 @@ mod tests {
         table_limit_elements: 100,
         hook_limit_us: 1_000_000,
         load_limit_us: 0,
-        reserved: 0,
+        log_limit_per_second: 0,
+        rates: runner_interfaces::grants::LineRates::all(0),
     };
 
     fn declared(manifest: &Manifest) -> Result<Read, Failure> {

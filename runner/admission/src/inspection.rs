@@ -118,7 +118,7 @@ impl Findings {
 
 fn check_limit(what: &str, wanted: u64, limit: u32) -> Result<(), Failure> {
     if wanted > u64::from(limit) {
-        let detail = format!("it wants {wanted} {what} from the start; the board allows {limit}");
+        let detail = format!("it wants {wanted} {what} from the start; it may have {limit}");
         return Err(Failure::new(ErrorCode::ResourceLimit, detail));
     }
     Ok(())
@@ -181,7 +181,8 @@ mod tests {
         table_limit_elements: 100,
         hook_limit_us: 0,
         load_limit_us: 0,
-        reserved: 0,
+        log_limit_per_second: 0,
+        rates: runner_interfaces::grants::LineRates::all(0),
     };
 
     const COMMAND: &str = r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))

@@ -48,6 +48,7 @@ mod policy;
 mod requests;
 mod session;
 mod update;
+mod used;
 mod validation;
 
 pub use admission::{Admission, Options, StartError};

@@ -67,6 +67,11 @@ impl Log {
         Self { awaited: Some(0), ..Self::new() }
     }
 
+    /// Whether there is a reader who is to miss nothing.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.awaited.is_some()
+    }
+
     /// The awaited reader asks for what is behind `cursor`, so he has the rest.
     pub(crate) fn note_read(&mut self, cursor: u64) {
         if let Some(read) = self.awaited.as_mut() {

@@ -6,6 +6,7 @@ use crate::{
     events::{MAX_EVENT_TEXT_BYTES, MAX_EVENTS},
     log::{MAX_LOG_BYTES, MAX_LOG_RECORDS},
     session::MAX_UNREAD_BYTES,
+    used::COUNTED_BYTES,
 };
 
 const KIB: usize = 1024;
@@ -15,8 +16,9 @@ const SESSION_BYTES: usize = MAX_UNREAD_BYTES + 16 * KIB;
 
 /// A container: its log (a place in it takes 32 bytes), 32 KiB for its name, rights and at the most 64 arguments of together
 /// 4 KiB, and twice as much for its channels, as it declares them and as the node knows them: the texts of a manifest, less than
-/// 16 KiB, and 16 channels with a service of 8 attributes each, 48 bytes an attribute.
-const CONTAINER_BYTES: usize = MAX_LOG_BYTES + MAX_LOG_RECORDS * 32 + 3 * 32 * KIB;
+/// 16 KiB, and 16 channels with a service of 8 attributes each, 48 bytes an attribute; and what the drivers had counted when it
+/// came.
+const CONTAINER_BYTES: usize = MAX_LOG_BYTES + MAX_LOG_RECORDS * 32 + 3 * 32 * KIB + COUNTED_BYTES;
 
 /// A manifest while it is decoded, which is at the end of an upload and not while a long frame is decoded: 20 times its size at the most (`runner_container::Manifest::decode`).
 const MANIFEST_BYTES: usize = 20 * runner_container::MAX_MANIFEST_BYTES;

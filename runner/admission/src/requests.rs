@@ -3,10 +3,10 @@
 use alloc::{format, string::String};
 
 use runner_interfaces::{
-    cell::ContainerState,
+    cell::{ContainerState, NodeIdentity},
     grants::grant_offset_bytes,
     kernel::{Kernel, Message},
-    plan::LoadRequest,
+    plan::{LoadRequest, Plan},
     warden::{self, Procedure, WardenStatus},
 };
 use sha2::Digest;
@@ -102,6 +102,11 @@ impl<M: SharedMemory + Clone> Admission<M> {
         self.port(cell)?.container.as_mut().ok_or_else(|| Failure::internal("the container is gone"))
     }
 
+    pub(crate) fn container_in(&self, cell: usize) -> Result<&Container, Failure> {
+        let container = self.cells.get(cell).and_then(Option::as_ref).and_then(|port| port.container.as_ref());
+        container.ok_or_else(|| Failure::internal("the container is gone"))
+    }
+
     pub(crate) fn policy(&self) -> Result<&Policy, Failure> {
         self.policy.as_ref().map_err(Failure::internal)
     }
@@ -147,6 +152,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
         rights: Rights,
         replaces: Option<Replaces>,
     ) -> Served {
+        rights.check_module(request.size)?;
         self.refresh_table();
         let Some(cell) = (0..self.cells.len()).find(|cell| self.is_free(*cell)) else {
             let cells = self.cells.iter().flatten().count();
@@ -160,6 +166,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
         let text = format!("an upload of {} bytes begins", request.size);
         let mut container = Container::new(self.last_serial, request, rights, key, kernel.now());
         container.replaces = replaces;
+        container.used_before = self.counted(cell);
         self.port(cell)?.container = Some(container);
         self.sessions[index].upload = Some(cell);
         self.note(cell, kernel.now(), "deployed", text);
@@ -246,7 +253,8 @@ impl<M: SharedMemory + Clone> Admission<M> {
     }
 
     fn check_and_load<K: Kernel>(&mut self, kernel: &mut K, cell: usize) -> Result<(u32, bool), Failure> {
-        let limits = self.policy()?.limits;
+        let mut limits = self.policy()?.limits;
+        limits.memory_limit_bytes = self.container(cell)?.rights.memory_limit_bytes(limits.memory_limit_bytes);
         let request = &self.container(cell)?.request;
         let (size, start) = (request.size, request.start && self.container(cell)?.replaces.is_none());
         let wasm = self.port(cell)?.copy_module(size).map_err(|error| match error {
@@ -257,8 +265,9 @@ impl<M: SharedMemory + Clone> Admission<M> {
         let (declaration, ends) = declaration::read(&wasm, world, &limits)?;
         drop(wasm);
         self.policy()?.check_endpoints(&declaration.endpoints)?;
+        let rights = self.policy()?.with_channels(&self.container_in(cell)?.rights, &ends, None)?;
         let container = self.container(cell)?;
-        (container.declaration, container.ends) = (declaration, ends);
+        (container.declaration, container.ends, container.rights) = (declaration, ends, rights);
         self.bind_channels(kernel, cell)?;
         Ok((self.load(kernel, cell, start)?, start))
     }
@@ -268,8 +277,16 @@ impl<M: SharedMemory + Clone> Admission<M> {
         let labels = self.policy()?.labels();
         let identity = self.identity();
         let container = self.container(cell)?;
+        // What a container has no right to know, its cell is not told.
+        let identity = if container.rights.set.node() { identity } else { NodeIdentity::default() };
         let module_bytes = container.request.size;
-        let request = LoadRequest { grants: container.rights.grants, plan: container.declaration.plan };
+        let plan = container.declaration.plan;
+        let memory_limit_bytes = container.rights.memory_limit_bytes(plan.memory_limit_bytes);
+        let request = LoadRequest {
+            grants: container.rights.grants,
+            plan: Plan { memory_limit_bytes, ..plan },
+            rates: container.rights.rates,
+        };
         let configuration =
             container.configuration(identity, labels, seed(kernel.now().nanoseconds(), container.serial));
         let too_long = || Failure::new(ErrorCode::TooManyArguments, "the configuration has no room before the module");
@@ -388,7 +405,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
         };
         self.events.push(container.name(), cell, event);
         // Output that nobody will read any more; left in the ring, it would look like the next container's.
-        port.look(&mut self.counters);
+        port.look(kernel.now(), &mut self.counters);
         let holds_nothing = container.generation() == 0 && container.ends.is_empty();
         let released = holds_nothing || self.ask_warden(kernel, Procedure::Release, cell).is_ok();
         if !released {

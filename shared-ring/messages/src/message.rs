@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub const HELLO_MAGIC: u32 = u32::from_le_bytes(*b"ATOL");
 
 /// Raised when an older peer could misread something.
-pub const PROTOCOL_MAJOR: u16 = 2;
+pub const PROTOCOL_MAJOR: u16 = 3;
 
 /// Raised when something was added that an older peer does not know.
 pub const PROTOCOL_MINOR: u16 = 0;
@@ -152,8 +152,9 @@ pub struct DeployRequest {
     pub size: u32,
     /// SHA-256 of the whole module.
     pub sha256: [u8; 32],
-    /// What it asks for. The node refuses what the board policy does not allow.
-    pub grants: Vec<Grant>,
+    /// What it asks for, each as a person types it. The node refuses what it does not understand, and what the board policy
+    /// does not allow.
+    pub grants: Vec<String>,
     /// The command's arguments behind its name.
     pub arguments: Vec<String>,
     /// `NAME`, `value`.
@@ -162,29 +163,6 @@ pub struct DeployRequest {
     pub start: bool,
     /// The container belongs to this session: it is killed and removed when the session ends (`emit run`).
     pub attached: bool,
-}
-
-/// One right that a container asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Grant {
-    /// Drive the line of that label.
-    GpioOutput(String),
-    /// Read the line of that label.
-    GpioInput(String),
-    /// Read the line of that label and watch its edges.
-    GpioEdges(String),
-    /// Timers with no shorter a period, in nanoseconds.
-    Timer {
-        /// The shortest period.
-        minimum_period_ns: u64,
-    },
-    /// Speak to the devices at the I2C bus from the first address to the last, both with it.
-    I2c {
-        /// 7 bits.
-        first: u8,
-        /// The same as the first for one device.
-        last: u8,
-    },
 }
 
 /// What the node answers.
@@ -337,8 +315,10 @@ pub struct ContainerReport {
     pub sha256: [u8; 32],
     /// The module, in bytes.
     pub module_bytes: u32,
-    /// What it was granted, as a person would type it.
-    pub grants: Vec<String>,
+    /// What it was granted, in the order of the texts.
+    pub grants: Vec<GrantReport>,
+    /// What it was refused because it has no right to it at all, as `gpio:VALVE`.
+    pub refused: Vec<GrantReport>,
     /// Arguments behind the name.
     pub arguments: Vec<String>,
     /// When the node took it in, nanoseconds since the node's start.
@@ -397,6 +377,21 @@ pub struct ContainerReport {
     pub update: String,
 }
 
+/// A right in force, and what was done with it since the container came into its cell. The owner of the resource counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantReport {
+    /// As a person would type it.
+    pub right: String,
+    /// Calls; records, where it is the right to write these.
+    pub calls: u64,
+    /// Of these, refused because it was not granted.
+    pub refused: u64,
+    /// Of these, put off or dropped because the rate was used up.
+    pub limited: u64,
+    /// Edges that fell together with another because the rate was used up.
+    pub coalesced: u64,
+}
+
 /// The node and its counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeReport {
@@ -424,6 +419,10 @@ pub struct NodeReport {
     pub bus_is_simulated: bool,
     /// What the board names at its I2C bus.
     pub devices: Vec<DeviceReport>,
+    /// The most that any container gets, as a person would type it; what has a name of its own is above.
+    pub most: Vec<String>,
+    /// What a container gets that asks for nothing, likewise.
+    pub defaults: Vec<String>,
 }
 
 /// A device at the I2C bus, or a range of addresses.
@@ -456,6 +455,8 @@ pub struct LineReport {
     pub transitions: u64,
     /// Edges seen while watched.
     pub edges: u64,
+    /// The policy's highest rate for changes and edges, a second.
+    pub most_per_second: u32,
 }
 
 /// Kinds of failure, told apart by what a person does about them.

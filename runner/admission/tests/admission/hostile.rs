@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use runner_interfaces::{cell::CellStatus, link::LINK_SLOT_BYTES, output::OUTPUT_SLOT_BYTES};
 use shared_ring::SharedMemory;
-use shared_ring_messages::{DeployRequest, FromAgent, Grant, HELLO_MAGIC, Request};
+use shared_ring_messages::{DeployRequest, FromAgent, HELLO_MAGIC, Request};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::node::*;
@@ -22,7 +22,7 @@ fn any_request() -> impl Strategy<Value = Request> {
                 size: size.unwrap_or(good.size),
                 start,
                 attached,
-                grants: vec![Grant::GpioOutput("LED".into())],
+                grants: vec!["gpio:LED:out".into()],
                 ..good
             })
         },

@@ -9,5 +9,6 @@ mod hostile;
 mod life;
 mod logs;
 mod plans;
+mod rights;
 mod sessions;
 mod uploads;

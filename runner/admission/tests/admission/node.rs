@@ -15,7 +15,7 @@ use runner_interfaces::{
         CellConfiguration, CellControl, CellStatus, Command, ContainerState, FailureReason, MODULE_OFFSET_BYTES, World,
     },
     gpio::{self, GpioStatus},
-    grants::CellGrants,
+    grants::{CellGrants, LineRates},
     kernel::{Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring},
     link::{LINK_PAYLOAD_BYTES, LINK_SLOT_BYTES, LinkKind, LinkSlot, MAX_SESSIONS, link_geometry},
     output::{OUTPUT_SLOT_BYTES, OutputRecord, Stream, output_geometry},
@@ -51,17 +51,17 @@ const EXCHANGE: u8 = 25;
 fn regions() -> HashMap<String, HeapMemory> {
     let mut sizes = vec![
         ("policy".to_owned(), 0x4000),
-        ("grants".into(), 0x1000),
-        ("gpio_status".into(), 0x1000),
-        ("i2c_status".into(), 0x1000),
-        ("timer_status".into(), 0x1000),
+        ("grants".into(), 0x2000),
+        ("gpio_status".into(), 0x5000),
+        ("i2c_status".into(), 0x9000),
+        ("timer_status".into(), 0x2000),
         ("warden_status".into(), 0x1000),
-        ("admission_to_warden".into(), 0x1000),
+        ("admission_to_warden".into(), 0x2000),
         ("vmm_to_admission".into(), 0x20000),
         ("vmm_to_admission_head".into(), 0x1000),
         ("admission_to_vmm".into(), 0x20000),
         ("admission_to_vmm_head".into(), 0x1000),
-        ("exchange_status".into(), 0x3000),
+        ("exchange_status".into(), 0x4000),
     ];
     for cell in 0..CELLS {
         sizes.push((format!("warden_to_cell{cell}"), 0x1000));
@@ -884,6 +884,9 @@ impl Node {
     }
 }
 
+/// More than any test writes.
+const LOG_RATE: u32 = 1_000_000;
+
 /// Why admission does not start where that region is missing.
 pub(crate) fn start_without(region: &str) -> StartError {
     let mut regions = regions();
@@ -931,7 +934,15 @@ pub(crate) fn reactor() -> Vec<u8> {
 }
 
 pub(crate) fn policy() -> BoardPolicy {
-    let line = |label: &str, line, output, input, edges| BoardLine { label: label.into(), line, output, input, edges };
+    let line = |label: &str, line, output, input, edges| BoardLine {
+        label: label.into(),
+        line,
+        output,
+        input,
+        edges,
+        most_per_second: 1000,
+        default_per_second: 100,
+    };
     BoardPolicy {
         board: "test board".into(),
         lines: vec![
@@ -945,6 +956,12 @@ pub(crate) fn policy() -> BoardPolicy {
             BoardDevice { label: "thermometer".into(), first: 0x48, last: 0x49, allowed: true },
             BoardDevice { label: "charger".into(), first: 0x6b, last: 0x6b, allowed: false },
         ],
+        default_memory_bytes: 1024 * 1024,
+        default_module_bytes: MODULE_LIMIT.into(),
+        default_log_per_second: LOG_RATE,
+        node_allowed: true,
+        node_by_default: true,
+        channels: None,
         allow_unsigned: true,
     }
 }
@@ -966,6 +983,8 @@ fn board_limits() -> BoardLimits {
         table_limit_elements: 100,
         hook_limit_us: u32::try_from(HOOK_NS / 1000).expect("small"),
         load_limit_us: u32::try_from(HOOK_NS / 1000).expect("small"),
+        log_limit_per_second: LOG_RATE,
+        rates: LineRates::all(1000),
         ..BoardLimits::default()
     }
 }

@@ -1,7 +1,7 @@
 //! Uploads: the one that works, each that does not, and what is left of those.
 
 use runner_interfaces::{boot_report::Finding, cell::FailureReason, grants::CellGrants, policy::BoardPolicy};
-use shared_ring_messages::{Answer, CHUNK_BYTES, DeployRequest, ErrorCode, Grant, MAX_ARGUMENTS, Request};
+use shared_ring_messages::{Answer, CHUNK_BYTES, DeployRequest, ErrorCode, MAX_ARGUMENTS, Request};
 
 use crate::node::*;
 
@@ -11,7 +11,7 @@ fn a_module_arrives_whole_with_what_it_asked_for() {
     node.greet(0);
     let wasm = reactor();
     let asked = DeployRequest {
-        grants: vec![Grant::GpioOutput("LED".into()), Grant::Timer { minimum_period_ns: 2_000_000 }],
+        grants: vec!["gpio:LED:out".into(), "timer:2ms".into()],
         arguments: vec!["one".into(), "two words".into()],
         environment: vec![("NAME".into(), "value".into())],
         start: true,
@@ -19,7 +19,9 @@ fn a_module_arrives_whole_with_what_it_asked_for() {
     };
     let report = node.deploy(0, asked, &wasm).expect("deployed");
     assert_eq!((report.name.as_str(), report.cell, report.state_text.as_str()), ("blinker", 0, "ready"));
-    assert_eq!(report.grants, ["gpio:LED:out", "timer:2ms"]);
+    let rights: Vec<_> = report.grants.iter().map(|grant| grant.right.as_str()).collect();
+    assert_eq!(rights[0], "gpio:LED:out@100/s");
+    assert_eq!(rights.last(), Some(&"timer:2ms:7"));
     assert_eq!((report.world.as_str(), report.reason, report.started_ns), ("reactor", 0, 77));
     let (configuration, loaded) = node.cells[0].loaded.clone().expect("loaded");
     assert_eq!(loaded, wasm);
@@ -92,20 +94,16 @@ fn announcements_are_refused_before_a_cell_is_taken() {
         (DeployRequest { arguments: vec!["a".repeat(5000)], ..good() }, ErrorCode::TooManyArguments, "at most 4096"),
         (DeployRequest { arguments: vec!["a\0".into()], ..good() }, ErrorCode::Protocol, "zero byte"),
         (
-            DeployRequest { grants: vec![Grant::GpioOutput("VALVE".into())], ..good() },
+            DeployRequest { grants: vec!["gpio:VALVE:out".into()], ..good() },
             ErrorCode::NotAllowed,
             "`gpio:VALVE:out`: the board allows nothing",
         ),
         (
-            DeployRequest { grants: vec![Grant::GpioInput("DOOR".into())], ..good() },
+            DeployRequest { grants: vec!["gpio:DOOR:in".into()], ..good() },
             ErrorCode::NotAllowed,
             "it has LED (out), BUTTON (in, edge)",
         ),
-        (
-            DeployRequest { grants: vec![Grant::Timer { minimum_period_ns: 10 }], ..good() },
-            ErrorCode::NotAllowed,
-            "below 1ms",
-        ),
+        (DeployRequest { grants: vec!["timer:10ns".into()], ..good() }, ErrorCode::NotAllowed, "below 1ms"),
     ];
     let count = cases.len() as u64;
     for (request, code, words) in cases {
