@@ -9,7 +9,6 @@ mod analysis;
 mod arguments;
 mod command;
 mod exit;
-mod grant;
 #[cfg(feature = "kit")]
 mod kit;
 mod metadata;

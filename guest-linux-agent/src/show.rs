@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
-use shared_ring_messages::{BindingReport, ChannelReport, ContainerReport, NodeReport};
+use shared_ring_messages::{BindingReport, ChannelReport, ContainerReport, GrantReport, NodeReport};
 
 use crate::{exit, terminal::printable};
 
@@ -38,7 +38,9 @@ pub(crate) fn container_json(report: &ContainerReport) -> Value {
         "exit_code": exit::has_finished(report).then_some(report.exit_code),
         "sha256": hexadecimal(&report.sha256),
         "module_bytes": report.module_bytes,
-        "grants": report.grants,
+        "grants": report.grants.iter().map(|grant| grant.right.as_str()).collect::<Vec<_>>(),
+        "rights": report.grants.iter().map(grant_json).collect::<Vec<_>>(),
+        "refused": report.refused.iter().map(grant_json).collect::<Vec<_>>(),
         "arguments": report.arguments,
         "deployed_ns": report.deployed_ns,
         "load_began_ns": report.load_began_ns,
@@ -68,6 +70,38 @@ pub(crate) fn container_json(report: &ContainerReport) -> Value {
         "channels": report.channels.iter().map(binding_json).collect::<Vec<_>>(),
         "update": report.update,
     })
+}
+
+fn grant_json(grant: &GrantReport) -> Value {
+    json!({
+        "right": grant.right,
+        "calls": grant.calls,
+        "refused": grant.refused,
+        "limited": grant.limited,
+        "coalesced": grant.coalesced,
+    })
+}
+
+/// What was done with a right: nothing where nobody counts that.
+fn use_text(grant: &GrantReport) -> String {
+    let GrantReport { right, calls, refused, limited, coalesced } = grant;
+    let word = match right.split(':').next() {
+        Some("gpio" | "i2c" | "timer" | "channel") => "calls",
+        Some("log") => "records",
+        _ => return "-".to_owned(),
+    };
+    let mut parts = vec![format!("{} {word}", HumanCount(*calls)), format!("{} refused", HumanCount(*refused))];
+    let of_rate = if word == "records" { "dropped beyond the rate" } else { "put off" };
+    for (count, what) in [(limited, of_rate), (coalesced, "edges told together")] {
+        if *count != 0 {
+            parts.push(format!("{} {what}", HumanCount(*count)));
+        }
+    }
+    if word == "records" {
+        // A record is written or dropped; nobody refuses one.
+        parts.remove(1);
+    }
+    parts.join(", ")
 }
 
 fn binding_json(binding: &BindingReport) -> Value {
@@ -247,30 +281,31 @@ pub(crate) fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String 
 /// `emit inspect` for a person.
 pub(crate) fn container_text(report: &ContainerReport) -> String {
     let list = |items: &[String]| if items.is_empty() { "none".to_owned() } else { items.join(", ") };
-    let rows = [
-        ("name", report.name.clone()),
-        ("state", state(report)),
-        ("cell", format!("cell{} (domain started anew {} times)", report.cell, report.cell_restarts)),
-        ("world", report.world.clone()),
-        ("module", format!("{}, sha256 {}", HumanBytes(report.module_bytes.into()), hexadecimal(&report.sha256))),
-        ("arguments", list(&report.arguments)),
-        ("grants", list(&report.grants)),
-        ("version", if report.version.is_empty() { "-".to_owned() } else { report.version.clone() }),
-        ("restart", restart(report)),
-        ("channels", channels(report)),
-        ("runs for", run_time(report)),
-        ("heartbeat", heartbeat(report)),
-        ("loops", HumanCount(report.loops).to_string()),
-        ("fuel", format!("{} in {} slices", HumanCount(report.fuel), HumanCount(report.slices))),
-        ("host calls", format!("{}, {} refused", HumanCount(report.host_calls), HumanCount(report.refused_calls))),
+    let mut rows = vec![
+        ("name".to_owned(), report.name.clone()),
+        ("state".to_owned(), state(report)),
+        ("cell".to_owned(), format!("cell{} (domain started anew {} times)", report.cell, report.cell_restarts)),
+        ("world".to_owned(), report.world.clone()),
+        ("module".to_owned(), format!("{}, sha256 {}", HumanBytes(report.module_bytes.into()), hexadecimal(&report.sha256))),
+        ("arguments".to_owned(), list(&report.arguments)),
+        ("version".to_owned(), if report.version.is_empty() { "-".to_owned() } else { report.version.clone() }),
+        ("restart".to_owned(), restart(report)),
+        ("channels".to_owned(), channels(report)),
+        ("runs for".to_owned(), run_time(report)),
+        ("heartbeat".to_owned(), heartbeat(report)),
+        ("loops".to_owned(), HumanCount(report.loops).to_string()),
+        ("fuel".to_owned(), format!("{} in {} slices", HumanCount(report.fuel), HumanCount(report.slices))),
+        ("host calls".to_owned(), format!("{}, {} refused", HumanCount(report.host_calls), HumanCount(report.refused_calls))),
         (
-            "memory",
+            "memory".to_owned(),
             format!("{} linear, {} of the cell", HumanBytes(report.linear_memory_bytes), HumanBytes(report.heap_bytes)),
         ),
-        ("output lost", format!("{} records", report.output_lost)),
-        ("last fault", if report.fault_text.is_empty() { "none".to_owned() } else { report.fault_text.clone() }),
+        ("output lost".to_owned(), format!("{} records", report.output_lost)),
+        ("last fault".to_owned(), if report.fault_text.is_empty() { "none".to_owned() } else { report.fault_text.clone() }),
     ];
-    table(&rows.map(|(key, value)| [key.to_owned(), value]))
+    rows.extend(report.grants.iter().map(|grant| (format!("right {}", grant.right), use_text(grant))));
+    rows.extend(report.refused.iter().map(|grant| (format!("no right {}", grant.right), use_text(grant))));
+    table(&rows.into_iter().map(|(key, value)| [key, value]).collect::<Vec<_>>())
 }
 
 /// `emit info` for a script.
@@ -282,6 +317,7 @@ pub(crate) fn node_json(report: &NodeReport) -> Value {
             json!({
                 "label": line.label, "line": line.line, "allowed": line.allowed, "held_as": line.held_as,
                 "high": line.high, "transitions": line.transitions, "edges": line.edges,
+                "most_per_second": line.most_per_second,
             })
         })
         .collect();
@@ -303,6 +339,8 @@ pub(crate) fn node_json(report: &NodeReport) -> Value {
         "cells_free": report.cells_free,
         "module_limit_bytes": report.module_limit_bytes,
         "memory_limit_bytes": report.memory_limit_bytes,
+        "most": report.most,
+        "defaults": report.defaults,
         "lines": lines,
         "i2c": { "simulated": report.bus_is_simulated, "devices": devices },
         "counters": counters,
@@ -338,6 +376,8 @@ pub(crate) fn node_text(report: &NodeReport) -> String {
                 HumanBytes(report.memory_limit_bytes.into())
             ),
         ],
+        ["at the most".to_owned(), report.most.join(", ")],
+        ["unasked".to_owned(), report.defaults.join(", ")],
     ]);
     let header = ["LINE", "LABEL", "MAY BE", "HELD AS", "LEVEL", "TRANSITIONS", "EDGES"].map(str::to_owned);
     let rows = report.lines.iter().map(|line| {

@@ -3,15 +3,14 @@
 use std::{collections::VecDeque, io::IsTerminal, path::Path};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use runner_container::Manifest;
+use runner_container::{Manifest, rights::Right};
 use sha2::{Digest, Sha256};
-use shared_ring_messages::{Answer, CHUNK_BYTES, ContainerReport, DeployRequest, Grant, Request};
+use shared_ring_messages::{Answer, CHUNK_BYTES, ContainerReport, DeployRequest, Request};
 
 use super::{Context, logs, unexpected};
 use crate::{
     arguments::{ContainerOptions, Deploy, Run, Update},
     exit::{self, Failure},
-    grant,
     metadata::Metadata,
     module::{self, Module},
     session::{Error, Result, Session},
@@ -156,27 +155,27 @@ fn request(options: &ContainerOptions, name: String, module: &Module, arguments:
     })
 }
 
-fn grants(manifest: &Manifest, options: &ContainerOptions) -> Result<Vec<Grant>> {
-    let typed: Vec<Grant> = options
+fn grants(manifest: &Manifest, options: &ContainerOptions) -> Result<Vec<String>> {
+    let typed: Vec<Right> = options
         .grants
         .iter()
-        .map(|text| grant::parse(text).map_err(|error| Error::new(Failure::Usage, format!("{error:#}"))))
+        .map(|text| {
+            let wrong = |error| Error::new(Failure::Usage, format!("`--grant {text}` is not understood: {error}"));
+            Right::parse(text).map_err(wrong)
+        })
         .collect::<Result<_>>()?;
     let mut all = Vec::new();
     for text in &manifest.grants {
-        let right = grant::right(text).map_err(|error| Error {
+        let right = Right::parse(text).map_err(|error| Error {
             hint: "put [grants] in app.toml right and pack the container again",
-            ..Error::new(
-                Failure::ContainerRefused,
-                format!("the manifest's right `{text}` is not understood: {error:#}"),
-            )
+            ..Error::new(Failure::ContainerRefused, format!("the manifest's right `{text}` is not understood: {error}"))
         })?;
-        if !typed.iter().any(|other| grant::is_for_the_same(other, &right)) {
+        if !typed.iter().any(|other| other.is_for_the_same(&right)) {
             all.push(right);
         }
     }
     all.extend(typed);
-    Ok(all)
+    Ok(all.iter().map(Right::to_string).collect())
 }
 
 fn environment(manifest: &Manifest, options: &ContainerOptions) -> Result<Vec<(String, String)>> {

@@ -3,16 +3,18 @@
 use std::{ffi::OsStr, path::Path, time::Duration};
 
 use indicatif::HumanBytes;
-use runner_container::Manifest;
+use runner_container::{
+    Manifest,
+    rights::{Right, Rights},
+};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use shared_ring_messages::{Answer, Grant, NodeReport, Request};
+use shared_ring_messages::{Answer, NodeReport, Request};
 
 use super::{Context, print, unexpected};
 use crate::{
     analysis::{Analysis, Detected, Extent, Offered, PAGE_BYTES, signature},
     exit::Failure,
-    grant,
     module::{self, Module},
     session::{Error, Result, Session},
     show,
@@ -80,21 +82,43 @@ struct Look<'l> {
 
 /// What the node's report says about a right.
 fn verdict(node: Option<&NodeReport>, text: &str) -> (&'static str, String) {
-    let Ok(right) = grant::right(text) else { return ("not-understood", "not understood".into()) };
+    let Ok(right) = Right::parse(text) else { return ("not-understood", "not understood".into()) };
     let Some(node) = node else { return ("unknown", "asked for; no node is there to say".into()) };
-    let (label, way) = match &right {
-        Grant::GpioOutput(label) => (label, "out"),
-        Grant::GpioInput(label) => (label, "in"),
-        Grant::GpioEdges(label) => (label, "edge"),
-        Grant::I2c { first, last } => return addresses_verdict(node, *first, *last),
-        Grant::Timer { .. } => return ("at-deployment", "the board's shortest period decides at deployment".into()),
-    };
-    let Some(line) = node.lines.iter().find(|line| line.label == *label) else {
+    match &right {
+        Right::GpioOutput { line, per_second } => line_verdict(node, line, "out", *per_second),
+        Right::GpioInput { line } => line_verdict(node, line, "in", None),
+        Right::GpioEdges { line, per_second } => line_verdict(node, line, "edge", *per_second),
+        Right::I2c { first, last } => addresses_verdict(node, *first, *last),
+        Right::Channel { .. } => ("at-deployment", "what the container declares and the board allows, decides".into()),
+        Right::CpuShare(_) | Right::Priority(_) => ("refused", "refused: nodes do not keep that yet".into()),
+        Right::LogRate(_) | Right::Memory(_) | Right::Module(_) | Right::Node | Right::Timers { .. } => {
+            amount_verdict(node, &right)
+        }
+    }
+}
+
+/// What the most that the board gives anybody says about a right of that kind.
+fn amount_verdict(node: &NodeReport, right: &Right) -> (&'static str, String) {
+    let most = node.most.iter().find(|text| Right::parse(text).is_ok_and(|most| most.is_for_the_same(right)));
+    let Some(most) = most else { return ("refused", format!("refused: board {} gives it to nobody", node.board)) };
+    let covers = |most: Rights| Rights::of([right.to_string()]).is_ok_and(|asked| most.covers(&asked));
+    if Rights::of([most]).is_ok_and(covers) {
+        ("allowed", "allowed".into())
+    } else {
+        ("refused", format!("refused: the board allows at most {most}"))
+    }
+}
+
+fn line_verdict(node: &NodeReport, label: &str, way: &str, rate: Option<u32>) -> (&'static str, String) {
+    let Some(line) = node.lines.iter().find(|line| line.label == label) else {
         return ("refused", format!("refused: board {} has no line {label}", node.board));
     };
     if !line.allowed.iter().any(|allowed| allowed == way) {
         let allowed = if line.allowed.is_empty() { "nothing".to_owned() } else { line.allowed.join(", ") };
         return ("refused", format!("refused: the board allows {allowed} for {label}"));
+    }
+    if rate.is_some_and(|rate| rate > line.most_per_second) {
+        return ("refused", format!("refused: the board allows at most {}/s for {label}", line.most_per_second));
     }
     match line.held_as.as_str() {
         "" => ("allowed", "allowed".into()),

@@ -2,7 +2,8 @@
 
 use std::{io::IsTerminal, process, thread, time::Duration};
 
-use shared_ring_messages::{Grant, Request};
+use runner_container::rights::Right;
+use shared_ring_messages::Request;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
@@ -49,11 +50,11 @@ impl Drop for EndedWhenDropped {
     }
 }
 
-fn begin_lines(context: &Context, node: &HostNode, grants: &[Grant]) -> Result<thread::JoinHandle<()>> {
+fn begin_lines(context: &Context, node: &HostNode, grants: &[String]) -> Result<thread::JoinHandle<()>> {
     let shows = lines::show(&node.pins(), context.json())
         .map_err(|error| Error::new(Failure::NoNode, format!("cannot watch the host node's lines: {error}")))?;
-    let input = grants.iter().find_map(|grant| match grant {
-        Grant::GpioInput(label) | Grant::GpioEdges(label) => Some(label),
+    let input = grants.iter().find_map(|text| match Right::parse(text) {
+        Ok(Right::GpioInput { line } | Right::GpioEdges { line, .. }) => Some(line),
         _ => None,
     });
     if let Some(label) = input.filter(|_| !context.json()) {

@@ -11,6 +11,7 @@ use std::{
 };
 
 use runner_container::{
+    rights::Right,
     Channel, ChannelKind, Direction, Endpoint, Lifetime, Limits, Manifest, Restart, RestartPolicy, Schedule, Service,
     World,
 };
@@ -23,7 +24,6 @@ use toml::Spanned;
 
 use crate::{
     exit::Failure,
-    grant,
     session::{Error, Result},
 };
 
@@ -254,8 +254,8 @@ impl Document {
             }
         }
         for right in &self.grants.list {
-            if let Err(error) = grant::right(right.get_ref()) {
-                return wrong(right, format!("{error:#}"));
+            if let Err(error) = Right::parse(right.get_ref()) {
+                return wrong(right, error.to_string());
             }
         }
         Ok(())
@@ -543,8 +543,8 @@ budget = "100us"
             ("name = \"A\"", ":1:8: `A`: a name begins with"),
             ("name = \"a\"\nversion = \"1\"", ":2:11: `1`: a version is three numbers, as 1.2.3"),
             ("name = \"a\"\nworld = \"wasm\"", ":2:9: there is no world `wasm`; write \"wasi-command\""),
-            ("name = \"a\"\n[grants]\nlist = [\"gpio:LED\"]", ":3:9: `gpio:LED`: expected gpio:LABEL:out"),
-            ("name = \"a\"\n[grants]\nlist = [\"timer:10\"]", "a timer's shortest period is a duration, as `10ms`"),
+            ("name = \"a\"\n[grants]\nlist = [\"gpio:LED\"]", ":3:9: `gpio:LED`: a line is asked for as `out`, `in` or `edge`"),
+            ("name = \"a\"\n[grants]\nlist = [\"timer:10\"]", "a period is a whole number with ns, us, ms or s, as `10ms`"),
             ("name = \"a\"\n[limits]\nstart = 10", ":3:9: invalid type: integer `10`, expected a time with its unit"),
             ("name = \"a\"\n[limits]\nstart = \"10\"", ":3:9: `10` is no time"),
             ("name = \"a\"\n[limits]\nmemory = \"1 MB\"", "write it as \"64 KiB\""),

@@ -6,14 +6,13 @@
 
 use std::path::{Path, PathBuf};
 
-use runner_container::{Manifest, World, offers};
+use runner_container::{Manifest, World, offers, rights::Right};
 use serde_json::{Value, json};
 use wasmparser::{Validator, WasmFeatures};
 
 use super::app::{App, FILE_NAME};
 use crate::{
     analysis::{Analysis, Detected, Offered, signature},
-    grant,
     module::{self, Module},
     session::{Error, Result},
 };
@@ -363,8 +362,8 @@ fn check_extents(analysis: &Analysis, verdict: &mut Verdict) {
 
 fn check_manifest(manifest: &Manifest, verdict: &mut Verdict) {
     for text in &manifest.grants {
-        if let Err(error) = grant::right(text) {
-            let message = format!("the right `{text}` is not understood: {error:#}");
+        if let Err(error) = Right::parse(text) {
+            let message = format!("the right `{text}` is not understood: {error}");
             verdict.findings.push(Finding::error(
                 "grant",
                 message,

@@ -393,7 +393,7 @@ fn details(row: &Row) -> Vec<String> {
             report.new_starts,
             bytes(report.heap_bytes)
         ),
-        format!("grants {}", list(&report.grants)),
+        format!("grants {}", list(&report.grants.iter().map(|grant| grant.right.clone()).collect::<Vec<_>>())),
     ];
     if !report.fault_text.is_empty() {
         lines.push(format!("last fault of the cell: {}", report.fault_text));

@@ -177,7 +177,9 @@ pub(super) mod tests {
         let blinker = ContainerReport {
             state: READY,
             state_text: "ready".into(),
-            grants: vec!["gpio:LED:out".into(), "timer:10ms".into()],
+            grants: ["gpio:LED:out", "timer:10ms"]
+                .map(|right| shared_ring_messages::GrantReport { right: right.into(), ..Default::default() })
+                .into(),
             loops: seconds * 10,
             host_calls: seconds * 2500,
             fuel: seconds * 1_234_567,

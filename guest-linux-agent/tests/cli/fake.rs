@@ -303,7 +303,7 @@ fn a_nodes_text_cannot_steer_the_terminal() {
             name: text(),
             state_text: text(),
             world: text(),
-            grants: vec![text()],
+            grants: vec![GrantReport { right: text(), ..GrantReport::default() }],
             fault_text: text(),
             ..ContainerReport::default()
         };

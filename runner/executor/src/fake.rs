@@ -85,6 +85,10 @@ pub struct FakeLine {
     pub edges: u64,
     /// How often the driven level changed.
     pub transitions: u64,
+    /// So far apart edges are told, those between together; 0 where each is told at once.
+    pub edge_distance_ns: u64,
+    /// When the next may be told.
+    pub next_edge_ns: u64,
 }
 
 /// A device at the fake bus: 256 bytes, of which the first byte that is written chooses one.
@@ -267,6 +271,13 @@ impl FakeState {
         let Some(line) = u8::try_from(message.words[0]).ok().and_then(|number| self.lines.get_mut(&number)) else {
             return Status::NotFound.answer();
         };
+        let now_ns = self.now_ns;
+        if procedure == gpio::Procedure::TakeEdges && line.edge_distance_ns != 0 && line.edges != 0 {
+            if now_ns < line.next_edge_ns {
+                return Message { label: 0, words: [0, line.next_edge_ns - now_ns, 0, 0] };
+            }
+            (line.edges, line.next_edge_ns) = (1, now_ns + line.edge_distance_ns);
+        }
         match line.serve(procedure, message.words[1]) {
             Ok(result) => Message::with_word(0, result),
             Err(status) => status.answer(),

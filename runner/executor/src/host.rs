@@ -104,6 +104,8 @@ pub(crate) struct Host {
     armed_timers: u32,
     /// When the executor's timer expires, while it is armed.
     executor_expiry: Option<Instant>,
+    /// When the owner of a line tells of an edge that is beyond the container's rate now.
+    edges_due: Option<Instant>,
 }
 
 impl Host {
@@ -141,6 +143,7 @@ impl Host {
             events: 0,
             armed_timers: 0,
             executor_expiry: None,
+            edges_due: None,
         }
     }
 
@@ -157,7 +160,33 @@ impl Host {
     /// The same where a refusal is no answer yet, and not counted.
     pub(crate) fn ask_gpio(&mut self, message: Message) -> (Status, u64) {
         let answer = self.kernel.call(self.channels.gpio, message);
-        (Status::of(&answer), answer.words[0])
+        let status = Status::of(&answer);
+        if status == Status::Ok && message.label == u64::from(gpio::Procedure::TakeEdges.to_wire()) {
+            self.note_withheld(answer.words[1]);
+        }
+        (status, answer.words[0])
+    }
+
+    /// The owner of a line has an edge that it tells in so many nanoseconds, when the container's rate allows it: then the
+    /// container is to look again, though nobody notifies it. 0 where there is none.
+    fn note_withheld(&mut self, in_ns: u64) {
+        if in_ns != 0 {
+            let due = self.now().saturating_add(in_ns);
+            self.edges_due = Some(self.edges_due.map_or(due, |other| other.min(due)));
+        }
+    }
+
+    /// When a wait for these events is to look for edges that are told later.
+    pub(crate) fn edges_due(&self, mask: u32) -> Option<Instant> {
+        self.edges_due.filter(|_| mask & EDGE_EVENT != 0)
+    }
+
+    /// Looks whether the time of an edge that was to be told later has come.
+    pub(crate) fn look_for_due_edges(&mut self) {
+        if self.edges_due.is_some_and(|due| due <= self.now()) {
+            self.edges_due = None;
+            self.note_edges();
+        }
     }
 
     /// Asks the `i2c` domain for a transfer; `Invalid` where there is none that is so long.
@@ -286,6 +315,7 @@ impl Host {
         // Nothing to give back: ends are the warden's to release, and the values stay.
         self.ends = EndTable::default();
         self.events = 0;
+        self.edges_due = None;
         self.wait = None;
         self.delivery = None;
     }

@@ -9,7 +9,7 @@ use runner_interfaces::{gpio::Status, kernel::Instant};
 use wasmi::Store;
 
 use crate::{
-    host::Host,
+    host::{EDGE_EVENT, Host},
     memory::{Fault, GuestMemory},
     pollables,
     worlds::wasi,
@@ -22,8 +22,8 @@ pub(crate) enum Wait {
     Yield,
     /// `timer.sleep`.
     Sleep { until: Instant },
-    /// `timer.wait`.
-    Events { mask: u32 },
+    /// `timer.wait`, which looks for edges at that time by itself.
+    Events { mask: u32, until: Option<Instant> },
     /// `fd_write`, for room in the output ring.
     Room(wasi::Write),
     /// `poll_oneoff`, for the earliest of its clocks, or for room in the output ring.
@@ -45,7 +45,7 @@ impl Wait {
     pub(crate) fn until(&self) -> Option<Instant> {
         match self {
             Self::Sleep { until } | Self::Delay { until } | Self::Pollables { until, .. } => Some(*until),
-            Self::Poll { until, .. } => *until,
+            Self::Poll { until, .. } | Self::Events { until, .. } => *until,
             _ => None,
         }
     }
@@ -60,6 +60,8 @@ impl Wait {
         match self {
             Self::Sleep { .. } => Ok(status.to_wire().cast_signed()),
             Self::Delay { .. } | Self::Pollables { .. } => Err(Fault::NotTimed),
+            // It looks now, and waits again.
+            Self::Events { .. } => Ok(EDGE_EVENT.cast_signed()),
             _ => Ok(wasi::Errno::Io as i32),
         }
     }
@@ -92,10 +94,7 @@ pub(crate) fn settle(store: &mut Store<Host>, now: Instant) -> Result<Settled, F
         Wait::Allocate => return Ok(Settled::Allocate),
         Wait::Yield => Ok(0),
         Wait::Sleep { until } if now >= until => Ok(Status::Ok.to_wire()),
-        Wait::Events { mask } => match host.take_events(mask) {
-            0 => suspend(host, wait),
-            events => Ok(events),
-        },
+        Wait::Events { mask, .. } => await_events(host, mask),
         Wait::Room(write) => wasi::continue_write(&mut memory?, host, write),
         Wait::Poll { poll, .. } => wasi::continue_poll(&mut memory?, host, poll, now),
         Wait::Read(read) => wasi::continue_read(&mut memory?, host, read),
@@ -111,6 +110,18 @@ pub(crate) fn settle(store: &mut Store<Host>, now: Instant) -> Result<Settled, F
         Ok(value) => Ok(Settled::Answer(Some(value.cast_signed()))),
         Err(Fault::Suspended) => Ok(Settled::Waits),
         Err(fault) => Err(fault),
+    }
+}
+
+/// The events in `mask` that happened, or the wait for one.
+pub(crate) fn await_events(host: &mut Host, mask: u32) -> Result<u32, Fault> {
+    host.look_for_due_edges();
+    match host.take_events(mask) {
+        0 => {
+            let until = host.edges_due(mask);
+            suspend(host, Wait::Events { mask, until })
+        }
+        events => Ok(events),
     }
 }
 

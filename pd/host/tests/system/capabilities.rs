@@ -1,6 +1,6 @@
 //! What a container was not granted, it does not get: asked for at the door, or tried from inside.
 
-use shared_ring_messages::{ErrorCode, Grant};
+use shared_ring_messages::ErrorCode;
 
 use crate::client::{Client, Deploy, blinker};
 use crate::{TestNode, sample};
@@ -10,12 +10,12 @@ fn what_the_board_allows_nobody_is_refused_at_the_door() {
     let node = TestNode::start();
     let mut client = Client::greeted(&node);
     let wishes = [
-        Grant::GpioOutput("VALVE".into()),
-        Grant::GpioInput("LED".into()),
-        Grant::GpioOutput("BUTTON".into()),
-        Grant::GpioEdges("RELAY".into()),
-        Grant::GpioOutput("NOSUCH".into()),
-        Grant::Timer { minimum_period_ns: 1 },
+        "gpio:VALVE:out",
+        "gpio:LED:in",
+        "gpio:BUTTON:out",
+        "gpio:RELAY:edge",
+        "gpio:NOSUCH:out",
+        "timer:1ns",
     ];
     for wish in wishes {
         let deploy = Deploy::new("wants", sample("blinker")).granting(std::slice::from_ref(&wish));

@@ -9,7 +9,7 @@ use runner_interfaces::cell::ContainerState;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use shared_ring_messages::{
-    Answer, CHUNK_BYTES, ContainerReport, DeployRequest, ErrorCode, FrameDecoder, FromAgent, FromNode, Grant,
+    Answer, CHUNK_BYTES, ContainerReport, DeployRequest, ErrorCode, FrameDecoder, FromAgent, FromNode,
     HELLO_MAGIC, NodeReport, PROTOCOL_MAJOR, PROTOCOL_MINOR, Request, frame,
 };
 
@@ -192,7 +192,7 @@ impl Client {
 pub(crate) struct Deploy<'a> {
     pub(crate) name: &'a str,
     pub(crate) module: Vec<u8>,
-    pub(crate) grants: Vec<Grant>,
+    pub(crate) grants: Vec<String>,
     pub(crate) arguments: &'a [&'a str],
     pub(crate) start: bool,
     pub(crate) attached: bool,
@@ -204,8 +204,8 @@ impl<'a> Deploy<'a> {
         Self { name, module, grants: Vec::new(), arguments: &[], start: true, attached: false }
     }
 
-    pub(crate) fn granting(self, grants: &[Grant]) -> Self {
-        Self { grants: grants.to_vec(), ..self }
+    pub(crate) fn granting(self, grants: &[&str]) -> Self {
+        Self { grants: grants.iter().map(|right| (*right).to_owned()).collect(), ..self }
     }
 
     pub(crate) fn request(&self) -> DeployRequest {
@@ -224,5 +224,5 @@ impl<'a> Deploy<'a> {
 
 /// The blinker with its line: toggles `LED` every 100 ms.
 pub(crate) fn blinker(name: &str) -> Deploy<'_> {
-    Deploy::new(name, crate::sample("blinker")).granting(&[Grant::GpioOutput("LED".into())])
+    Deploy::new(name, crate::sample("blinker")).granting(&["gpio:LED:out"])
 }

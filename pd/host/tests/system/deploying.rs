@@ -2,7 +2,7 @@
 
 use runner_container::{Manifest, embed};
 use runner_interfaces::cell::ContainerState;
-use shared_ring_messages::{Answer, ErrorCode, Grant, Request};
+use shared_ring_messages::{Answer, ErrorCode, Request};
 
 use crate::client::{Client, Deploy, blinker};
 use crate::{TestNode, eventually, sample};
@@ -111,7 +111,7 @@ fn an_edge_is_delivered_to_who_watches_it() {
     let mut client = Client::greeted(&node);
     let mut pins = node.gpio().expect("pins");
     pins.pulse("BUTTON").expect("nobody watches yet");
-    let button = Deploy::new("button", sample("button")).granting(&[Grant::GpioEdges("BUTTON".into())]);
+    let button = Deploy::new("button", sample("button")).granting(&["gpio:BUTTON:edge"]);
     client.deploy(&button).expect("starts");
     client.wait_for("button", &[ContainerState::Ready]);
     pins.pulse("BUTTON").expect("pulsed");

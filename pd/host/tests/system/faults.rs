@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use runner_interfaces::cell::ContainerState;
-use shared_ring_messages::{Answer, ErrorCode, Grant, Request};
+use shared_ring_messages::{Answer, ErrorCode, Request};
 
 use crate::client::{Client, Deploy, blinker};
 use crate::{TestNode, assert_blinked_on, demo_policy_with, eventually, sample};
@@ -13,7 +13,7 @@ fn a_cell_that_faults_is_started_clean_and_the_others_run_on() {
     let node = TestNode::start();
     let mut client = Client::greeted(&node);
     client.deploy(&blinker("blinker")).expect("in cell 0");
-    let button = Deploy::new("button", sample("button")).granting(&[Grant::GpioEdges("BUTTON".into())]);
+    let button = Deploy::new("button", sample("button")).granting(&["gpio:BUTTON:edge"]);
     client.deploy(&button).expect("in cell 1");
     client.wait_for("button", &[ContainerState::Ready]);
     let mut pins = node.gpio().expect("pins");

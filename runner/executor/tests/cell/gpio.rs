@@ -2,7 +2,7 @@
 
 use runner_executor::fake::FakeLine;
 use runner_interfaces::{
-    cell::FailureReason,
+    cell::{Command, ContainerState, FailureReason},
     gpio::{self, Status},
 };
 
@@ -241,4 +241,39 @@ fn a_full_table_answers_busy_and_takes_more_once_something_is_dropped() {
     };
     assert_eq!(node.state().calls.iter().filter(opened).count(), 33, "the one that had no room was not asked for");
     assert!(node.state().lines.values().all(|line| !line.is_input), "all were given back");
+}
+
+/// Counts what it is told of the button until there were two; fails where it is told of more at a time than there are.
+#[test]
+fn an_edge_beyond_the_rate_is_told_when_its_time_comes_and_nobody_has_to_move_the_line_again() {
+    let declarations = format!(
+        r#"(import "atoll:node/timer@0.1.0" "wait" (func $wait (param i32) (result i32)))
+           (import "atoll:node/gpio@0.1.0" "[method]input.take-edges" (func $take_edges (param i32) (result i32)))
+           {IMPORTS}
+           (global $button_handle (mut i32) (i32.const 0)) (global $told (mut i32) (i32.const 0))"#
+    );
+    let on_start = "(global.set $button_handle (call $button))
+        (call $must (call $watch (global.get $button_handle) (i32.const 2)) (i32.const 0))
+        (i32.const 0)";
+    let on_loop = "
+        (call $must (call $wait (i32.const 0x80000000)) (i32.const 0x80000000))
+        (global.set $told (i32.add (global.get $told) (call $take_edges (global.get $button_handle))))
+        (i32.ge_u (global.get $told) (i32.const 2))";
+    let mut node = node();
+    node.state().lines.get_mut(&BUTTON.1).unwrap().edge_distance_ns = 50_000_000;
+    node.load(&reactor(&declarations, on_start, on_loop, ""), &configuration(&[]), Command::Run);
+    node.run_to(ContainerState::Ready, 1000);
+    node.drive_line(BUTTON.1, true);
+    let first_ns = node.state().now_ns;
+    while node.state().lines[&BUTTON.1].edges != 0 {
+        node.step();
+    }
+    // Three more at once, and then it is quiet for ever.
+    for high in [false, true, false] {
+        node.drive_line(BUTTON.1, high);
+    }
+    let status = node.run_to_end();
+    assert_finalised(&status, 0);
+    let waited = status.ended_ns - first_ns;
+    assert!((50_000_000..60_000_000).contains(&waited), "{waited} ns");
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     host::{DOMAIN_CALL_FUEL, Host},
-    wait::{Wait, suspend},
+    wait::await_events,
 };
 
 pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
@@ -60,8 +60,5 @@ fn disarm(mut caller: Caller<'_, Host>, number: u32) -> u32 {
 fn wait(mut caller: Caller<'_, Host>, mask: u32) -> Result<u32, Error> {
     enter(&mut caller);
     let host = caller.data_mut();
-    match host.take_events(mask) {
-        0 => Ok(suspend(host, Wait::Events { mask })?),
-        events => Ok(events),
-    }
+    Ok(await_events(host, mask)?)
 }
