@@ -85,6 +85,8 @@ pub struct FakeLine {
     pub edges: u64,
     /// How often the driven level changed.
     pub transitions: u64,
+    /// The cell's rate of changes is used up.
+    pub is_used_up: bool,
     /// So far apart edges are told, those between together; 0 where each is told at once.
     pub edge_distance_ns: u64,
     /// When the next may be told.
@@ -333,6 +335,9 @@ impl FakeLine {
             gpio::Procedure::OpenInput => {
                 self.is_input = true;
                 Ok(self.opened())
+            }
+            gpio::Procedure::Set if self.is_output && self.is_used_up && self.high != (argument != 0) => {
+                Err(Status::Full)
             }
             gpio::Procedure::Set if self.is_output => Ok(self.drive(argument != 0)),
             gpio::Procedure::Toggle if self.is_output => Ok(self.drive(!self.high)),

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use runner_container::value_type::{TypeError, ValueType};
+use runner_container::{
+    rights::Right,
+    value_type::{TypeError, ValueType},
+};
 
 use super::{Direction, Record, app::AppError, bytes_of, calls::Status};
 use crate::{Error, Value};
@@ -147,21 +150,18 @@ impl State {
         self.lines.entry(label.to_owned()).or_default()
     }
 
+    /// A right as a node understands it. Rates and amounts are taken, and not held to.
     pub(super) fn grant(&mut self, grant: &str) -> Result<(), AppError> {
-        let unknown = || {
-            AppError::new(format!("`{grant}` is no grant: gpio:LABEL:out, gpio:LABEL:in, gpio:LABEL:edge, timer:1ms"))
-        };
-        if let Some(period) = grant.strip_prefix("timer:") {
-            self.minimum_period = duration(period).ok_or_else(unknown)?;
-            return Ok(());
-        }
-        let (label, how) = grant.strip_prefix("gpio:").and_then(|rest| rest.rsplit_once(':')).ok_or_else(unknown)?;
-        let line = self.line(label);
-        match how {
-            "out" => line.may_drive = true,
-            "in" => line.may_read = true,
-            "edge" => (line.may_read, line.may_watch) = (true, true),
-            _ => return Err(unknown()),
+        let right = Right::parse(grant).map_err(|error| AppError::new(format!("`{grant}` is no right: {error}")))?;
+        match right {
+            Right::GpioOutput { line, .. } => self.line(&line).may_drive = true,
+            Right::GpioInput { line } => self.line(&line).may_read = true,
+            Right::GpioEdges { line, .. } => {
+                let line = self.line(&line);
+                (line.may_read, line.may_watch) = (true, true);
+            }
+            Right::Timers { minimum_period_ns, .. } => self.minimum_period = minimum_period_ns,
+            _ => {}
         }
         Ok(())
     }
@@ -368,18 +368,4 @@ impl Line {
 
 fn container_timer(number: u32) -> Option<usize> {
     usize::try_from(number).ok().filter(|number| (1..TIMERS).contains(number))
-}
-
-/// `10ms`, as grants write it.
-fn duration(text: &str) -> Option<u64> {
-    let unit = text.trim_start_matches(|letter: char| letter.is_ascii_digit());
-    let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
-    let scale = match unit {
-        "ns" => 1,
-        "us" => 1_000,
-        "ms" => 1_000_000,
-        "s" => 1_000_000_000,
-        _ => return None,
-    };
-    number.checked_mul(scale)
 }

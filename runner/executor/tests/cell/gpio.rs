@@ -277,3 +277,20 @@ fn an_edge_beyond_the_rate_is_told_when_its_time_comes_and_nobody_has_to_move_th
     let waited = status.ended_ns - first_ns;
     assert!((50_000_000..60_000_000).contains(&waited), "{waited} ns");
 }
+
+/// `full` is no refusal of a right: the owner counts it, the cell does not.
+#[test]
+fn a_line_whose_rate_is_used_up_is_full_for_now() {
+    let mut node = node();
+    node.state().lines.get_mut(&LED.1).unwrap().is_used_up = true;
+    let body = format!(
+        "(local.set $h (call $led))
+         (call $must (call $set (local.get $h) (i32.const 1)) (i32.const {}))
+         (call $must (call $driven (local.get $h)) (i32.const 0))
+         (call $must (call $set (local.get $h) (i32.const 0)) (i32.const 0))",
+        Status::Full.to_wire()
+    );
+    let status = node.run(&does(&body), &configuration(&[]));
+    assert_finalised(&status, 0);
+    assert_eq!((status.refused_calls, node.state().lines[&LED.1].transitions), (0, 0));
+}

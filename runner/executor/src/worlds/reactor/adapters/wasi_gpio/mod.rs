@@ -55,6 +55,7 @@ enum GpioError {
     PinNotAllowed = 2,
     PinModeNotAllowed = 3,
     UndefinedPinLabel = 4,
+    WouldBlock = 6,
     OperationNotSupported = 7,
     /// From 2025-05 on.
     InvalidFlag = 8,
@@ -71,6 +72,8 @@ impl GpioError {
             Status::ModeNotGranted => Self::PinModeNotAllowed,
             Status::Busy => Self::AlreadyInUse,
             Status::Invalid | Status::NotSupported => Self::OperationNotSupported,
+            // The line's rate is used up; later there is some.
+            Status::Full => Self::WouldBlock,
             // And what the owner of lines never answers.
             _ => Self::HardwareFault,
         }
