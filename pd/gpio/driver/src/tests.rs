@@ -1,5 +1,7 @@
 //! The driver against callers that mean harm, with a bank and a kernel of paper.
 
+mod work;
+
 use alloc::rc::Rc;
 use alloc::string::ToString;
 use alloc::vec::Vec;
