@@ -286,7 +286,10 @@ pub(crate) fn container_text(report: &ContainerReport) -> String {
         ("state".to_owned(), state(report)),
         ("cell".to_owned(), format!("cell{} (domain started anew {} times)", report.cell, report.cell_restarts)),
         ("world".to_owned(), report.world.clone()),
-        ("module".to_owned(), format!("{}, sha256 {}", HumanBytes(report.module_bytes.into()), hexadecimal(&report.sha256))),
+        (
+            "module".to_owned(),
+            format!("{}, sha256 {}", HumanBytes(report.module_bytes.into()), hexadecimal(&report.sha256)),
+        ),
         ("arguments".to_owned(), list(&report.arguments)),
         ("version".to_owned(), if report.version.is_empty() { "-".to_owned() } else { report.version.clone() }),
         ("restart".to_owned(), restart(report)),
@@ -295,13 +298,19 @@ pub(crate) fn container_text(report: &ContainerReport) -> String {
         ("heartbeat".to_owned(), heartbeat(report)),
         ("loops".to_owned(), HumanCount(report.loops).to_string()),
         ("fuel".to_owned(), format!("{} in {} slices", HumanCount(report.fuel), HumanCount(report.slices))),
-        ("host calls".to_owned(), format!("{}, {} refused", HumanCount(report.host_calls), HumanCount(report.refused_calls))),
+        (
+            "host calls".to_owned(),
+            format!("{}, {} refused", HumanCount(report.host_calls), HumanCount(report.refused_calls)),
+        ),
         (
             "memory".to_owned(),
             format!("{} linear, {} of the cell", HumanBytes(report.linear_memory_bytes), HumanBytes(report.heap_bytes)),
         ),
         ("output lost".to_owned(), format!("{} records", report.output_lost)),
-        ("last fault".to_owned(), if report.fault_text.is_empty() { "none".to_owned() } else { report.fault_text.clone() }),
+        (
+            "last fault".to_owned(),
+            if report.fault_text.is_empty() { "none".to_owned() } else { report.fault_text.clone() },
+        ),
     ];
     rows.extend(report.grants.iter().map(|grant| (format!("right {}", grant.right), use_text(grant))));
     rows.extend(report.refused.iter().map(|grant| (format!("no right {}", grant.right), use_text(grant))));

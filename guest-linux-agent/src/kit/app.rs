@@ -11,9 +11,8 @@ use std::{
 };
 
 use runner_container::{
-    rights::Right,
     Channel, ChannelKind, Direction, Endpoint, Lifetime, Limits, Manifest, Restart, RestartPolicy, Schedule, Service,
-    World,
+    World, rights::Right,
 };
 use serde::{
     Deserialize, Deserializer,
@@ -543,8 +542,14 @@ budget = "100us"
             ("name = \"A\"", ":1:8: `A`: a name begins with"),
             ("name = \"a\"\nversion = \"1\"", ":2:11: `1`: a version is three numbers, as 1.2.3"),
             ("name = \"a\"\nworld = \"wasm\"", ":2:9: there is no world `wasm`; write \"wasi-command\""),
-            ("name = \"a\"\n[grants]\nlist = [\"gpio:LED\"]", ":3:9: `gpio:LED`: a line is asked for as `out`, `in` or `edge`"),
-            ("name = \"a\"\n[grants]\nlist = [\"timer:10\"]", "a period is a whole number with ns, us, ms or s, as `10ms`"),
+            (
+                "name = \"a\"\n[grants]\nlist = [\"gpio:LED\"]",
+                ":3:9: `gpio:LED`: a line is asked for as `out`, `in` or `edge`",
+            ),
+            (
+                "name = \"a\"\n[grants]\nlist = [\"timer:10\"]",
+                "a period is a whole number with ns, us, ms or s, as `10ms`",
+            ),
             ("name = \"a\"\n[limits]\nstart = 10", ":3:9: invalid type: integer `10`, expected a time with its unit"),
             ("name = \"a\"\n[limits]\nstart = \"10\"", ":3:9: `10` is no time"),
             ("name = \"a\"\n[limits]\nmemory = \"1 MB\"", "write it as \"64 KiB\""),

@@ -10,8 +10,8 @@ use std::{
 
 use serde_json::json;
 use shared_ring_messages::{
-    Answer, ContainerReport, ErrorCode, FrameDecoder, FromAgent, FromNode, LogRecord, NodeReport, PROTOCOL_MAJOR,
-    Request, frame,
+    Answer, ContainerReport, ErrorCode, FrameDecoder, FromAgent, FromNode, GrantReport, LogRecord, NodeReport,
+    PROTOCOL_MAJOR, Request, frame,
 };
 use tempfile::TempDir;
 

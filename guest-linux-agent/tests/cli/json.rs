@@ -9,7 +9,7 @@ use crate::{
     sample,
 };
 
-const CONTAINER: [&str; 38] = [
+const CONTAINER: [&str; 40] = [
     "arguments",
     "cell",
     "cell_restarts",
@@ -38,8 +38,10 @@ const CONTAINER: [&str; 38] = [
     "output_lost",
     "ready_ns",
     "reason",
+    "refused",
     "refused_calls",
     "restart",
+    "rights",
     "sha256",
     "slices",
     "started_ns",
@@ -49,20 +51,22 @@ const CONTAINER: [&str; 38] = [
     "version",
     "world",
 ];
-const NODE: [&str; 11] = [
+const NODE: [&str; 13] = [
     "board",
     "cells",
     "cells_free",
     "counters",
+    "defaults",
     "i2c",
     "lines",
     "memory_limit_bytes",
     "module_limit_bytes",
+    "most",
     "substrate",
     "uptime_ns",
     "version",
 ];
-const LINE: [&str; 7] = ["allowed", "edges", "held_as", "high", "label", "line", "transitions"];
+const LINE: [&str; 8] = ["allowed", "edges", "held_as", "high", "label", "line", "most_per_second", "transitions"];
 const RECORD: [&str; 4] = ["continues", "stream", "text", "time_ns"];
 const EVENT: [&str; 6] = ["cell", "container", "event", "generation", "text", "time_ns"];
 const ERROR: [&str; 4] = ["error", "exit_code", "hint", "kind"];
@@ -89,7 +93,10 @@ fn every_verb_answers_in_json() {
     let inspected = node.ask(&["inspect", "blinker"]);
     has_fields(&inspected, &CONTAINER);
     assert_eq!((&inspected["state"], &inspected["reason"]), (&"failed".into(), &"killed".into()));
-    assert_eq!(inspected["grants"], serde_json::json!(["gpio:LED:out", "timer:10ms"]));
+    assert_eq!(
+        inspected["grants"],
+        serde_json::json!(["gpio:LED:out@10000/s", "log:5000/s", "memory:4MiB", "module:2MiB", "node", "timer:10ms:7"])
+    );
     assert_eq!(inspected["sha256"].as_str().map(str::len), Some(64));
     let listed = node.ask(&["ps"]);
     assert_eq!(listed.as_array().map(Vec::len), Some(1));

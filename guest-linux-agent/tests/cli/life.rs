@@ -197,7 +197,10 @@ fn a_tiny_container_runs_as_it_is() {
     fs::write(&plain, wat::parse_str(&elsewhere).expect("it assembles")).expect("written");
     let paths = [&plain, &metadata].map(|path| path.to_str().expect("UTF-8"));
     let deployed = node.ask(&["deploy", "--name", "theirs", paths[0], "--metadata", paths[1]]);
-    assert_eq!(deployed["grants"], serde_json::json!(["gpio:LED:out", "timer:10ms"]));
+    assert_eq!(
+        deployed["grants"],
+        serde_json::json!(["gpio:LED:out@10000/s", "log:5000/s", "memory:4MiB", "module:2MiB", "node", "timer:10ms:7"])
+    );
     let theirs = wait_until(&node, "theirs", "over", |report| report["state"] == "finalised");
     assert_eq!(number(&theirs, "refused_calls"), 2);
     node.emit(&["deploy", paths[0], "--metadata", paths[0]]).fails(6, &["the metadata cannot be read"]);

@@ -19,6 +19,7 @@ mod node;
 mod on_host;
 mod packing;
 mod refusals;
+mod rights;
 mod running;
 mod samples;
 mod sessions;

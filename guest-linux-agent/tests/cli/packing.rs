@@ -71,7 +71,7 @@ fn a_packed_container_needs_nothing_but_itself() {
     assert!(text.contains("led.wasm: led packed, 1 file, "), "{text}");
     let node = TestNode::start();
     let report = node.ask(&["deploy", &folder.text("led.wasm")]);
-    assert_eq!((&report["name"], &report["grants"]), (&json!("led"), &json!(["gpio:LED:out", "timer:10ms"])));
+    assert_eq!((&report["name"], &report["grants"][0]), (&json!("led"), &json!("gpio:LED:out@10000/s")));
     assert!(["ready", "running"].iter().any(|state| report["state"] == *state), "{report}");
 }
 
@@ -94,7 +94,9 @@ fn the_command_line_overrides_and_adds() {
     let blinker = Folder::new("blinker", BLINKER).pack_and_keep();
     let more = ["--grant", "timer:1ms", "--grant", "gpio:BUTTON:in"];
     let deployed = node.ask(&[&["deploy", "--no-start", &blinker.1], &more[..]].concat());
-    assert_eq!(deployed["grants"], json!(["gpio:LED:out", "gpio:BUTTON:in", "timer:1ms"]));
+    let grants = deployed["grants"].as_array().expect("a list");
+    assert_eq!(grants[..2], [json!("gpio:BUTTON:in"), json!("gpio:LED:out@10000/s")]);
+    assert_eq!(grants.last(), Some(&json!("timer:1ms:7")));
     let refused = node.emit(&["deploy", "--name", "x", &blinker.1, "--grant", "gpio:LED:in"]);
     refused.fails(7, &["LED"]);
 }
@@ -190,13 +192,17 @@ fn a_file_is_inspected_without_a_node_and_with_one() {
     let value = node.ask(&["inspect", &packed]);
     assert_eq!((&value["fits"], value["node"].is_string()), (&json!(true), true));
     let verdicts: Vec<_> = value["grants"].as_array().expect("a list").iter().map(|right| &right["verdict"]).collect();
-    assert_eq!(verdicts, ["allowed", "at-deployment"]);
+    assert_eq!(verdicts, ["allowed", "allowed"]);
     assert!(node.emit(&["inspect", &packed]).succeeds().contains("the module fits its limits"));
 
-    let greedy = Folder::new("greedy", "name = \"greedy\"\n[grants]\nlist = [\"gpio:NOTHING:out\", \"gpio:LED:in\"]");
+    let greedy = Folder::new(
+        "greedy",
+        "name = \"greedy\"\n[grants]\nlist = [\"gpio:NOTHING:out\", \"gpio:LED:in\", \"timer:1us\", \"memory:5MiB\", \"cpu:9%\"]",
+    );
     let value = node.ask(&["inspect", &greedy.pack()]);
     assert!(value["grants"][0]["words"].as_str().expect("text").contains("has no line NOTHING"), "{value}");
-    assert_eq!(value["grants"][1]["verdict"], "refused", "{value}");
+    assert!(value["grants"].as_array().expect("a list").iter().all(|right| right["verdict"] == "refused"), "{value}");
+    assert!(value["grants"][2]["words"].as_str().expect("text").contains("at most timer:1ms:7"), "{value}");
     // A container of that name is still asked for by its name.
     node.emit(&["inspect", "led"]).fails(8, &["led"]);
 }
