@@ -86,18 +86,19 @@ fn grant_json(grant: &GrantReport) -> Value {
 fn use_text(grant: &GrantReport) -> String {
     let GrantReport { right, calls, refused, limited, coalesced } = grant;
     let word = match right.split(':').next() {
-        Some("gpio" | "i2c" | "timer" | "channel") => "calls",
-        Some("log") => "records",
+        Some("gpio" | "i2c" | "timer" | "channel" | "others") => "call",
+        Some("log") => "record",
         _ => return "-".to_owned(),
     };
-    let mut parts = vec![format!("{} {word}", HumanCount(*calls)), format!("{} refused", HumanCount(*refused))];
-    let of_rate = if word == "records" { "dropped beyond the rate" } else { "put off" };
+    let plural = if *calls == 1 { "" } else { "s" };
+    let mut parts = vec![format!("{} {word}{plural}", HumanCount(*calls)), format!("{} refused", HumanCount(*refused))];
+    let of_rate = if word == "record" { "dropped beyond the rate" } else { "put off" };
     for (count, what) in [(limited, of_rate), (coalesced, "edges told together")] {
         if *count != 0 {
             parts.push(format!("{} {what}", HumanCount(*count)));
         }
     }
-    if word == "records" {
+    if word == "record" {
         // A record is written or dropped; nobody refuses one.
         parts.remove(1);
     }
@@ -385,8 +386,8 @@ pub(crate) fn node_text(report: &NodeReport) -> String {
                 HumanBytes(report.memory_limit_bytes.into())
             ),
         ],
-        ["at the most".to_owned(), report.most.join(", ")],
-        ["unasked".to_owned(), report.defaults.join(", ")],
+        ["most".to_owned(), report.most.join(", ")],
+        ["given".to_owned(), report.defaults.join(", ")],
     ]);
     let header = ["LINE", "LABEL", "MAY BE", "HELD AS", "LEVEL", "TRANSITIONS", "EDGES"].map(str::to_owned);
     let rows = report.lines.iter().map(|line| {

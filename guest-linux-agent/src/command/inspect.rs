@@ -101,7 +101,8 @@ fn verdict(node: Option<&NodeReport>, text: &str) -> (&'static str, String) {
 fn amount_verdict(node: &NodeReport, right: &Right) -> (&'static str, String) {
     let most = node.most.iter().find(|text| Right::parse(text).is_ok_and(|most| most.is_for_the_same(right)));
     let Some(most) = most else { return ("refused", format!("refused: board {} gives it to nobody", node.board)) };
-    let covers = |most: Rights| Rights::of([right.to_string()]).is_ok_and(|asked| most.covers(&asked));
+    // What it leaves out it does not ask for.
+    let covers = |most: Rights| Rights::of([right.to_string()]).is_ok_and(|asked| most.covers(&asked.filled_in(&most)));
     if Rights::of([most]).is_ok_and(covers) {
         ("allowed", "allowed".into())
     } else {

@@ -62,7 +62,7 @@ enum atoll_status {
     ATOLL_STATUS_NOT_SUPPORTED,
     /* There is no value that was not taken yet. */
     ATOLL_STATUS_EMPTY,
-    /* The queue has no room; a later value may find some. */
+    /* There is no room now, and later there may be: the queue is full, or the line's rate is used up. */
     ATOLL_STATUS_FULL,
     /* The channel has no other end now: its container is being replaced, or was not there yet. */
     ATOLL_STATUS_UNBOUND,
@@ -127,6 +127,7 @@ enum atoll_gpio_pull {
     ATOLL_GPIO_PULL_DOWN,
 };
 
+/* `full` where the level would change more often than was granted: nothing is driven. */
 ATOLL_IMPORT("atoll:node/gpio@0.1.0", "[method]output.set")
 enum atoll_status atoll_gpio_output_set(uint32_t handle, bool high);
 
@@ -173,7 +174,8 @@ enum atoll_status atoll_gpio_input_set_pull(uint32_t handle, enum atoll_gpio_pul
 ATOLL_IMPORT("atoll:node/gpio@0.1.0", "[method]input.watch")
 enum atoll_status atoll_gpio_input_watch(uint32_t handle, enum atoll_gpio_edges edges);
 
-/* Edges since the last call. Counted by the domain that owns the line, so none is lost between two calls. */
+/* Edges since the last call. Counted by the domain that owns the line, so none is lost between two calls. Those
+   beyond the granted rate fall together into one, which wakes `timer.wait` when the rate allows it. */
 ATOLL_IMPORT("atoll:node/gpio@0.1.0", "[method]input.take-edges")
 uint32_t atoll_gpio_input_take_edges(uint32_t handle);
 
@@ -262,7 +264,8 @@ ATOLL_IMPORT("atoll:node/i2c@0.1.0", "[resource-drop]device")
 void atoll_i2c_device_drop(uint32_t device);
 
 /* ---- node ---- */
-/* Where the container runs, and as what. Each function answers in memory that the container's `cabi_realloc` makes. */
+/* Where the container runs, and as what. What the container was not granted to know (`node`) is empty. Each function
+   answers in memory that the container's `cabi_realloc` makes. */
 
 struct atoll_text {
     char *data;

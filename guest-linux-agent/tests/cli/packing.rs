@@ -126,7 +126,7 @@ fn packing_is_reproducible_and_says_what_it_did() {
 fn what_cannot_be_packed_is_said_with_its_place() {
     let folder = Folder::new("blinker", "name = \"led\"\n[grants]\nlist = [\"gpio:LED\"]\n");
     let module = folder.text("module.wasm");
-    emit(&["pack", &module]).fails(10, &["app.toml:3:9: `gpio:LED`: expected gpio:LABEL:out"]);
+    emit(&["pack", &module]).fails(10, &["app.toml:3:9: `gpio:LED`: a line is asked for as `out`, `in` or `edge`"]);
     let error = emit(&["--format", "json", "pack", &module]).json();
     assert_eq!((&error["kind"], &error["exit_code"]), (&json!("source"), &json!(10)));
     fs::write(folder.path("app.toml"), "name = \"led\"\nfiles = [\"missing\"]\n").expect("written");

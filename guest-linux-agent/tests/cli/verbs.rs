@@ -71,7 +71,7 @@ fn what_was_asked_for_is_what_it_has() {
 
     node.emit(&["deploy", &sample("blinker"), "--grant", LED, "--grant", "timer:1ms"]).succeeds();
     let text = node.emit(&["inspect", "blinker"]).succeeds();
-    assert!(text.contains("gpio:LED:out, timer:1ms"), "{text}");
+    assert!(text.contains("right gpio:LED:out@10000/s") && text.contains("right timer:1ms:7"), "{text}");
     let info = node.emit(&["info"]).succeeds();
     assert!(info.contains("not seL4") && info.contains("cells   4, 2 free"), "{info}");
     let led = info.lines().find(|line| line.contains("LED")).expect("the board has a LED");
