@@ -11,8 +11,10 @@ use runner_interfaces::exchange::{
     Binding, Declaration, Direction, EXCHANGE_STATUS_REGION_BYTES, ExchangeStatus, Kind, Procedure, SlotStatus, Status,
     Taken, VALUE_REGION_BYTES, WORD_BYTES, call, call_with, put, slot_offset_bytes,
 };
+use runner_interfaces::exchange::{EXCHANGE_USAGE_OFFSET_BYTES, MAX_BINDINGS};
 use runner_interfaces::grants::{CellGrants, grant_offset_bytes};
 use runner_interfaces::kernel::{Channel, Domain, Instant, Kernel, Message, Wiring};
+use runner_interfaces::usage::{Usage, UsageTable};
 use shared_ring::{HeapMemory, OutOfRange, SequencedCell, SharedMemory};
 
 use crate::{Exchange, StartError};
@@ -214,6 +216,11 @@ impl Bench {
         core::mem::take(&mut self.kernel.notified)
     }
 
+    fn used(&self, cell: usize, end: usize) -> Usage {
+        let table = UsageTable::new(self.wiring.status.clone(), EXCHANGE_USAGE_OFFSET_BYTES, MAX_BINDINGS);
+        table.expect("fits").read(cell, end)
+    }
+
     fn shown(&self) -> ExchangeStatus {
         SequencedCell::new(self.wiring.status.clone(), 0).expect("fits").try_read().expect("shown since the start")
     }
@@ -281,6 +288,12 @@ fn a_queue_keeps_the_order_and_tells_the_writer_when_it_is_full() {
     assert_eq!(bench.take(1, 0), Err(Status::Empty));
     let slot = bench.shown_slot(0);
     assert_eq!((slot.puts, slot.takes, slot.full, slot.held, slot.overwritten), (3, 3, 1, 0, 0));
+    let [writer, reader, other] = [(0, 0), (1, 0), (2, 3)].map(|(cell, end)| bench.used(cell, end));
+    assert_eq!((writer.calls, writer.limited, writer.refused), (4, 1, 0));
+    assert_eq!((reader.calls, reader.limited, reader.refused), (5, 0, 0), "that there is nothing is no refusal");
+    assert_eq!(other, Usage::default());
+    assert_eq!(bench.take(2, 3), Err(Status::Unbound));
+    assert_eq!(bench.used(2, 3).refused, 1);
 }
 
 #[test]

@@ -6,8 +6,9 @@ use proptest::prelude::*;
 use runner_interfaces::boot_report::Finding;
 use runner_interfaces::gpio::Status;
 use runner_interfaces::grants::{CellGrants, grant_offset_bytes};
-use runner_interfaces::i2c::{I2cStatus, Received, Transfer};
+use runner_interfaces::i2c::{ADDRESSES, I2cStatus, Received, Transfer};
 use runner_interfaces::kernel::{Channel, Domain, Instant, Kernel, Message, Wiring};
+use runner_interfaces::usage::UsageTable;
 use shared_ring::{HeapMemory, SequencedCell};
 
 use crate::{Bus, BusError, I2c, REGISTERS_ADDRESS, SENSOR_ADDRESS, SimulatedBus, StartError, temperature_sixteenths};
@@ -90,6 +91,13 @@ impl<B: Bus> Bench<B> {
         Ok(bytes[..usize::from(read)].to_vec())
     }
 
+    /// Calls and refusals counted for an address.
+    fn used(&self, cell: usize, address: u8) -> (u64, u64) {
+        let (offset, addresses) = (runner_interfaces::i2c::I2C_USAGE_OFFSET_BYTES, usize::from(ADDRESSES));
+        let usage = UsageTable::new(self.wiring.status.clone(), offset, addresses).unwrap().read(cell, address.into());
+        (usage.calls, usage.refused)
+    }
+
     fn status(&self) -> I2cStatus {
         SequencedCell::new(self.wiring.status.clone(), 0).unwrap().try_read().unwrap()
     }
@@ -119,6 +127,8 @@ fn an_address_that_was_not_granted_is_refused_by_the_channel() {
     assert_eq!(bench.transfer(1, SENSOR_ADDRESS, &[0], 2), Err(Status::Invalid), "a channel of no cell");
     let status = bench.status();
     assert_eq!((status.calls, status.refused, status.invalid), (6, 3, 2));
+    assert_eq!((bench.used(0, SENSOR_ADDRESS), bench.used(1, SENSOR_ADDRESS)), ((1, 1), (1, 0)));
+    assert_eq!((bench.used(1, REGISTERS_ADDRESS), bench.used(1, 0x49)), ((1, 1), (1, 0)));
 }
 
 #[test]

@@ -6,7 +6,10 @@ use proptest::prelude::*;
 use runner_interfaces::boot_report::Finding;
 use runner_interfaces::grants::{CellGrants, grant_offset_bytes};
 use runner_interfaces::kernel::{Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring};
-use runner_interfaces::timer::{EXECUTOR_TIMER, Procedure, Status, TimerStatus, arm, call};
+use runner_interfaces::timer::{
+    EXECUTOR_TIMER, Procedure, Status, TIMER_USAGE_OFFSET_BYTES, TIMERS_PER_CLIENT, TimerStatus, arm, call,
+};
+use runner_interfaces::usage::{Usage, UsageTable};
 use shared_ring::{HeapMemory, SequencedCell};
 
 use crate::{PeriodicTicks, Registers, StartError, SystemTimer, TickSource, Timer};
@@ -114,6 +117,14 @@ impl Bench {
         core::mem::take(&mut self.kernel.notified)
     }
 
+    /// Calls and refusals counted for a timer.
+    fn used(&self, cell: usize, number: usize) -> (u64, u64) {
+        let table =
+            UsageTable::new(self.wiring.status.clone(), TIMER_USAGE_OFFSET_BYTES, usize::from(TIMERS_PER_CLIENT));
+        let Usage { calls, refused, .. } = table.expect("fits").read(cell, number);
+        (calls, refused)
+    }
+
     fn status(&self) -> TimerStatus {
         SequencedCell::new(self.wiring.status.clone(), 0).expect("fits").try_read().expect("shown since the start")
     }
@@ -183,6 +194,11 @@ fn more_timers_or_shorter_periods_than_granted_are_refused_and_counted() {
     assert_eq!(bench.arm(CELL[0], 2, 10 * MILLISECOND, 0), Status::Ok);
     assert_eq!(bench.arm(CELL[1], 1, 50 * MILLISECOND, 0), Status::NotGranted, "the other cell was granted nothing");
     assert_eq!(bench.status().refused, 4);
+    assert_eq!([1, 2, 3].map(|number| bench.used(0, number)), [(3, 2), (1, 0), (1, 1)]);
+    assert_eq!((bench.used(1, 1), bench.used(1, 2)), ((1, 1), (0, 0)));
+    // What the warden does is nobody's use of a right.
+    bench.send(WARDEN, arm(0, 50 * MILLISECOND, 0));
+    assert_eq!((bench.used(0, 0), bench.used(1, 0)), ((0, 0), (0, 0)));
 }
 
 #[test]
