@@ -134,11 +134,11 @@ fn edges_beyond_the_rate_are_told_together_and_the_last_is_not_lost() {
         let report = node.ask(&["inspect", "button"]);
         let log = node.emit(&["logs", "button"]).succeeds();
         // The sample logs how many edges it was told of so far.
-        let counted = log.lines().filter_map(|line| {
+        let mut counted = log.lines().filter_map(|line| {
             let words: Vec<_> = line.split_whitespace().collect();
             words.windows(2).rev().find(|pair| pair[1] == "edges").and_then(|pair| pair[0].parse::<u64>().ok())
         });
-        if coalesced(&report) > 0 && counted.last() == Some(told(&report)) {
+        if coalesced(&report) > 0 && counted.next_back() == Some(told(&report)) {
             break;
         }
         assert!(Instant::now() < deadline, "{log}: {report}");

@@ -9,14 +9,8 @@ use crate::{TestNode, sample};
 fn what_the_board_allows_nobody_is_refused_at_the_door() {
     let node = TestNode::start();
     let mut client = Client::greeted(&node);
-    let wishes = [
-        "gpio:VALVE:out",
-        "gpio:LED:in",
-        "gpio:BUTTON:out",
-        "gpio:RELAY:edge",
-        "gpio:NOSUCH:out",
-        "timer:1ns",
-    ];
+    let wishes =
+        ["gpio:VALVE:out", "gpio:LED:in", "gpio:BUTTON:out", "gpio:RELAY:edge", "gpio:NOSUCH:out", "timer:1ns"];
     for wish in wishes {
         let deploy = Deploy::new("wants", sample("blinker")).granting(std::slice::from_ref(&wish));
         let (code, detail) = client.deploy(&deploy).expect_err("refused");

@@ -9,8 +9,8 @@ use runner_interfaces::cell::ContainerState;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use shared_ring_messages::{
-    Answer, CHUNK_BYTES, ContainerReport, DeployRequest, ErrorCode, FrameDecoder, FromAgent, FromNode,
-    HELLO_MAGIC, NodeReport, PROTOCOL_MAJOR, PROTOCOL_MINOR, Request, frame,
+    Answer, CHUNK_BYTES, ContainerReport, DeployRequest, ErrorCode, FrameDecoder, FromAgent, FromNode, HELLO_MAGIC,
+    NodeReport, PROTOCOL_MAJOR, PROTOCOL_MINOR, Request, frame,
 };
 
 use crate::LIMIT;
