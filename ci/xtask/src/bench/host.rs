@@ -55,7 +55,7 @@ fn number(report: &Value, field: &str) -> Result<f64> {
 
 fn host_calls(emit: &Emit) -> Result<Vec<Measurement>> {
     let probe = process::root().join("examples/prebuilt/probe.wasm");
-    emit.run(&["deploy", &probe.display().to_string(), "--grant", "gpio:LED:out"])?;
+    emit.run(&["deploy", &probe.display().to_string(), "--grant", "gpio:LED:out@1000000/s"])?;
     let log = emit.run(&["logs", "-f", "probe"])?;
     emit.run(&["rm", "probe"])?;
     let probe = Probe::find(&log).with_context(|| format!("the probe logged no figures: {log}"))?;

@@ -23,7 +23,7 @@ pub(super) fn measure() -> Result<Vec<Measurement>> {
     let image = boards::image_for_tests(board)?;
     let mut machine = Launch::atoll(board, image).deterministic().start()?;
     machine.console.expect_guest_shell(BOOT_LIMIT)?;
-    shell(&mut machine, "cd /root && emit deploy probe.wasm --grant gpio:LED:out")?;
+    shell(&mut machine, "cd /root && emit deploy probe.wasm --grant gpio:LED:out@1000000/s")?;
     let log = shell(&mut machine, "emit logs -f probe")?;
     let probe = Probe::find(&log).with_context(|| format!("the probe logged no figures: {log}"))?;
     let (in_cell, across) = probe.costs_ns();

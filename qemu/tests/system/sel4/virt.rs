@@ -49,7 +49,7 @@ fn the_interpreter_reads_its_code_whole() {
     const NANOSECONDS_PER_INSTRUCTION: f64 = 8.0;
     const INSTRUCTIONS_PER_ROUND: f64 = 110.0;
     on!(BOARD, |node| {
-        node.emit("deploy probe.wasm --grant gpio:LED:out")?;
+        node.emit("deploy probe.wasm --grant gpio:LED:out@1000000/s")?;
         let log = node.emit("logs -f probe")?;
         let figure = |name: &str| {
             let found = log.split_whitespace().find_map(|word| word.strip_prefix(name)?.parse::<f64>().ok());
