@@ -4,7 +4,7 @@ use runner_interfaces::{
     cell::{CellControl, CellStatus, Command, ContainerState, Hold},
     grants::{CellGrants, LineRates, grant_offset_bytes},
     kernel::{Channel, Instant},
-    plan::{EndCause, LoadRequest, RestartPolicy, WELL_AFTER_NS},
+    plan::{EndCause, Plan, RestartPolicy, WELL_AFTER_NS},
 };
 use shared_ring::{OutOfRange, SequencedCell, SharedMemory};
 
@@ -45,8 +45,10 @@ pub(crate) enum Health {
 /// What the cell was last asked to hold, so that it can be loaded again without anybody's help.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Assignment {
-    /// Rights and plan, cut down to what the board allows.
-    pub(crate) request: LoadRequest,
+    /// Cut down to what the board allows; its rates lie where the drivers read them, and stay there.
+    pub(crate) grants: CellGrants,
+    /// Likewise.
+    pub(crate) plan: Plan,
     pub(crate) configuration_bytes: u32,
     pub(crate) module_bytes: u32,
     /// New starts by the plan, one after the other without a time in between in which it was well.
@@ -193,7 +195,7 @@ impl<M: SharedMemory + Clone> Cell<M> {
 
     /// Follows what the cell says of its container.
     pub(crate) fn follow(&mut self, state: ContainerState, now: Instant) {
-        let plan = self.assignment.request.plan;
+        let plan = self.assignment.plan;
         let begun = self.assignment.begun.unwrap_or(now);
         let expires = Some(plan.time_ns).filter(|time_ns| *time_ns != 0).map(|time_ns| begun.saturating_add(time_ns));
         let start_ns = u64::from(plan.start_limit_us) * 1_000;
@@ -206,15 +208,15 @@ impl<M: SharedMemory + Clone> Cell<M> {
     /// Goes over to waiting for the next start, where the plan has one after such an end, and answers when that is. A load
     /// that never got to its first instruction is nobody's failure but its deployer's, who is told.
     pub(crate) fn plan_next_start(&mut self, end: End, now: Instant) -> NextStart {
-        let Assignment { request, begun, ref mut in_a_row, .. } = self.assignment;
+        let Assignment { plan, begun, ref mut in_a_row, .. } = self.assignment;
         let Some(begun) = begun.or_else(|| (*in_a_row > 0).then_some(now)) else { return NextStart::Never };
-        if !wants_new_start(request.plan.policy(), end) {
+        if !wants_new_start(plan.policy(), end) {
             return NextStart::Never;
         }
         if now.nanoseconds_since(begun) >= WELL_AFTER_NS {
             *in_a_row = 0;
         }
-        match request.plan.back_off_ns(*in_a_row) {
+        match plan.back_off_ns(*in_a_row) {
             Some(wait_ns) => {
                 let until = now.saturating_add(wait_ns);
                 self.phase = Phase::BackOff { until };

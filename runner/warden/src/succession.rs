@@ -164,7 +164,7 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
         }
         self.call_gpio(kernel, gpio::Procedure::Succeed, from, to);
         let cell = self.cell(to);
-        let start_ns = u64::from(cell.assignment.request.plan.start_limit_us) * 1_000;
+        let start_ns = u64::from(cell.assignment.plan.start_limit_us) * 1_000;
         cell.phase = Phase::Starting { deadline: deadline(now, start_ns) };
         cell.write_hold(Hold::AtLoop);
         kernel.notify(cell.channel);

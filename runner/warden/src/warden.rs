@@ -250,9 +250,11 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
         if !self.cell(number).pristine {
             self.restart_clean(kernel, number);
         }
-        let request = limits.allow(self.requested(number));
-        self.cell(number).assignment =
-            Assignment { request, configuration_bytes, module_bytes, in_a_row: 0, begun: None };
+        let LoadRequest { grants, plan, rates } = limits.allow(self.requested(number));
+        let cell = self.cell(number);
+        // The cell is clean, so it has no grants. What is written here stays as long as the assignment does.
+        cell.write_rates(&rates);
+        cell.assignment = Assignment { grants, plan, configuration_bytes, module_bytes, in_a_row: 0, begun: None };
         let shown = &mut self.table.cells[number];
         (shown.new_starts, shown.given_up) = (0, 0);
         Ok(u64::from(self.assign(kernel, number, limits, run)))
@@ -261,9 +263,8 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
     /// Has a clean cell load what it was assigned, and answers the load's generation.
     fn assign<K: Kernel>(&mut self, kernel: &mut K, number: usize, limits: Limits, run: bool) -> u32 {
         let generation = self.cell(number).next_generation();
-        let Assignment { request: LoadRequest { grants, plan, rates }, configuration_bytes, module_bytes, .. } =
-            self.cell(number).assignment;
-        self.place(number, CellGrants { generation, ..grants }, &rates);
+        let Assignment { grants, plan, configuration_bytes, module_bytes, .. } = self.cell(number).assignment;
+        self.place(number, CellGrants { generation, ..grants });
         let control = CellControl {
             generation,
             command: if run { Command::Run } else { Command::Load }.to_wire(),
@@ -308,10 +309,8 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
         self.news = true;
     }
 
-    /// Puts `grants` in force and shows them as the cell's new load. Until they are, the cell has none, and the rates that
-    /// belong to them are nobody's.
-    fn place(&mut self, number: usize, grants: CellGrants, rates: &LineRates) {
-        self.cell(number).write_rates(rates);
+    /// Puts `grants` in force and shows them as the cell's new load.
+    fn place(&mut self, number: usize, grants: CellGrants) {
         self.cell(number).write_grants(&grants);
         let shown = &mut self.table.cells[number];
         shown.generation = grants.generation;
@@ -332,7 +331,7 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
     fn run<K: Kernel>(&mut self, kernel: &mut K, number: usize) -> Result<u64, WardenStatus> {
         let now = kernel.now();
         let cell = self.cell(number);
-        let start_ns = u64::from(cell.assignment.request.plan.start_limit_us) * 1_000;
+        let start_ns = u64::from(cell.assignment.plan.start_limit_us) * 1_000;
         cell.phase = match cell.phase {
             Phase::Loading { deadline, run: false } => Phase::Loading { deadline, run: true },
             Phase::Installed => Phase::Starting { deadline: deadline(now, start_ns) },
@@ -359,7 +358,7 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
     pub(crate) fn order_stop<K: Kernel>(&mut self, kernel: &mut K, number: usize, cause: EndCause) {
         let now = kernel.now();
         let cell = self.cell(number);
-        let stop_ns = u64::from(cell.assignment.request.plan.stop_limit_us) * 1_000;
+        let stop_ns = u64::from(cell.assignment.plan.stop_limit_us) * 1_000;
         cell.phase = Phase::Stopping { deadline: deadline(now, stop_ns) };
         cell.write_stop(cause);
         kernel.notify(cell.channel);
