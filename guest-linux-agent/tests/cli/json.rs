@@ -9,7 +9,7 @@ use crate::{
     sample,
 };
 
-const CONTAINER: [&str; 38] = [
+const CONTAINER: [&str; 40] = [
     "arguments",
     "cell",
     "cell_restarts",
@@ -41,6 +41,8 @@ const CONTAINER: [&str; 38] = [
     "refused_calls",
     "restart",
     "sha256",
+    "signed_until",
+    "signers",
     "slices",
     "started_ns",
     "state",
@@ -49,15 +51,17 @@ const CONTAINER: [&str; 38] = [
     "version",
     "world",
 ];
-const NODE: [&str; 11] = [
+const NODE: [&str; 13] = [
     "board",
     "cells",
     "cells_free",
     "counters",
     "i2c",
+    "keys",
     "lines",
     "memory_limit_bytes",
     "module_limit_bytes",
+    "runs_unsigned",
     "substrate",
     "uptime_ns",
     "version",

@@ -53,6 +53,12 @@ counters! {
     CellStatusInvalid = "cell_status_invalid",
     /// Output records lost: by a full log, or by a cell that could not deliver.
     OutputLost = "output_lost",
+    /// Containers whose signatures are missing or not to be believed.
+    SignaturesRefused = "signatures_refused",
+    /// Changes of keys that an owner signed.
+    KeysChanged = "keys_changed",
+    /// Changes of keys that were not to be believed.
+    KeyChangesRefused = "key_changes_refused",
     /// What the warden refused although it should not.
     WardenRefusals = "warden_refusals",
 }

@@ -6,12 +6,16 @@
 use alloc::{format, string::String, vec, vec::Vec};
 use core::fmt;
 
-use runner_container::Endpoint;
+use runner_container::{
+    Endpoint,
+    rights::{self, Right, WrongRight},
+};
 use runner_interfaces::{
     grants::{CellGrants, MAX_LINES},
     i2c::ADDRESSES,
     policy::{BoardDevice, BoardLimits, BoardLine, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES},
 };
+use sha2::{Digest, Sha256};
 use shared_ring::{SharedMemory, SharedValues};
 use shared_ring_messages::{ErrorCode, Grant};
 
@@ -43,9 +47,28 @@ pub(crate) struct Rights {
     pub(crate) texts: Vec<String>,
 }
 
+/// Rights as a request names them.
+fn named(texts: &[String]) -> Result<Vec<Grant>, WrongRight> {
+    let rights = rights::Rights::of(texts)?;
+    Ok(rights.rights().into_iter().filter_map(grant).collect())
+}
+
+fn grant(right: Right) -> Option<Grant> {
+    match right {
+        Right::GpioOutput { line, .. } => Some(Grant::GpioOutput(line)),
+        Right::GpioInput { line } => Some(Grant::GpioInput(line)),
+        Right::GpioEdges { line, .. } => Some(Grant::GpioEdges(line)),
+        Right::Timers { minimum_period_ns, .. } => Some(Grant::Timer { minimum_period_ns }),
+        Right::I2c { first, last } => Some(Grant::I2c { first, last }),
+        _ => None,
+    }
+}
+
 /// Limits and names.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
+    /// SHA-256 of the region as it lies in the image.
+    pub(crate) sha256: [u8; 32],
     pub(crate) limits: BoardLimits,
     pub(crate) board: BoardPolicy,
 }
@@ -67,7 +90,7 @@ impl Policy {
         if board.lines.iter().any(|line| line.line >= MAX_LINES) || board.devices.iter().any(is_unknown) {
             return Err(PolicyError::Names);
         }
-        Ok(Self { limits, board })
+        Ok(Self { sha256: digest(region)?, limits, board })
     }
 
     /// What `asked` comes to, or which of it is not allowed and what is.
@@ -111,6 +134,15 @@ impl Policy {
             ));
         }
         Ok(Rights { texts: self.texts(&grants), grants })
+    }
+
+    /// What a signed container may have: what both its manifest and the owner name. Either may name only what the board allows.
+    pub(crate) fn resolve_signed(&self, asked: &[String], granted: &[String]) -> Result<Rights, Failure> {
+        let asked = named(asked).map_err(|wrong| Failure::new(ErrorCode::InvalidManifest, wrong))?;
+        let granted = named(granted).map_err(|wrong| Failure::new(ErrorCode::NotSigned, wrong))?;
+        self.resolve(&granted)?;
+        let both = self.resolve(&asked)?.grants.intersection(self.resolve(&granted)?.grants);
+        Ok(Rights { texts: self.texts(&both), grants: both })
     }
 
     /// The labels with their numbers, for the container's configuration.
@@ -210,6 +242,18 @@ impl Policy {
     }
 }
 
+fn digest<M: SharedMemory>(region: &M) -> Result<[u8; 32], PolicyError> {
+    const PIECE_BYTES: usize = 256;
+    let mut hasher = Sha256::new();
+    for position in (0..region.size_bytes()).step_by(PIECE_BYTES) {
+        let mut piece = [0; PIECE_BYTES];
+        let piece = &mut piece[..PIECE_BYTES.min(region.size_bytes() - position)];
+        region.read(position, piece).map_err(|_| PolicyError::NotAPolicy)?;
+        hasher.update(piece);
+    }
+    Ok(hasher.finalize().into())
+}
+
 /// A right at the I2C bus, as a person types it.
 fn address_text(first: u8, last: u8) -> String {
     if first == last { format!("i2c:{first:#04x}") } else { format!("i2c:{first:#04x}-{last:#04x}") }
@@ -247,6 +291,7 @@ mod tests {
 
     fn policy() -> Policy {
         Policy {
+            sha256: [0; 32],
             limits: BoardLimits {
                 ceiling: CellGrants {
                     output_lines: 0b0_0011,
@@ -349,7 +394,7 @@ mod tests {
 
     #[test]
     fn a_region_is_read_or_refused_whole() {
-        let Policy { limits, board } = policy();
+        let Policy { limits, board, .. } = policy();
         let names = postcard::to_allocvec(&board).unwrap();
         let region = HeapMemory::new(1024);
         assert_eq!(Policy::read(&region).unwrap_err(), PolicyError::NotAPolicy);
@@ -375,7 +420,7 @@ mod tests {
 
     #[test]
     fn a_line_that_no_mask_has_a_bit_for_is_refused() {
-        let Policy { limits, mut board } = policy();
+        let Policy { limits, mut board, .. } = policy();
         board.lines.push(line("FAR", MAX_LINES, "out"));
         assert_eq!(policy_of(limits, &board).unwrap_err(), PolicyError::Names);
         board.lines.pop();

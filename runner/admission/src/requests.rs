@@ -69,6 +69,8 @@ impl<M: SharedMemory + Clone> Admission<M> {
                 let Page { records, next, lost } = self.events.page(cursor);
                 Ok(Some(Answer::Events { records, next, lost }))
             }
+            Request::Audit { cursor } => Ok(Some(Answer::Audit(self.audit.page(now, cursor).into()))),
+            Request::ChangeKeys { token } => self.change_keys(&token, now),
             Request::Channels => Ok(Some(Answer::Channels(self.channel_reports()))),
             Request::Update { deploy, probation_ns } => {
                 let refused = self.begin_update(kernel, index, deploy, probation_ns);
@@ -132,10 +134,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
         validation::check_name(&request.name)?;
         validation::check_arguments(request)?;
         validation::check_size(request.size, self.module_limit_bytes(policy))?;
-        if !policy.board.allow_unsigned {
-            return Err(Failure::new(ErrorCode::NotAllowed, "this board runs signed containers only"));
-        }
-        Ok(())
+        self.trust.as_ref().map(|_| ()).map_err(Failure::internal)
     }
 
     /// Gives the upload a cell.
@@ -155,10 +154,9 @@ impl<M: SharedMemory + Clone> Admission<M> {
                 format!("all {cells} cells are taken; remove a container"),
             ));
         };
-        let key = self.sessions[index].key();
         self.last_serial += 1;
         let text = format!("an upload of {} bytes begins", request.size);
-        let mut container = Container::new(self.last_serial, request, rights, key, kernel.now());
+        let mut container = Container::new(self.last_serial, request, rights, &self.sessions[index], kernel.now());
         container.replaces = replaces;
         self.port(cell)?.container = Some(container);
         self.sessions[index].upload = Some(cell);
@@ -222,7 +220,10 @@ impl<M: SharedMemory + Clone> Admission<M> {
             Ok((generation, wish))
         });
         match loaded {
-            Ok((generation, wish)) => self.wait(index, number, cell, generation, wish),
+            Ok((generation, wish)) => {
+                self.record_upload(kernel.now(), cell);
+                self.wait(index, number, cell, generation, wish)
+            }
             Err(failure) => {
                 self.counters.count(Counter::ModulesRefused);
                 self.remove_container(kernel, cell);
@@ -253,6 +254,11 @@ impl<M: SharedMemory + Clone> Admission<M> {
             CopyError::NoMemory => Failure::new(ErrorCode::Busy, "there is no memory to look the module over"),
             CopyError::OutOfRange => Failure::internal("the module does not lie in the cell's region"),
         })?;
+        // Before anything of it is looked at more closely: whoever may not deploy has nothing parsed.
+        let verdict = self.verify(&wasm, kernel.now())?;
+        if let Some(verdict) = &verdict {
+            self.hold_to_signatures(cell, &wasm, verdict)?;
+        }
         let world = inspection::inspect(&wasm, &limits)?;
         let (declaration, ends) = declaration::read(&wasm, world, &limits)?;
         drop(wasm);
@@ -260,6 +266,9 @@ impl<M: SharedMemory + Clone> Admission<M> {
         let container = self.container(cell)?;
         (container.declaration, container.ends) = (declaration, ends);
         self.bind_channels(kernel, cell)?;
+        if let Some(verdict) = &verdict {
+            self.trust()?.accept(verdict)?;
+        }
         Ok((self.load(kernel, cell, start)?, start))
     }
 

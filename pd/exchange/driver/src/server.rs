@@ -256,9 +256,14 @@ impl<W: Wiring> Exchange<W> {
         self.news |= self.ends.show(&mut self.store);
     }
 
-    fn count(&mut self, outcome: &Outcome) {
+    fn count(&mut self, cell: Option<usize>, outcome: &Outcome) {
         let status = &mut self.status;
         status.calls = status.calls.wrapping_add(1);
+        if matches!(outcome, Err(Status::NotGranted))
+            && let Some(refused) = cell.and_then(|cell| status.refused_by_cell.get_mut(cell))
+        {
+            *refused = refused.wrapping_add(1);
+        }
         let counter = match outcome {
             Err(Status::NotGranted) => &mut status.refused,
             Err(Status::Invalid | Status::NotFound) => &mut status.invalid,
@@ -298,14 +303,15 @@ impl<W: Wiring, K: Kernel> Domain<K> for Exchange<W> {
     fn notified(&mut self, _: &mut K, _: ChannelSet) {}
 
     fn called(&mut self, kernel: &mut K, channel: Channel, message: Message) -> Message {
-        let outcome = match self.cell_of(channel) {
+        let caller = self.cell_of(channel);
+        let outcome = match caller {
             Some(cell) => self.serve_cell(kernel, cell, &message),
             None if channel == self.admission => self.serve_admission(kernel, &message),
             None if channel == self.warden => self.serve_warden(kernel, &message),
             // A channel that no caller should have: the description's fault, and still nobody else's harm.
             None => Err(Status::Invalid),
         };
-        self.count(&outcome);
+        self.count(caller, &outcome);
         self.publish();
         outcome.unwrap_or_else(Status::answer)
     }

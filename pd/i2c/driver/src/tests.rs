@@ -113,6 +113,7 @@ fn an_address_that_was_not_granted_is_refused_by_the_channel() {
     assert_eq!(bench.transfer(1, SENSOR_ADDRESS, &[0], 2), Err(Status::Invalid), "a channel of no cell");
     let status = bench.status();
     assert_eq!((status.calls, status.refused, status.invalid), (6, 3, 2));
+    assert_eq!(status.refused_by_cell[..2], [1, 2]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod node;
 
+mod audit;
 mod channels;
 mod dialog;
 mod hostile;
@@ -10,4 +11,5 @@ mod life;
 mod logs;
 mod plans;
 mod sessions;
+mod signatures;
 mod uploads;
