@@ -1,8 +1,14 @@
 //! What a person may type. Parsed here by `clap`; checked and turned into work by `command`.
 
+#[cfg(feature = "kit")]
+mod signing;
+
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+#[cfg(feature = "kit")]
+pub(crate) use self::signing::{KeyNew, KeyPlace, KeyUpdate, KeyVerb, Keys, Passphrase, Sign, Verify};
 
 /// Everything on the command line.
 #[derive(Debug, Parser)]
@@ -36,7 +42,7 @@ pub(crate) struct CommandLine {
 pub(crate) enum Format {
     /// For a person
     Text,
-    /// For a script: one JSON document, errors too; `logs` and `run` print one a line, a record each, and `run` last the
+    /// For a script: one JSON document, errors too; `logs`, `events`, `audit` and `run` print one a line, a record each, and `run` last the
     /// container
     Json,
 }
@@ -78,10 +84,23 @@ pub(crate) enum Command {
     /// Put app.toml and its files into a module
     #[cfg(feature = "kit")]
     Pack(Pack),
+    /// Make and show the keys that containers are signed with
+    #[cfg(feature = "kit")]
+    Keys(Keys),
+    /// Sign a container: put one role's token into it
+    #[cfg(feature = "kit")]
+    Sign(Sign),
+    /// Show who signed a container, whether a node would believe it, and which rights come of it
+    #[cfg(feature = "kit")]
+    Verify(Verify),
     /// Replace a running container by another version of it, without a gap; the old one goes on if the new one fails
     Update(Update),
     /// Show what happened to containers: each change of state with its reason and time, new starts, updates
     Events(Events),
+    /// Show the audit log: who had what deployed, started and stopped, what was refused, and why
+    Audit(Audit),
+    /// Have the node carry out a change of keys that its owner signed, until its next start
+    Trust(Trust),
     /// Show the channels between containers: type, values, who writes and who reads
     Channels,
     /// Show the node: cells, limits, lines, counters
@@ -107,6 +126,18 @@ For node_exporter's textfile collector, from cron or a timer:
     /// `emit FILE …`
     #[command(external_subcommand)]
     File(Vec<OsString>),
+}
+
+/// `emit trust`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+`emit keys update` writes such a file. `emit info` shows whose signatures count.
+
+Example:
+  emit trust plant.keys")]
+pub(crate) struct Trust {
+    /// The change, as `emit keys update` wrote it
+    pub(crate) file: PathBuf,
 }
 
 /// What a container gets, for `deploy` and `run` alike.
@@ -332,6 +363,35 @@ pub(crate) struct Events {
     /// Go on showing what comes, until interrupted
     #[arg(short, long)]
     pub(crate) follow: bool,
+}
+
+/// `emit audit`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The entries are chained by hashes, and each answer's chain is computed anew: where it breaks, emit says at which entry and ends
+with 11. The node keeps the last entries only, and none when it is started anew; saved ones stay.
+
+Examples:
+  emit audit --since 120
+  emit audit --verify
+  emit audit --save audit.jsonl      (again and again: the file goes on where it ends)
+  emit audit --file audit.jsonl --verify")]
+pub(crate) struct Audit {
+    /// Go on showing what comes, until interrupted
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// From this entry on
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) since: Option<u64>,
+    /// Say only from which entry to which the chain is whole, or where it breaks
+    #[arg(long, conflicts_with = "follow")]
+    pub(crate) verify: bool,
+    /// Add the entries to a file, behind those that are in it; refused where one between them is missing
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save: Option<PathBuf>,
+    /// Show what was saved to a file, not what the node has
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["follow", "save"])]
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// `emit top`.

@@ -16,6 +16,7 @@ Exit codes:
     8  the node refused the request: no such container, name taken, no free cell, wrong state
     9  emit or the node found a fault of its own
    10  app.toml has a mistake, the sources do not build, or a tool to build them is missing
+   11  the chain of the audit log is broken, or what was to be saved does not follow what the file has
   141  whoever read the output closed it (as in `emit logs -f NAME | head`)
 
 `emit run` exits with the container's exit code (255 where that is none of 0 to 255); otherwise
@@ -48,6 +49,8 @@ pub(crate) enum Failure {
     /// What a container is made from must be put right first, or the tool for it is missing.
     #[cfg_attr(not(feature = "kit"), allow(dead_code, reason = "only the kit reads sources"))]
     Source = 10,
+    /// The audit log is not whole.
+    Audit = 11,
     /// Whoever read the output has closed it: 128 + SIGPIPE, as shells say it of programs that it kills.
     OutputClosed = 141,
 }
@@ -80,6 +83,7 @@ impl Failure {
             Self::RequestRefused => "request-refused",
             Self::Internal => "internal",
             Self::Source => "source",
+            Self::Audit => "audit",
             Self::OutputClosed => "output-closed",
         }
     }
@@ -98,7 +102,8 @@ impl Failure {
             | ErrorCode::LoadFailed
             | ErrorCode::InvalidManifest
             | ErrorCode::ChannelMismatch
-            | ErrorCode::RolledBack => Self::ContainerRefused,
+            | ErrorCode::RolledBack
+            | ErrorCode::NotSigned => Self::ContainerRefused,
             ErrorCode::InvalidName
             | ErrorCode::NameTaken
             | ErrorCode::NoSuchContainer
@@ -156,11 +161,22 @@ mod tests {
     #[test]
     fn the_table_names_every_code() {
         use Failure::{
-            ContainerRefused, File, Internal, NoNode, OutputClosed, RequestRefused, Source, Timeout, Usage, Version,
+            Audit, ContainerRefused, File, Internal, NoNode, OutputClosed, RequestRefused, Source, Timeout, Usage,
+            Version,
         };
-        for failure in
-            [Usage, NoNode, Version, Timeout, File, ContainerRefused, RequestRefused, Internal, Source, OutputClosed]
-        {
+        for failure in [
+            Usage,
+            NoNode,
+            Version,
+            Timeout,
+            File,
+            ContainerRefused,
+            RequestRefused,
+            Internal,
+            Source,
+            Audit,
+            OutputClosed,
+        ] {
             for code in [failure.code(), failure.code_of_run()] {
                 let listed = HELP.lines().any(|line| line.trim_start().starts_with(&format!("{code}  ")));
                 assert!(listed, "{failure:?}: {code}");

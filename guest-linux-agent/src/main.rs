@@ -7,6 +7,7 @@
 
 mod analysis;
 mod arguments;
+mod audit;
 mod command;
 mod exit;
 #[cfg(feature = "kit")]

@@ -3,7 +3,10 @@
 use std::{fs::File, io::Read, path::Path};
 
 use anyhow::{Context, bail};
-use runner_container::{Files, Manifest, OWN_PREFIX, custom_sections, embed, parts, sections};
+use runner_container::{
+    CODE_SECTION, DATA_SECTION, Files, GRANT_SECTION, METADATA_SECTION, Manifest, OWN_PREFIX, custom_sections, embed,
+    parts, sections,
+};
 
 use crate::{
     exit::Failure,
@@ -78,6 +81,9 @@ pub(crate) fn read_unpacked(path: &Path) -> Result<Module> {
 pub(crate) fn from_bytes(bytes: Vec<u8>) -> Result<Module> {
     let file_bytes = bytes.len();
     let (bytes, from_component) = core_module(bytes)?;
+    if is_signed(&bytes) {
+        return Ok(Module { manifest: manifest_of(&bytes), bytes, file_bytes, from_component });
+    }
     let Some(stripped) = without_foreign_sections(&bytes) else {
         return Ok(Module { bytes, manifest: None, file_bytes, from_component });
     };
@@ -89,6 +95,17 @@ pub(crate) fn from_bytes(bytes: Vec<u8>) -> Result<Module> {
     let manifest = parts.manifest.map(Manifest::decode).transpose().map_err(|error| refused(&error))?;
     parts.files.map(Files::decode).transpose().map_err(|error| refused(&error))?;
     Ok(Module { bytes: stripped, manifest, file_bytes, from_component })
+}
+
+/// Whether anybody signed it. Then every byte is as it was meant, and one too many is for the node to find.
+fn is_signed(bytes: &[u8]) -> bool {
+    const TOKENS: [&str; 4] = [CODE_SECTION, DATA_SECTION, METADATA_SECTION, GRANT_SECTION];
+    custom_sections(bytes).flatten().any(|section| TOKENS.contains(&section.name))
+}
+
+/// The manifest, if it is well.
+fn manifest_of(bytes: &[u8]) -> Option<Manifest> {
+    Manifest::decode(parts(bytes).ok()?.manifest?).ok()
 }
 
 /// The module in a component, or the bytes as they are.
@@ -183,6 +200,13 @@ mod tests {
         let holds = |needle: &[u8]| stripped.windows(needle.len()).any(|window| window == needle);
         assert!(holds(b"keep") && !holds(b"drop") && holds(b"_start"));
         wasmparser::validate(&stripped).expect("still valid");
+    }
+
+    #[test]
+    fn what_was_signed_is_left_alone() {
+        let text = r#"(module (@custom "producers" "keep") (@custom "atoll.code" "token") (@custom "name" "keep"))"#;
+        let module = wat::parse_str(text).expect("valid text");
+        assert_eq!(from_bytes(module.clone()).expect("read").bytes, module);
     }
 
     #[test]

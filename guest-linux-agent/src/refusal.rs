@@ -32,6 +32,11 @@ pub(crate) fn error(code: ErrorCode, detail: &str) -> Error {
     Error { failure: Failure::of(code), kind, message, hint }
 }
 
+/// The kind of a refusal, as a script reads it.
+pub(crate) const fn kind(code: ErrorCode) -> &'static str {
+    words(code).kind
+}
+
 /// Kinds whose detail says all that the kind says, and names whom it is about.
 const fn tells_all(code: ErrorCode) -> bool {
     matches!(
@@ -109,6 +114,11 @@ const fn words(code: ErrorCode) -> Words {
         ErrorCode::RolledBack => {
             ("rolled-back", "the new version did not prove itself; the old one goes on", "`emit events` tells why")
         }
+        ErrorCode::NotSigned => (
+            "not-signed",
+            "its signatures are not to be believed",
+            "`emit verify FILE` shows who signed what; `emit info` whose keys the node believes",
+        ),
         ErrorCode::Internal => {
             ("node-fault", "the node found a fault of its own", "please report it with what `emit info` shows")
         }

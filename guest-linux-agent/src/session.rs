@@ -61,6 +61,8 @@ pub(crate) struct Session {
     unread: Vec<u8>,
     next_number: u32,
     timeout: Duration,
+    /// The node's [`PROTOCOL_MINOR`].
+    minor: u16,
 }
 
 impl Session {
@@ -76,6 +78,7 @@ impl Session {
                 unread: Vec::new(),
                 next_number: 1,
                 timeout: timeout.min(GREETING),
+                minor: 0,
             };
             match session.greet() {
                 Ok(()) => {
@@ -100,7 +103,10 @@ impl Session {
         self.send(&hello, deadline)?;
         loop {
             match self.receive(deadline)? {
-                FromNode::Welcome { major: PROTOCOL_MAJOR, .. } => return Ok(()),
+                FromNode::Welcome { major: PROTOCOL_MAJOR, minor } => {
+                    self.minor = minor;
+                    return Ok(());
+                }
                 FromNode::Welcome { major, minor } | FromNode::VersionMismatch { major, minor } => {
                     return Err(other_version(major, minor));
                 }
@@ -108,6 +114,11 @@ impl Session {
                 FromNode::Answer { .. } | FromNode::Failure { .. } => {}
             }
         }
+    }
+
+    /// Which minor version of the protocol the node speaks.
+    pub(crate) fn minor(&self) -> u16 {
+        self.minor
     }
 
     /// Has answers take so much longer, for a request that takes its time.

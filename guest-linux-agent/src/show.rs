@@ -1,10 +1,13 @@
 //! Reports as a person or a script reads them.
 
 use std::fmt::Write as _;
+use std::time::{Duration, UNIX_EPOCH};
 
 use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
-use shared_ring_messages::{BindingReport, ChannelReport, ContainerReport, GrantReport, NodeReport};
+use shared_ring_messages::{
+    BindingReport, ChannelReport, ContainerReport, GrantReport, KeyReport, NodeReport, SignerReport,
+};
 
 use crate::{exit, terminal::printable};
 
@@ -28,7 +31,7 @@ pub(crate) fn duration(nanoseconds: u64) -> String {
 
 /// A container for a script. Field names are stable; times are nanoseconds since the node's start.
 pub(crate) fn container_json(report: &ContainerReport) -> Value {
-    json!({
+    let mut value = json!({
         "name": report.name,
         "cell": report.cell,
         "state": report.state_text,
@@ -39,8 +42,6 @@ pub(crate) fn container_json(report: &ContainerReport) -> Value {
         "sha256": hexadecimal(&report.sha256),
         "module_bytes": report.module_bytes,
         "grants": report.grants.iter().map(|grant| grant.right.as_str()).collect::<Vec<_>>(),
-        "rights": report.grants.iter().map(grant_json).collect::<Vec<_>>(),
-        "refused": report.refused.iter().map(grant_json).collect::<Vec<_>>(),
         "arguments": report.arguments,
         "deployed_ns": report.deployed_ns,
         "load_began_ns": report.load_began_ns,
@@ -69,7 +70,13 @@ pub(crate) fn container_json(report: &ContainerReport) -> Value {
         "heartbeat_ns": report.heartbeat_ns,
         "channels": report.channels.iter().map(binding_json).collect::<Vec<_>>(),
         "update": report.update,
-    })
+        "signers": report.signers.iter().map(signer_json).collect::<Vec<_>>(),
+        "signed_until": (report.signed_until_s != 0).then_some(report.signed_until_s),
+    });
+    // One document of all that is more than the macro takes.
+    value["rights"] = report.grants.iter().map(grant_json).collect();
+    value["refused"] = report.refused.iter().map(grant_json).collect();
+    value
 }
 
 fn grant_json(grant: &GrantReport) -> Value {
@@ -103,6 +110,14 @@ fn use_text(grant: &GrantReport) -> String {
         parts.remove(1);
     }
     parts.join(", ")
+}
+
+fn signer_json(signer: &SignerReport) -> Value {
+    json!({ "token": signer.token, "key": hexadecimal(&signer.key), "sequence": signer.sequence })
+}
+
+fn key_json(key: &KeyReport) -> Value {
+    json!({ "key": hexadecimal(&key.id), "role": key.role, "revoked": key.revoked })
 }
 
 fn binding_json(binding: &BindingReport) -> Value {
@@ -152,6 +167,25 @@ fn channels(report: &ContainerReport) -> String {
     };
     let all: Vec<String> = report.channels.iter().map(one).collect();
     if all.is_empty() { "none".to_owned() } else { all.join(", ") }
+}
+
+/// Who signed what, and until when that holds.
+fn signers(report: &ContainerReport) -> String {
+    if report.signers.is_empty() {
+        return "nobody".to_owned();
+    }
+    let one = |signer: &SignerReport| format!("{} {}", signer.token, hexadecimal(&signer.key));
+    let all = report.signers.iter().map(one).collect::<Vec<_>>().join(", ");
+    match report.signed_until_s {
+        0 => all,
+        end => format!("{all}; until {}", date(end)),
+    }
+}
+
+/// Seconds since 1970 as a date in UTC.
+fn date(unix_s: u64) -> String {
+    let moment = UNIX_EPOCH.checked_add(Duration::from_secs(unix_s));
+    moment.map_or_else(|| format!("second {unix_s}"), |moment| humantime::format_rfc3339_seconds(moment).to_string())
 }
 
 /// The restart policy, and what it did so far.
@@ -292,6 +326,7 @@ pub(crate) fn container_text(report: &ContainerReport) -> String {
             format!("{}, sha256 {}", HumanBytes(report.module_bytes.into()), hexadecimal(&report.sha256)),
         ),
         ("arguments".to_owned(), list(&report.arguments)),
+        ("signed by".to_owned(), signers(report)),
         ("version".to_owned(), if report.version.is_empty() { "-".to_owned() } else { report.version.clone() }),
         ("restart".to_owned(), restart(report)),
         ("channels".to_owned(), channels(report)),
@@ -354,7 +389,22 @@ pub(crate) fn node_json(report: &NodeReport) -> Value {
         "lines": lines,
         "i2c": { "simulated": report.bus_is_simulated, "devices": devices },
         "counters": counters,
+        "runs_unsigned": report.runs_unsigned,
+        "keys": report.keys.iter().map(key_json).collect::<Vec<_>>(),
     })
+}
+
+/// Whose signatures count.
+fn key_text(report: &NodeReport) -> String {
+    if report.keys.is_empty() {
+        return String::new();
+    }
+    let header = ["KEY", "ROLE", "COUNTS"].map(str::to_owned);
+    let rows = report.keys.iter().map(|key| {
+        let role = if key.role.is_empty() { "-".to_owned() } else { key.role.clone() };
+        [hexadecimal(&key.id), role, if key.revoked { "revoked" } else { "yes" }.to_owned()]
+    });
+    format!("\n{}", table(&std::iter::once(header).chain(rows).collect::<Vec<_>>()))
 }
 
 /// What is at the I2C bus; nothing where the board names nothing.
@@ -378,6 +428,10 @@ pub(crate) fn node_text(report: &NodeReport) -> String {
         ["node".to_owned(), format!("Atoll {} on {}, board {}", report.version, report.substrate, report.board)],
         ["up for".to_owned(), duration(report.uptime_ns)],
         ["cells".to_owned(), format!("{}, {} free", report.cells, report.cells_free)],
+        [
+            "runs".to_owned(),
+            if report.runs_unsigned { "signed and unsigned containers" } else { "signed containers only" }.to_owned(),
+        ],
         [
             "limits".to_owned(),
             format!(
@@ -405,6 +459,7 @@ pub(crate) fn node_text(report: &NodeReport) -> String {
     text.push('\n');
     text.push_str(&table(&std::iter::once(header).chain(rows).collect::<Vec<_>>()));
     text.push_str(&bus_text(report));
+    text.push_str(&key_text(report));
     let counted: Vec<_> = report.counters.iter().filter(|(_, count)| *count != 0).collect();
     if !counted.is_empty() {
         text.push_str("\ncounted since the start:\n");

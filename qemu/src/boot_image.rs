@@ -9,13 +9,15 @@ mod fitted;
 mod initialiser;
 mod restart;
 mod toolchain;
+mod variant;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, anyhow, ensure};
-use pd_system_description::{Description, System, policy::Policy};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use pd_system_description::{Description, System, keys, policy::Policy, rules};
 use pd_vmm_machine::{
     boot::{BootPlan, HEADER_BYTES, ImageHeader},
     device_tree::{self, BootArguments},
@@ -28,6 +30,13 @@ use crate::guest::{GuestImage, GuestOptions, Progress, build_guest};
 use crate::sdk::Sdk;
 
 pub use toolchain::Toolchain;
+pub use variant::Variant;
+
+/// The SDK's configuration that prints nothing.
+const RELEASE: &str = "release";
+
+/// An image knows the day that it was built on: what is built twice a day is the same.
+const SECONDS_A_DAY: u64 = 24 * 60 * 60;
 
 /// What to build an image from, and where to.
 #[derive(Debug, Clone)]
@@ -40,6 +49,8 @@ pub struct BootImageOptions {
     pub toolchain: Toolchain,
     /// The board.
     pub board: Board,
+    /// What kind of image: [`Variant::Product`], unless it is for a test or a measurement.
+    pub variant: Variant,
     /// The SDK's configuration, `debug` or `release`.
     pub configuration: String,
     /// The architecture.
@@ -48,6 +59,8 @@ pub struct BootImageOptions {
     pub board_part: PathBuf,
     /// The board policy.
     pub policy: PathBuf,
+    /// A directory of public keys whose signatures count; `None` for the demo keys.
+    pub keys: Option<PathBuf>,
     /// The Linux guest.
     pub guest: GuestOptions,
 }
@@ -73,10 +86,12 @@ impl BootImageOptions {
             sdk: Sdk::find()?,
             toolchain: Toolchain::find()?,
             board,
+            variant: Variant::Product,
             configuration: configuration.to_owned(),
             system: workspace.join("system.xml"),
             board_part: workspace.join(board.part()),
             policy: workspace.join(board.demo_policy()),
+            keys: None,
             guest,
             workspace,
         })
@@ -84,7 +99,8 @@ impl BootImageOptions {
 
     /// Where everything for the image is put, and the image itself.
     pub fn folder(&self) -> PathBuf {
-        self.workspace.join("target/image").join(self.board.name()).join(&self.configuration)
+        let folder = format!("{}{}", self.configuration, self.variant.suffix());
+        self.workspace.join("target/image").join(self.board.name()).join(folder)
     }
 }
 
@@ -99,7 +115,11 @@ pub fn build_image(options: &BootImageOptions, progress: &Progress<'_>) -> Resul
     let _alone = exclusive::hold(&folder)?;
     let board = options.sdk.board(options.board.name(), &options.configuration)?;
     let description = Description::load(&options.system, &options.board_part)?;
-    let system = description.system()?;
+    let mut system = description.system()?;
+    if let Some(violation) = rules::check(&system).first() {
+        bail!("{}: {violation}", description.place(violation.line));
+    }
+    options.variant.put_in(&mut system);
     let guest = build_guest(&options.guest, progress)?;
     progress(&format!("compiling the protection domains with {}", options.toolchain));
     let programs = domains::compile(options, &board)?;
@@ -123,18 +143,45 @@ fn put_together(
     padding_pages: u64,
 ) -> Result<BootImage> {
     let system = folder.join("system.xml");
-    write(&system, fitted::system(description.text(), folder, padding_pages)?.as_bytes())?;
+    let text = options.variant.apply(description.text())?;
+    write(&system, fitted::system(&text, folder, padding_pages)?.as_bytes())?;
     run_tool(options, &system, folder)
 }
 
+/// The policy, and the keys whose signatures count under it.
 fn place_policy(options: &BootImageOptions, system: &System, folder: &Path) -> Result<()> {
     let policy = Policy::load(&options.policy)?;
     for line in &policy.board.lines {
         let refused = |why| anyhow!("{}: gpio `{}`, line {}: {why}", options.policy.display(), line.label, line.line);
         options.board.check_line(&line.label, line.line).map_err(refused)?;
     }
+    if !policy.board.allow_unsigned {
+        ensure!(
+            options.configuration == RELEASE,
+            "{}: the policy runs signed containers only, and a debug kernel prints and lets the guest halt the machine; \
+             build with `--configuration {RELEASE}`",
+            options.policy.display()
+        );
+    }
     let bytes = policy.region_bytes(system).map_err(|problem| anyhow!("{}: {problem}", options.policy.display()))?;
-    write(&prefill(system, "policy", folder)?, &bytes)
+    write(&prefill(system, "policy", folder)?, &bytes)?;
+    let table = keys::table(options.keys.as_deref(), &policy, image_time()?)?;
+    let bytes = keys::region_bytes(&table, system).map_err(anyhow::Error::msg)?;
+    write(&prefill(system, "keys", folder)?, &bytes)
+}
+
+/// When the image is built, in seconds since 1970: `SOURCE_DATE_EPOCH` where it is set (reproducible-builds.org), else the
+/// beginning of the day. The node knows that it is at least so late.
+fn image_time() -> Result<u64> {
+    match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(text) => {
+            text.parse().with_context(|| format!("SOURCE_DATE_EPOCH is `{text}`, which is no number of seconds"))
+        }
+        Err(_) => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_secs();
+            Ok(now - now % SECONDS_A_DAY)
+        }
+    }
 }
 
 fn place_guest(guest: &GuestImage, system: &System, folder: &Path) -> Result<()> {

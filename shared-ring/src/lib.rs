@@ -80,7 +80,7 @@ pub use layout::{Geometry, GeometryError, HEAD_REGION_BYTES};
 pub use memory::HeapMemory;
 pub use memory::{MappedMemory, OutOfRange, SharedMemory, SharedValues, Window, scrub};
 pub use producer::{Producer, PushError};
-pub use sequenced::{SequencedCell, sequenced_bytes};
+pub use sequenced::{KeptValue, SequencedCell, sequenced_bytes};
 
 #[cfg(test)]
 #[cfg(not(loom))]

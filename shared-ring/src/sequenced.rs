@@ -82,10 +82,15 @@ impl<M: SharedMemory, T: FromBytes + IntoBytes + Immutable> SequencedCell<M, T> 
 
     /// The last value that was written whole; nothing where there is none, or where the writer was faster at every try.
     pub fn try_read(&self) -> Option<T> {
+        Some(self.try_read_numbered()?.1)
+    }
+
+    /// The same with its even sequence number.
+    fn try_read_numbered(&self) -> Option<(u32, T)> {
         (0..READ_TRIES).find_map(|_| self.read_once())
     }
 
-    fn read_once(&self) -> Option<T> {
+    fn read_once(&self) -> Option<(u32, T)> {
         let before = self.load_sequence() & !1;
         if before == 0 {
             return None;
@@ -94,7 +99,7 @@ impl<M: SharedMemory, T: FromBytes + IntoBytes + Immutable> SequencedCell<M, T> 
         // Every byte of the value was read before the number is looked at again.
         fence::acquire();
         // Up to the end of the next value, only the other place is written.
-        (self.load_sequence().wrapping_sub(before) <= 2).then_some(value)
+        (self.load_sequence().wrapping_sub(before) <= 2).then_some((before, value))
     }
 
     /// Where the value lies that an even sequence number is about.
@@ -109,6 +114,44 @@ impl<M: SharedMemory, T: FromBytes + IntoBytes + Immutable> SequencedCell<M, T> 
 
     fn store_sequence(&self, sequence: u32) {
         self.memory.store_u32(self.offset, sequence).expect(CHECKED);
+    }
+}
+
+/// A [`SequencedCell`] for a reader who looks often at what changes seldom: it keeps what it read, and as long as the sequence
+/// number is the same, one look at that is all. What is withdrawn is gone with the next look, as with a cell.
+///
+/// For a writer who never begins anew, or begins elsewhere ([`SequencedCell::continue_after`]): one who came back to a number
+/// that was kept would be taken for the one before.
+#[derive(Debug)]
+pub struct KeptValue<M, T> {
+    cell: SequencedCell<M, T>,
+    /// The even sequence number of `value`; 0 where there is none.
+    sequence: u32,
+    value: Option<T>,
+}
+
+impl<M: SharedMemory, T: FromBytes + IntoBytes + Immutable> KeptValue<M, T> {
+    /// Keeps what is in `cell`.
+    pub fn new(cell: SequencedCell<M, T>) -> Self {
+        Self { cell, sequence: 0, value: None }
+    }
+
+    /// The last value that was written whole, as [`SequencedCell::try_read`] has it.
+    pub fn latest(&mut self) -> Option<&T> {
+        // Also while the next value is being written: up to its end the number before it is the last whole one's.
+        if self.cell.load_sequence() & !1 != self.sequence {
+            self.read_anew();
+        }
+        self.value.as_ref()
+    }
+
+    /// Out of line: what is looked at often is the number.
+    #[cold]
+    #[inline(never)]
+    fn read_anew(&mut self) {
+        let read = self.cell.try_read_numbered();
+        self.sequence = read.as_ref().map_or(0, |(sequence, _)| *sequence);
+        self.value = read.map(|(_, value)| value);
     }
 }
 
@@ -189,6 +232,43 @@ mod tests {
             assert_eq!(memory.load_u32(0), Ok(0x1002));
             assert_eq!(writer.try_read(), Some([3, 4]));
         }
+    }
+
+    #[test]
+    fn what_is_kept_is_always_what_is_there() {
+        let memory = HeapMemory::new(64);
+        let mut writer = Cell::new(memory.clone(), 0).unwrap();
+        let reader = Cell::new(memory.clone(), 0).unwrap();
+        let mut kept = KeptValue::new(Cell::new(memory.clone(), 0).unwrap());
+        assert_eq!(kept.latest(), None);
+        for round in 1..5 {
+            writer.write(&[round, !round]);
+            for _ in 0..3 {
+                assert_eq!(kept.latest().copied(), reader.try_read());
+                assert_eq!(kept.latest(), Some(&[round, !round]));
+            }
+        }
+        // The writer is in the middle of the next, and then its memory is cleared.
+        memory.store_u32(0, 9).unwrap();
+        assert_eq!(kept.latest(), Some(&[4, !4]));
+        scrub(&memory);
+        assert_eq!((kept.latest(), reader.try_read()), (None, None));
+        memory.store_u32(0, 1).unwrap();
+        assert_eq!(kept.latest(), None, "the first that is never finished is none");
+    }
+
+    #[test]
+    fn what_is_kept_is_read_from_memory_once() {
+        let memory = HeapMemory::new(64);
+        let mut writer = Cell::new(memory.clone(), 0).unwrap();
+        let mut kept = KeptValue::new(Cell::new(memory.clone(), 0).unwrap());
+        writer.write(&[1, 2]);
+        assert_eq!(kept.latest(), Some(&[1, 2]));
+        // Nobody writes so; it shows what is looked at.
+        memory.write_value(8 + 16, &99_u64).unwrap();
+        assert_eq!(kept.latest(), Some(&[1, 2]));
+        writer.write(&[3, 4]);
+        assert_eq!(kept.latest(), Some(&[3, 4]));
     }
 
     #[test]

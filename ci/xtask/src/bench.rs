@@ -10,6 +10,7 @@ mod sel4;
 use std::{fs, process::Stdio};
 
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 use serde::Deserialize;
 
 use crate::process::{self, step};
@@ -41,26 +42,57 @@ impl Measurement {
     }
 }
 
-/// Measures all, prints the table and writes it into the book.
-pub(crate) fn run() -> Result<()> {
+/// What can be measured by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// The ring
+    Ring,
+    /// Host calls in a cell
+    Cell,
+    /// A node on this machine
+    Host,
+    /// seL4 in QEMU, counting instructions
+    Sel4,
+}
+
+impl Part {
+    fn measure(self) -> Result<Vec<Measurement>> {
+        match self {
+            Self::Ring => {
+                step("the ring");
+                program("shared-ring", "throughput")
+            }
+            Self::Cell => {
+                step("host calls in a cell");
+                program("runner-executor", "host_call_cost")
+            }
+            Self::Host => {
+                step("a node on this machine");
+                host::measure()
+            }
+            Self::Sel4 => {
+                step("seL4 in QEMU, counting instructions");
+                sel4::measure()
+            }
+        }
+    }
+}
+
+/// Measures all, prints the table and writes it into the book; one part by itself is only printed.
+pub(crate) fn run(only: Option<Part>) -> Result<()> {
     let mut measurements = Vec::new();
-    step("the ring");
-    measurements.extend(program("shared-ring", "throughput")?);
-    step("host calls in a cell");
-    measurements.extend(program("runner-executor", "host_call_cost")?);
-    step("a node on this machine");
-    measurements.extend(host::measure()?);
-    step("seL4 in QEMU, counting instructions");
-    match sel4::measure() {
-        Ok(found) => measurements.extend(found),
-        Err(error) => match error.downcast_ref::<qemu::Missing>() {
-            Some(missing) => eprintln!("SKIPPED figures of seL4: {missing}"),
-            None => return Err(error),
-        },
+    for &part in Part::value_variants().iter().filter(|&&part| only.is_none_or(|only| only == part)) {
+        match part.measure() {
+            Ok(found) => measurements.extend(found),
+            Err(error) => match error.downcast_ref::<qemu::Missing>() {
+                Some(missing) => eprintln!("SKIPPED figures of seL4: {missing}"),
+                None => return Err(error),
+            },
+        }
     }
     let table = table(&measurements);
     println!("{table}");
-    write(&table)
+    if only.is_some() { Ok(()) } else { write(&table) }
 }
 
 /// Runs a package's example, optimised, and reads the figures that it prints, one JSON object a line.
@@ -90,7 +122,8 @@ fn table(measurements: &[Measurement]) -> String {
             one.baseline,
             digits(one.baseline_value),
             one.unit,
-            digits(one.ratio),
+            // A ratio near 1 is about what it differs by.
+            if (one.ratio - 1.0).abs() < 0.1 { format!("{:.4}", one.ratio) } else { digits(one.ratio) },
         ));
     }
     text

@@ -9,7 +9,7 @@ use clap::{
 };
 use qemu::{
     board::Board,
-    boot_image::{self, BootImageOptions},
+    boot_image::{self, BootImageOptions, Variant},
     guest::{self, GuestOptions},
     launcher::{Launch, Machine},
 };
@@ -34,6 +34,11 @@ pub(crate) struct ImageOptions {
     /// The kernel's configuration
     #[arg(long, value_enum, default_value_t = Configuration::Debug)]
     configuration: Configuration,
+    #[command(flatten)]
+    trust: TrustOptions,
+    /// An image that is no product: with a cell that attacks everybody
+    #[arg(long, hide = true)]
+    hostile_cell: bool,
 }
 
 /// Which card's image to build.
@@ -45,6 +50,30 @@ pub(crate) struct CardOptions {
     /// The kernel's configuration
     #[arg(long, value_enum, default_value_t = Configuration::Debug)]
     configuration: Configuration,
+    #[command(flatten)]
+    trust: TrustOptions,
+}
+
+/// What containers may do on the device, and whose word counts there.
+#[derive(Clone, Debug, Default, Args)]
+struct TrustOptions {
+    /// The board's policy [default: the demo policy]; one that does not allow unsigned containers makes an image for use
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// A directory of public keys (`NAME.pub`) whose signatures count [default: the demo keys]
+    #[arg(long, value_name = "DIRECTORY")]
+    keys: Option<PathBuf>,
+}
+
+impl TrustOptions {
+    fn image(&self, board: Board, configuration: Configuration) -> Result<BootImageOptions> {
+        let mut options = BootImageOptions::from_environment(board, configuration.name())?;
+        if let Some(policy) = &self.policy {
+            options.policy.clone_from(policy);
+        }
+        options.keys.clone_from(&self.keys);
+        Ok(options)
+    }
 }
 
 fn boards_with_card() -> impl TypedValueParser<Value = Board> {
@@ -76,15 +105,16 @@ impl Configuration {
 
 impl ImageOptions {
     fn build(&self) -> Result<PathBuf> {
-        let options = BootImageOptions::from_environment(self.board, self.configuration.name())?;
-        Ok(boot_image::build_image(&options, &say)?.path)
+        let variant = if self.hostile_cell { Variant::HostileCell } else { Variant::Product };
+        let options = self.trust.image(self.board, self.configuration)?;
+        Ok(boot_image::build_image(&BootImageOptions { variant, ..options }, &say)?.path)
     }
 }
 
 impl CardOptions {
     /// Builds the boot image and the card's image around it.
     pub(crate) fn build(&self) -> Result<PathBuf> {
-        let options = BootImageOptions::from_environment(self.board, self.configuration.name())?;
+        let options = self.trust.image(self.board, self.configuration)?;
         let loader = boot_image::build_image(&options, &say)?.path;
         step("building the SD card's image");
         sd_card::image::build(&options, &loader, &say)
@@ -97,7 +127,23 @@ fn say(line: &str) {
 
 /// The image that the system tests boot.
 pub(crate) fn image_for_tests(board: Board) -> Result<PathBuf> {
-    ImageOptions { board, configuration: Configuration::Debug }.build()
+    variant(board, Configuration::Debug, Variant::Product)
+}
+
+/// An image in which a cell attacks everybody. A release kernel: what one with debugging says of each refused call goes to the
+/// console that Linux has, and one of its own system calls halts the machine.
+pub(crate) fn image_with_hostile_cell(board: Board) -> Result<PathBuf> {
+    variant(board, Configuration::Release, Variant::HostileCell)
+}
+
+/// The image that stands beside [`image_for_tests`] where the cost of checking rights is measured.
+pub(crate) fn image_without_check(board: Board) -> Result<PathBuf> {
+    variant(board, Configuration::Debug, Variant::UncheckedAccess)
+}
+
+fn variant(board: Board, configuration: Configuration, variant: Variant) -> Result<PathBuf> {
+    let options = BootImageOptions::from_environment(board, configuration.name())?;
+    Ok(boot_image::build_image(&BootImageOptions { variant, ..options }, &say)?.path)
 }
 
 /// `cargo xtask guest`.
@@ -119,7 +165,8 @@ pub(crate) fn guest(update_lock: bool) -> Result<()> {
 pub(crate) fn image(options: &ImageOptions) -> Result<()> {
     step("building the boot image");
     let path = if options.board.is_raspberry_pi() {
-        CardOptions { board: options.board, configuration: options.configuration }.build()?
+        CardOptions { board: options.board, configuration: options.configuration, trust: options.trust.clone() }
+            .build()?
     } else {
         options.build()?
     };

@@ -75,7 +75,11 @@ enum Command {
     /// Run random modules in a cell and in wasmtime, and name those on which they differ
     Fuzz(fuzz::FuzzOptions),
     /// Measure, and write the table to docs/measurements.md
-    Bench,
+    Bench {
+        /// Measure this alone, and leave the book as it is
+        #[arg(long, value_enum)]
+        only: Option<bench::Part>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -92,7 +96,7 @@ fn main() -> ExitCode {
         Command::Flash(options) => flash::run(&options),
         Command::Qemu(options) => boards::boot(&options),
         Command::Fuzz(options) => fuzz::run(&options),
-        Command::Bench => bench::run(),
+        Command::Bench { only } => bench::run(only),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

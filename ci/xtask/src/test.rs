@@ -6,6 +6,7 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
+    path::PathBuf,
     process::{Command, Stdio},
     sync::mpsc,
     thread,
@@ -15,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use qemu::board::Board;
 
 use crate::{
-    check,
+    boards, check,
     examples::Verdict,
     process::{self, step},
     samples,
@@ -97,9 +98,14 @@ fn examples(tally: &mut Tally) {
     }
 }
 
-/// The images that the system tests boot, and the variables that name them.
-const TESTED_BOARDS: [(Board, &str); 2] =
-    [(Board::QemuVirtAarch64, "ATOLL_IMAGE"), (Board::Rpi4b2Gb, "ATOLL_IMAGE_RPI4B")];
+/// An image that the system tests boot: what builds it, for which board, and the variable that names it.
+type TestedImage = (fn(Board) -> Result<PathBuf>, Board, &'static str);
+
+const TESTED_IMAGES: [TestedImage; 3] = [
+    (boards::image_for_tests, Board::QemuVirtAarch64, "ATOLL_IMAGE"),
+    (boards::image_for_tests, Board::Rpi4b2Gb, "ATOLL_IMAGE_RPI4B"),
+    (boards::image_with_hostile_cell, Board::QemuVirtAarch64, "ATOLL_IMAGE_HOSTILE"),
+];
 
 /// System tests on seL4, where an SDK is found. A board without an image has its tests skip themselves.
 fn sel4(tally: &mut Tally) {
@@ -108,8 +114,8 @@ fn sel4(tally: &mut Tally) {
     command.args(["test", "--package", "qemu", "--test", "system", "--package", "sd-card", "--test", "card"]);
     command.arg("--no-fail-fast");
     command.args(["--", "--ignored", "--test-threads=1"]);
-    for (board, variable) in TESTED_BOARDS {
-        match crate::boards::image_for_tests(board) {
+    for (build, board, variable) in TESTED_IMAGES {
+        match build(board) {
             Ok(image) => {
                 command.env(variable, image);
             }

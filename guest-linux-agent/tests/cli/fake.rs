@@ -11,7 +11,7 @@ use std::{
 use serde_json::json;
 use shared_ring_messages::{
     Answer, ContainerReport, ErrorCode, FrameDecoder, FromAgent, FromNode, GrantReport, LogRecord, NodeReport,
-    PROTOCOL_MAJOR, Request, frame,
+    PROTOCOL_MAJOR, PROTOCOL_MINOR, Request, frame,
 };
 use tempfile::TempDir;
 
@@ -46,7 +46,7 @@ impl Fake {
         Self::start(move |mut connection| {
             while let Some(message) = connection.receive() {
                 let reply = match message {
-                    FromAgent::Hello { .. } => FromNode::Welcome { major: PROTOCOL_MAJOR, minor: 0 },
+                    FromAgent::Hello { .. } => FromNode::Welcome { major: PROTOCOL_MAJOR, minor: PROTOCOL_MINOR },
                     FromAgent::Request { number, request } => match answer(&request) {
                         Some(Ok(answer)) => FromNode::Answer { number, answer },
                         Some(Err((code, detail))) => FromNode::Failure { number, code, detail: detail.to_owned() },
@@ -82,7 +82,7 @@ impl Connection {
         Self { stream, decoder: FrameDecoder::new(), unread: Vec::new() }
     }
 
-    fn receive(&mut self) -> Option<FromAgent> {
+    pub(crate) fn receive(&mut self) -> Option<FromAgent> {
         loop {
             let mut rest = self.unread.as_slice();
             let found = self.decoder.next_frame(&mut rest);
@@ -99,7 +99,7 @@ impl Connection {
         }
     }
 
-    fn send(&mut self, message: &FromNode) {
+    pub(crate) fn send(&mut self, message: &FromNode) {
         // `emit` may have gone.
         let _ = self.stream.write_all(&frame::encode(message).expect("it fits"));
     }

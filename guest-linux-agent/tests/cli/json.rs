@@ -9,7 +9,7 @@ use crate::{
     sample,
 };
 
-const CONTAINER: [&str; 40] = [
+const CONTAINER: [&str; 42] = [
     "arguments",
     "cell",
     "cell_restarts",
@@ -43,6 +43,8 @@ const CONTAINER: [&str; 40] = [
     "restart",
     "rights",
     "sha256",
+    "signed_until",
+    "signers",
     "slices",
     "started_ns",
     "state",
@@ -51,17 +53,19 @@ const CONTAINER: [&str; 40] = [
     "version",
     "world",
 ];
-const NODE: [&str; 13] = [
+const NODE: [&str; 15] = [
     "board",
     "cells",
     "cells_free",
     "counters",
     "defaults",
     "i2c",
+    "keys",
     "lines",
     "memory_limit_bytes",
     "module_limit_bytes",
     "most",
+    "runs_unsigned",
     "substrate",
     "uptime_ns",
     "version",

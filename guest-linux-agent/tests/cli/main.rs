@@ -3,6 +3,7 @@
 //! Nodes are processes of their own in directories of their own; everything that is waited for has a limit, and everything
 //! that is started ends with the test that started it.
 
+mod audit;
 mod building;
 mod channels;
 mod checking;
@@ -14,6 +15,7 @@ mod hostile;
 mod i2c;
 mod interface;
 mod json;
+mod keys;
 mod life;
 mod node;
 mod on_host;
@@ -23,8 +25,10 @@ mod rights;
 mod running;
 mod samples;
 mod sessions;
+mod signing;
 mod terminal;
 mod top;
+mod trust;
 mod update;
 mod verbs;
 
@@ -38,7 +42,7 @@ use std::{
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// Every verb, as `emit --help` lists them.
-pub(crate) const VERBS: [&str; 18] = [
+pub(crate) const VERBS: [&str; 23] = [
     "deploy",
     "run",
     "ps",
@@ -53,6 +57,11 @@ pub(crate) const VERBS: [&str; 18] = [
     "build",
     "check",
     "pack",
+    "keys",
+    "sign",
+    "verify",
+    "audit",
+    "trust",
     "info",
     "top",
     "completions",

@@ -30,8 +30,14 @@ pub(crate) struct TestNode {
 
 impl TestNode {
     pub(crate) fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// A node with something changed about it.
+    pub(crate) fn start_with(change: impl FnOnce(&mut Options)) -> Self {
         let directory = tempfile::Builder::new().prefix("atoll-emit-").tempdir().expect("a temporary directory");
-        let options = Options::new(launcher(), directory.path());
+        let mut options = Options::new(launcher(), directory.path());
+        change(&mut options);
         let node = Node::start(&options).unwrap_or_else(|error| panic!("{error:#}"));
         Self { node, _directory: directory }
     }

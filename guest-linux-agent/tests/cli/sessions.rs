@@ -14,7 +14,7 @@ use std::{
 };
 
 use rustix::process::Signal;
-use shared_ring_messages::{FromAgent, FromNode, HELLO_MAGIC, PROTOCOL_MAJOR, frame};
+use shared_ring_messages::{FromAgent, FromNode, HELLO_MAGIC, PROTOCOL_MAJOR, PROTOCOL_MINOR, frame};
 use tempfile::TempDir;
 
 use crate::{
@@ -155,7 +155,7 @@ fn another_version_is_answered_and_counted() {
     stranger.stream.write_all(&frame::encode(&hello).expect("it fits")).expect("taken");
     let mut answer = Vec::new();
     stranger.stream.read_to_end(&mut answer).expect("answered, and closed");
-    let expected = FromNode::VersionMismatch { major: PROTOCOL_MAJOR, minor: 0 };
+    let expected = FromNode::VersionMismatch { major: PROTOCOL_MAJOR, minor: PROTOCOL_MINOR };
     assert_eq!(answer, frame::encode(&expected).expect("it fits"));
     assert_eq!(node.counter("version_mismatches"), 1);
     blinker.lost_nothing();

@@ -21,7 +21,7 @@ pd_shell::protection_domain! {
     channels: ["channel_vmm", "channel_warden", "channel_exchange"],
     cell_channels: [("channel_cell", "")],
     regions: [
-        "region_status", "region_policy", "region_requests", "region_warden_status", "region_gpio_status", "region_timer_status", "region_exchange_status",
+        "region_status", "region_policy", "region_keys", "region_requests", "region_warden_status", "region_gpio_status", "region_timer_status", "region_exchange_status",
         "region_i2c_status",
         "region_link_in", "region_link_in_head", "region_link_out", "region_link_out_head", "region_heap"
     ],

@@ -31,6 +31,9 @@ enum Command {
         /// The board policy; the demo board's unless given.
         #[arg(long, value_name = "FILE")]
         policy: Option<PathBuf>,
+        /// A directory of public keys whose signatures count; the demo keys unless given.
+        #[arg(long, value_name = "DIRECTORY")]
+        keys: Option<PathBuf>,
         /// Where the node keeps its sockets and logs [default: $ATOLL_RUN_DIRECTORY, $XDG_RUNTIME_DIR/atoll or /tmp/atoll-UID].
         #[arg(long, value_name = "DIRECTORY")]
         run_directory: Option<PathBuf>,
@@ -73,9 +76,9 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<()> {
     match command {
-        Command::Up { system, policy, run_directory, stop_with_parent, throw_away } => {
+        Command::Up { system, policy, keys, run_directory, stop_with_parent, throw_away } => {
             let run_directory = run_directory.unwrap_or_else(run_directory::default_path);
-            launch(&LaunchOptions { system, policy, run_directory, stop_with_parent, throw_away })
+            launch(&LaunchOptions { system, policy, keys, run_directory, stop_with_parent, throw_away })
         }
         Command::Gpio { run_directory, request } => {
             let directory = run_directory.unwrap_or_else(run_directory::default_path);

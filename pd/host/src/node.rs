@@ -34,6 +34,8 @@ pub struct Options {
     pub system: Option<PathBuf>,
     /// The board policy; `None` for the demo board's.
     pub policy: Option<PathBuf>,
+    /// A directory of public keys; `None` for the demo keys.
+    pub keys: Option<PathBuf>,
     /// Where its sockets and logs are; made where it is missing, and left behind.
     pub run_directory: PathBuf,
     /// How long it may take to start. It starts a dozen processes on a machine that may be busy.
@@ -47,6 +49,7 @@ impl Options {
             program: program.into(),
             system: None,
             policy: None,
+            keys: None,
             run_directory: run_directory.into(),
             start_limit: Duration::from_secs(60),
         }
@@ -72,7 +75,7 @@ impl Node {
         let log = File::create(&log_path).with_context(|| format!("cannot write {}", log_path.display()))?;
         let mut command = Command::new(&options.program);
         command.arg("up").arg("--stop-with-parent").arg("--run-directory").arg(&options.run_directory);
-        for (flag, file) in [("--system", &options.system), ("--policy", &options.policy)] {
+        for (flag, file) in [("--system", &options.system), ("--policy", &options.policy), ("--keys", &options.keys)] {
             if let Some(file) = file {
                 command.arg(flag).arg(file);
             }

@@ -6,6 +6,7 @@
 //! | `set LABEL 1` | `ok`: the world drives an input |
 //! | `pulse LABEL` | `ok`: the world moves an input to its other level and back |
 //! | `transitions LABEL` | `ok N`: how often an output's level changed since the start |
+//! | `touches LABEL` | `ok N`: how often the driver did anything to the line since the start |
 //! | `list` | `ok` and for each line `NUMBER:LABEL:USE:LEVEL` |
 //! | `watch` | `ok`, and then a line for each change of a level: [`Change`]; anything more from the client ends it |
 //!
@@ -125,6 +126,14 @@ impl Pins {
     /// As for [`Pins::read`].
     pub fn transitions(&mut self, line: &str) -> io::Result<u64> {
         self.ask(&format!("transitions {line}"))?.parse().map_err(io::Error::other)
+    }
+
+    /// How often the driver did anything to a line since the node's start, whether or not a level changed.
+    ///
+    /// # Errors
+    /// As for [`Pins::read`].
+    pub fn touches(&mut self, line: &str) -> io::Result<u64> {
+        self.ask(&format!("touches {line}"))?.parse().map_err(io::Error::other)
     }
 
     /// Tells of every change from here on, until the node is gone.

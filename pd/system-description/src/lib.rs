@@ -9,7 +9,9 @@
 //! with its place, never a default.
 #![forbid(unsafe_code)]
 
+mod authority;
 mod description;
+pub mod keys;
 mod model;
 mod parse;
 pub mod policy;

@@ -76,6 +76,8 @@ pub struct Domain {
     pub stack_bytes: u64,
     /// May make secure monitor calls.
     pub secure_monitor_calls: bool,
+    /// Is given capabilities, or I/O ports, beside what its channels and maps are.
+    pub has_capabilities: bool,
     /// The ELF, where it is a protection domain.
     pub image: Option<String>,
     /// Memory that it sees.

@@ -124,8 +124,10 @@ impl<'a> Reader<'a> {
                 "irq" => domain.interrupts.push(self.interrupt(element)?),
                 "protection_domain" => self.protection_domain(element, Some(&domain.name), &mut inner)?,
                 "virtual_machine" => inner.push(self.virtual_machine(element, &domain.name)?),
-                // Symbols with physical addresses, capabilities for a parent, I/O ports: nothing that this reader's users need.
-                "setvar" | "cspace" | "ioport" => {}
+                // Symbols with physical addresses: nothing that this reader's users need.
+                "setvar" => {}
+                // Which, nobody needs to know: a rule refuses them all.
+                "cspace" | "ioport" => domain.has_capabilities = true,
                 _ => return Err(self.unknown_element(element)),
             }
         }
@@ -168,6 +170,7 @@ impl<'a> Reader<'a> {
             passive: self.flag(node, "passive", false)?,
             stack_bytes: self.optional_number(node, "stack_size")?.unwrap_or(DEFAULT_STACK_BYTES),
             secure_monitor_calls: self.flag(node, "smc", false)?,
+            has_capabilities: false,
             image: None,
             maps: Vec::new(),
             interrupts: Vec::new(),

@@ -17,6 +17,7 @@ use runner_interfaces::policy::{
     BoardChannel, BoardDevice, BoardLimits, BoardLine, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES,
 };
 use runner_interfaces::timer::TIMERS_PER_CLIENT;
+use runner_tokens::{Minimum, TokenKind};
 use serde::Deserialize;
 use zerocopy::IntoBytes;
 
@@ -33,6 +34,8 @@ pub struct Policy {
     pub limits: BoardLimits,
     /// What `admission` reads.
     pub board: BoardPolicy,
+    /// Tokens below these sequences are not accepted. They lie in the key table.
+    pub minimums: Vec<Minimum>,
 }
 
 /// What is wrong with a policy file.
@@ -67,6 +70,17 @@ struct PolicyFile {
     channel: Option<Vec<ChannelTable>>,
     #[serde(default)]
     node: Told,
+    #[serde(default)]
+    minimum: Vec<MinimumTable>,
+}
+
+/// The lowest sequence of the tokens of one kind about one container.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MinimumTable {
+    token: String,
+    container: String,
+    sequence: u64,
 }
 
 #[derive(Deserialize)]
@@ -284,8 +298,24 @@ impl PolicyFile {
             devices,
             allow_unsigned: self.allow_unsigned,
         };
-        Ok(Policy { limits, board })
+        let minimums = minimums(&self.minimum)?;
+        Ok(Policy { limits, board, minimums })
     }
+}
+
+fn minimums(tables: &[MinimumTable]) -> Result<Vec<Minimum>, String> {
+    let mut minimums: Vec<Minimum> = Vec::new();
+    for MinimumTable { token, container, sequence } in tables {
+        let kind = TokenKind::ALL.into_iter().find(|kind| kind.name() == token).ok_or_else(|| {
+            format!("minimum: there is no token `{token}`; there are code, data, metadata, grant and keys")
+        })?;
+        runner_container::check_name(container).map_err(|_| format!("minimum: `{container}` names no container"))?;
+        if minimums.iter().any(|known| known.kind == kind && known.subject == *container) {
+            return Err(format!("minimum: {token} of `{container}` is there twice"));
+        }
+        minimums.push(Minimum { kind, subject: container.clone(), sequence: *sequence });
+    }
+    Ok(minimums)
 }
 
 /// A duration of the table of limits, as the region holds it.

@@ -74,9 +74,29 @@ impl Role {
         matches!(self, Self::Vmm | Self::Linux)
     }
 
-    /// Whether it may map devices.
-    pub const fn owns_devices(self) -> bool {
-        matches!(self, Self::Gpio | Self::Timer | Self::Vmm | Self::Linux)
+    /// Whether it drives a device that may raise interrupts. Those of the buses' devices reach nobody so far.
+    pub const fn takes_interrupts(self) -> bool {
+        matches!(self, Self::Gpio | Self::Timer | Self::Vmm)
+    }
+
+    /// Whether a program of that file name is one for this role. A driver's says for which device, as `gpio-pl061.elf`.
+    pub fn runs(self, image: &str) -> bool {
+        let program = image.strip_suffix(".elf");
+        let is_for_a_device = |name: &str| {
+            program.and_then(|program| program.strip_prefix(name)?.strip_prefix('-')).is_some_and(|it| !it.is_empty())
+        };
+        match self {
+            Self::Tick => program == Some("tick"),
+            Self::Timer => program == Some("timer") || is_for_a_device("timer"),
+            Self::Gpio => program == Some("gpio") || is_for_a_device("gpio"),
+            Self::I2c => program == Some("i2c") || is_for_a_device("i2c"),
+            Self::Exchange => program == Some("exchange"),
+            Self::Warden => program == Some("warden"),
+            Self::Cell(_) => program == Some("cell"),
+            Self::Admission => program == Some("admission"),
+            Self::Vmm => program == Some("vmm") || is_for_a_device("vmm"),
+            Self::Linux => false,
+        }
     }
 }
 

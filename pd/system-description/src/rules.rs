@@ -7,7 +7,8 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use crate::model::{Domain, DomainKind, Region, System};
+use crate::authority::{self, Sharers, sharers};
+use crate::model::{Channel, Domain, DomainKind, End, Map, Region, System};
 use crate::role::Role;
 
 /// Microkit's and seL4's least budget, in microseconds: what is shorter is spent on switching.
@@ -22,14 +23,24 @@ pub enum Rule {
     RegionsExist,
     /// Every region is written by exactly the domain that its name says, and nobody else may.
     RegionWriters,
-    /// What is directed from one domain to another is seen by these two only, and a heap by its owner.
+    /// Nobody reads a region but those whom the architecture names.
     RegionReaders,
+    /// No two regions are the same memory.
+    RegionsApart,
     /// Every domain has a status region that its shell finds, and the VMM sees it: how the start went is told at the console.
     BootReports,
-    /// No cell, and nobody but drivers and the VMM, maps a device.
+    /// A device is mapped by the domain that drives it, and by nobody else; a cell drives none.
     Devices,
-    /// No protection domain can execute what it can write.
+    /// Interrupts reach drivers and the VMM only, each one of them.
+    Interrupts,
+    /// No protection domain can execute a region: its code is its image, which nobody writes.
     WriteExecute,
+    /// Each domain runs a program of its role.
+    Programs,
+    /// Nobody has capabilities beside those for its channels and its memory.
+    NoCapabilities,
+    /// The warden is the parent of the cells, and nobody else has one.
+    Parents,
     /// Budget and period are stated everywhere.
     BudgetStated,
     /// Everything above the VMM has a budget below its period, and one that is long enough.
@@ -46,6 +57,10 @@ pub enum Rule {
     ChannelEnds,
     /// Protected calls go only to strictly higher priority.
     CallUpwards,
+    /// Who calls and who notifies whom is as the architecture says, through one channel.
+    ChannelRights,
+    /// A symbol that names a domain stands for that domain: it is how a driver knows whose right to look up.
+    Identity,
     /// Channel, interrupt and child numbers are unique in each domain.
     IdsUnique,
     /// A symbol is set once in each domain.
@@ -59,9 +74,14 @@ impl Rule {
         Self::RegionsExist,
         Self::RegionWriters,
         Self::RegionReaders,
+        Self::RegionsApart,
         Self::BootReports,
         Self::Devices,
+        Self::Interrupts,
         Self::WriteExecute,
+        Self::Programs,
+        Self::NoCapabilities,
+        Self::Parents,
         Self::BudgetStated,
         Self::Throttled,
         Self::Utilisation,
@@ -70,6 +90,8 @@ impl Rule {
         Self::NoSecureMonitor,
         Self::ChannelEnds,
         Self::CallUpwards,
+        Self::ChannelRights,
+        Self::Identity,
         Self::IdsUnique,
         Self::SymbolsUnique,
     ];
@@ -81,9 +103,14 @@ impl Rule {
             Self::RegionsExist => "regions-exist",
             Self::RegionWriters => "region-writers",
             Self::RegionReaders => "region-readers",
+            Self::RegionsApart => "regions-apart",
             Self::BootReports => "boot-reports",
             Self::Devices => "devices",
+            Self::Interrupts => "interrupts",
             Self::WriteExecute => "write-execute",
+            Self::Programs => "programs",
+            Self::NoCapabilities => "no-capabilities",
+            Self::Parents => "parents",
             Self::BudgetStated => "budget-stated",
             Self::Throttled => "throttled",
             Self::Utilisation => "utilisation",
@@ -92,6 +119,8 @@ impl Rule {
             Self::NoSecureMonitor => "no-secure-monitor",
             Self::ChannelEnds => "channel-ends",
             Self::CallUpwards => "call-upwards",
+            Self::ChannelRights => "channel-rights",
+            Self::Identity => "identity",
             Self::IdsUnique => "ids-unique",
             Self::SymbolsUnique => "symbols-unique",
         }
@@ -136,49 +165,6 @@ struct Checker<'a> {
     violations: Vec<Violation>,
 }
 
-/// Who may write a region, by its name.
-#[derive(Debug, PartialEq, Eq)]
-enum Writers<'a> {
-    /// Nobody: the image fills it.
-    Nobody,
-    /// These domains; each of them must.
-    These(Vec<&'a str>),
-    /// The name says nothing that this module knows.
-    Unknown,
-}
-
-/// The two ends in the name of a directed region: the writer, and the reader.
-fn direction(name: &str) -> Option<(&str, &str)> {
-    match name.strip_suffix("_head").unwrap_or(name).split_once("_to_")? {
-        // The consumer writes its head for the producer to read.
-        (producer, consumer) if name.ends_with("_head") => Some((consumer, producer)),
-        ends => Some(ends),
-    }
-}
-
-fn writers(region: &Region) -> Writers<'_> {
-    let name = region.name.as_str();
-    if region.prefill.is_some() {
-        return Writers::Nobody;
-    }
-    if let Some((writer, _)) = direction(name) {
-        return Writers::These(vec![writer]);
-    }
-    match name {
-        "grants" => return Writers::These(vec!["warden"]),
-        // Linux' memory, and its view of the interrupt controller.
-        "guest_memory" => return Writers::These(vec!["vmm", "linux"]),
-        "guest_interrupt_interface" => return Writers::These(vec!["linux"]),
-        "uart_registers" => return Writers::These(vec!["vmm"]),
-        _ => {}
-    }
-    match name.rsplit_once('_') {
-        Some((owner, "status" | "registers" | "heap")) => Writers::These(vec![owner]),
-        Some((cell, "module")) if matches!(Role::of(cell), Some(Role::Cell(_))) => Writers::These(vec!["admission"]),
-        _ => Writers::Unknown,
-    }
-}
-
 impl<'a> Checker<'a> {
     fn report(&mut self, rule: Rule, line: u32, problem: String) {
         self.violations.push(Violation { rule, line, problem });
@@ -218,29 +204,28 @@ impl<'a> Checker<'a> {
     }
 
     fn regions(&mut self) {
-        for region in &self.system.regions {
-            self.writers_of(region);
-            self.readers_of(region);
+        let system = self.system;
+        for region in &system.regions {
+            let Some(allowed) = sharers(region) else {
+                let problem = format!("no rule says who writes `{}`; name it `A_to_B` or `A_status`", region.name);
+                self.report(Rule::RegionWriters, region.line, problem);
+                continue;
+            };
+            self.writers_of(region, &allowed.writers);
+            self.readers_of(region, &allowed);
         }
+        self.apart();
     }
 
-    fn writers_of(&mut self, region: &'a Region) {
-        let expected = match writers(region) {
-            Writers::Unknown => {
-                let problem = format!("no rule says who writes `{}`; name it `A_to_B` or `A_status`", region.name);
-                return self.report(Rule::RegionWriters, region.line, problem);
-            }
-            Writers::Nobody => Vec::new(),
-            Writers::These(names) => names,
-        };
+    fn writers_of(&mut self, region: &'a Region, expected: &[&'a str]) {
         let system = self.system;
         for (domain, map) in system.maps_of(&region.name).filter(|(_, map)| map.access.write) {
             if !expected.contains(&domain.name.as_str()) {
-                let problem = format!("`{}` may not write `{}`: {}", domain.name, region.name, only(&expected));
+                let problem = format!("`{}` may not write `{}`: {}", domain.name, region.name, only(expected));
                 self.report(Rule::RegionWriters, map.line, problem);
             }
         }
-        for writer in expected {
+        for &writer in expected {
             let writes = system.maps_of(&region.name).any(|(domain, map)| domain.name == writer && map.access.write);
             if !writes {
                 let problem = format!("`{writer}` must be able to write `{}`", region.name);
@@ -249,18 +234,32 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn readers_of(&mut self, region: &'a Region) {
-        let sharers = match (direction(&region.name), region.name.strip_suffix("_heap")) {
-            (Some((writer, reader)), _) => vec![writer, reader],
-            (None, Some(owner)) => vec![owner],
-            (None, None) => return,
-        };
+    fn readers_of(&mut self, region: &'a Region, allowed: &Sharers<'a>) {
         let system = self.system;
-        for (domain, map) in system.maps_of(&region.name) {
-            if !sharers.contains(&domain.name.as_str()) {
-                let owners = sharers.join("` and `");
-                let problem = format!("`{}` is `{owners}`'s alone, not `{}`'s", region.name, domain.name);
+        let others = |(domain, _): &(&Domain, &Map)| !allowed.contains(&domain.name);
+        for (domain, map) in system.maps_of(&region.name).filter(others) {
+            if region.is_device() {
+                let problem = format!("`{}` may not map the device `{}`", domain.name, region.name);
+                self.report(Rule::Devices, map.line, problem);
+            } else {
+                let owners: Vec<&str> = allowed.writers.iter().chain(&allowed.readers).copied().collect();
+                let problem =
+                    format!("`{}` is for `{}` alone, not for `{}`", region.name, owners.join("`, `"), domain.name);
                 self.report(Rule::RegionReaders, map.line, problem);
+            }
+        }
+    }
+
+    /// A second name for the same memory would have writers of its own.
+    fn apart(&mut self) {
+        let placed = |region: &'a Region| region.physical_address.map(|start| (start, region));
+        let mut placed: Vec<(u64, &Region)> = self.system.regions.iter().filter_map(placed).collect();
+        placed.sort_by_key(|&(start, region)| (start, region.line));
+        for pair in placed.windows(2) {
+            let [(start, below), (next, above)] = *pair else { continue };
+            if start.saturating_add(below.size_bytes) > next {
+                let problem = format!("`{}` lies within `{}`", above.name, below.name);
+                self.report(Rule::RegionsApart, above.line, problem);
             }
         }
     }
@@ -273,17 +272,26 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn map(&mut self, domain: &Domain, map: &crate::model::Map) {
+    fn map(&mut self, domain: &Domain, map: &Map) {
         let Some(region) = self.system.region(&map.region) else {
             return self.report(Rule::RegionsExist, map.line, format!("there is no memory region `{}`", map.region));
         };
-        if region.is_device() && !Role::of(&domain.name).is_some_and(Role::owns_devices) {
-            let problem = format!("`{}` may not map the device `{}`", domain.name, region.name);
-            self.report(Rule::Devices, map.line, problem);
-        }
-        if domain.kind == DomainKind::Protection && map.access.write && map.access.execute {
-            let problem = format!("`{}` could execute what it writes to `{}`", domain.name, region.name);
+        if domain.kind == DomainKind::Protection && map.access.execute {
+            let problem = format!("`{}` could execute what is in `{}`", domain.name, region.name);
             self.report(Rule::WriteExecute, map.line, problem);
+        }
+        if let (Some(cell), Some(symbol)) = (cell_in(&region.name), &map.address_symbol)
+            && cell != domain.name
+            && !symbol.contains(cell)
+        {
+            let problem = format!("`{symbol}` of `{}` does not say that it is `{cell}`'s", domain.name);
+            self.report(Rule::Identity, map.line, problem);
+        }
+        if let (Some(cell), Some(named)) = (cell_in(&region.name), map.address_symbol.as_deref().and_then(cell_in))
+            && cell != named
+        {
+            let problem = format!("`{named}` in a symbol of `{}` stands for `{}`", domain.name, region.name);
+            self.report(Rule::Identity, map.line, problem);
         }
     }
 
@@ -317,6 +325,12 @@ impl<'a> Checker<'a> {
         for domain in &self.system.domains {
             self.time_of(domain);
             self.priority_of(domain);
+            self.place_of(domain);
+            self.interrupts_of(domain);
+            if domain.has_capabilities {
+                let problem = format!("`{}` is given capabilities beside its channels and its memory", domain.name);
+                self.report(Rule::NoCapabilities, domain.line, problem);
+            }
             if domain.passive {
                 self.report(Rule::NoPassive, domain.line, format!("`{}` is passive", domain.name));
             }
@@ -363,6 +377,34 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// Its parent and its program.
+    fn place_of(&mut self, domain: &Domain) {
+        let Some(role) = Role::of(&domain.name) else { return };
+        let (wanted, found) = (authority::parent(role), domain.parent.as_deref());
+        if wanted != found {
+            let place = |parent: Option<&str>| parent.map_or("nobody".to_owned(), |name| format!("`{name}`"));
+            let problem = format!("`{}` is in {}, not in {}", domain.name, place(found), place(wanted));
+            self.report(Rule::Parents, domain.line, problem);
+        }
+        let is_machine = domain.kind == DomainKind::VirtualMachine;
+        if is_machine != (role == Role::Linux) {
+            let problem = format!("`{}` is the name of another kind of domain", domain.name);
+            self.report(Rule::Names, domain.line, problem);
+        }
+        if let Some(image) = domain.image.as_deref().filter(|image| !role.runs(image)) {
+            let problem = format!("`{}` runs `{image}`, which is no program of its role", domain.name);
+            self.report(Rule::Programs, domain.line, problem);
+        }
+    }
+
+    fn interrupts_of(&mut self, domain: &Domain) {
+        let is_driver = Role::of(&domain.name).is_some_and(Role::takes_interrupts);
+        for interrupt in domain.interrupts.iter().filter(|_| !is_driver) {
+            let problem = format!("`{}` drives nothing that raises interrupt {}", domain.name, interrupt.number);
+            self.report(Rule::Interrupts, interrupt.line, problem);
+        }
+    }
+
     fn utilisation(&mut self) {
         let shares = self.system.domains.iter().filter_map(|domain| {
             let share = share_in_millionths(domain.budget_us?, domain.period_us?)?;
@@ -377,31 +419,60 @@ impl<'a> Checker<'a> {
     }
 
     fn channels(&mut self) {
+        let mut pairs = Vec::new();
         for channel in &self.system.channels {
             let [first, second] = &channel.ends;
             if first.domain == second.domain {
                 let problem = format!("both ends are `{}`", first.domain);
                 self.report(Rule::ChannelEnds, channel.line, problem);
             }
-            for (caller, server) in [(first, second), (second, first)] {
-                let kind = self.system.domain(&caller.domain).map(|domain| domain.kind);
-                if kind != Some(DomainKind::Protection) {
-                    let problem = format!("there is no protection domain `{}`", caller.domain);
-                    self.report(Rule::ChannelEnds, caller.line, problem);
+            self.once(channel, &mut pairs);
+            for (here, there) in [(first, second), (second, first)] {
+                let kind = |end: &End| self.system.domain(&end.domain).map(|domain| domain.kind);
+                if kind(here) != Some(DomainKind::Protection) {
+                    let problem = format!("there is no protection domain `{}`", here.domain);
+                    self.report(Rule::ChannelEnds, here.line, problem);
+                } else if kind(there) == Some(DomainKind::Protection) {
+                    self.rights_of(here, there);
                 }
-                self.call(caller, server);
             }
         }
+        let interrupts = self.system.domains.iter().flat_map(|domain| &domain.interrupts);
+        self.unique(Rule::Interrupts, interrupts.map(|one| (one.number, one.line)), "interrupt");
     }
 
-    fn call(&mut self, caller: &crate::model::End, server: &crate::model::End) {
-        let priority = |name: &str| self.system.domain(name).map(|domain| domain.priority);
-        if let (true, Some(below), Some(above)) = (caller.may_call, priority(&caller.domain), priority(&server.domain))
-            && below >= above
-        {
+    /// A second channel to the same domain would be a second identity there.
+    fn once(&mut self, channel: &'a Channel, pairs: &mut Vec<[&'a str; 2]>) {
+        let mut pair = [0, 1].map(|end| channel.ends[end].domain.as_str());
+        pair.sort_unstable();
+        if pairs.contains(&pair) {
+            let problem = format!("there is a channel between `{}` and `{}` already", pair[0], pair[1]);
+            self.report(Rule::ChannelRights, channel.line, problem);
+        }
+        pairs.push(pair);
+    }
+
+    /// What one end may do to the other, and that it knows it by its name.
+    fn rights_of(&mut self, here: &End, there: &End) {
+        if here.symbol.as_deref().is_some_and(|symbol| symbol.strip_prefix("channel_") != Some(&there.domain)) {
+            let symbol = here.symbol.as_deref().unwrap_or_default();
+            let problem = format!("`{symbol}` of `{}` stands for `{}`", here.domain, there.domain);
+            self.report(Rule::Identity, here.line, problem);
+        }
+        let priority = |end: &End| self.system.domain(&end.domain).map(|domain| domain.priority);
+        let roles = Role::of(&here.domain).zip(Role::of(&there.domain));
+        let (below, above) = (priority(here).unwrap_or_default(), priority(there).unwrap_or_default());
+        if here.may_call && below >= above {
             let problem =
-                format!("`{}` (priority {below}) may not call `{}` (priority {above})", caller.domain, server.domain);
-            self.report(Rule::CallUpwards, caller.line, problem);
+                format!("`{}` (priority {below}) may not call `{}` (priority {above})", here.domain, there.domain);
+            self.report(Rule::CallUpwards, here.line, problem);
+        } else if here.may_call && !roles.is_some_and(|(caller, server)| authority::may_call(caller, server)) {
+            let problem = format!("`{}` has nothing to call `{}` for", here.domain, there.domain);
+            self.report(Rule::ChannelRights, here.line, problem);
+        }
+        if here.may_notify && !roles.is_some_and(|(sender, receiver)| authority::may_notify(sender, receiver)) {
+            let problem = format!("`{}` has nothing to notify `{}` of", here.domain, there.domain);
+            self.report(Rule::ChannelRights, here.line, problem);
         }
     }
 
@@ -414,6 +485,16 @@ impl<'a> Checker<'a> {
             self.unique(Rule::IdsUnique, ends.chain(interrupts), &format!("in `{}`, channel", domain.name));
             let children = system.children(&domain.name).filter_map(|child| Some((child.child_id?, child.line)));
             self.unique(Rule::IdsUnique, children, &format!("in `{}`, child", domain.name));
+            for child in system.children(&domain.name) {
+                if child
+                    .child_symbol
+                    .as_deref()
+                    .is_some_and(|symbol| symbol.strip_prefix("child_") != Some(&child.name))
+                {
+                    let problem = format!("`{}` is known to `{}` by another name", child.name, domain.name);
+                    self.report(Rule::Identity, child.line, problem);
+                }
+            }
         }
     }
 
@@ -440,6 +521,11 @@ const WHOLE_IN_MILLIONTHS: u64 = 1_000_000;
 fn share_in_millionths(budget_us: u64, period_us: u64) -> Option<u64> {
     let share = (u128::from(budget_us) * u128::from(WHOLE_IN_MILLIONTHS)).div_ceil(u128::from(period_us).max(1));
     (period_us != 0).then(|| u64::try_from(share).unwrap_or(u64::MAX))
+}
+
+/// The cell that a region's or a symbol's name tells of.
+fn cell_in(name: &str) -> Option<&str> {
+    name.split('_').find(|part| matches!(Role::of(part), Some(Role::Cell(_))))
 }
 
 fn only(writers: &[&str]) -> String {

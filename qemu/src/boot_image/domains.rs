@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use pd_system_description::{Domain, System};
 
-use super::{BootImageOptions, read, restart, write};
+use super::{BootImageOptions, Variant, read, restart, write};
 use crate::sdk::BoardFiles;
 
 /// The bare target; its C library, floating point and atomics are what seL4's user level has.
@@ -17,13 +17,33 @@ const TARGET: &str = "aarch64-unknown-none";
 /// slower. The compiler warns that the feature is unknown to it; LLVM knows it.
 const FLAGS: &str = "-Ctarget-feature=-strict-align";
 
-/// Compiles the workspace in `pd/`; answers the folder of its programs.
-pub(super) fn compile(options: &BootImageOptions, board: &BoardFiles) -> Result<PathBuf> {
+/// Compiles the workspace in `pd/`; answers the folders of its programs. What is in one hides what is in those behind it.
+pub(super) fn compile(options: &BootImageOptions, board: &BoardFiles) -> Result<Vec<PathBuf>> {
+    let left_out = Variant::NO_PRODUCTS.iter().flat_map(|program| ["--exclude", program]);
+    let all: Vec<&str> = ["--workspace"].into_iter().chain(left_out).collect();
+    let mut folders = vec![build(options, board, &all, "", "")?];
+    if let Some((program, flags)) = options.variant.own_program() {
+        // Other flags compile everything anew, and so get a folder of their own.
+        let suffix = if flags.is_empty() { "" } else { options.variant.suffix() };
+        folders.insert(0, build(options, board, &["--package", program], flags, suffix)?);
+    }
+    Ok(folders)
+}
+
+/// Compiles `packages` with `flags` beside those that every program needs.
+fn build(
+    options: &BootImageOptions,
+    board: &BoardFiles,
+    packages: &[&str],
+    flags: &str,
+    suffix: &str,
+) -> Result<PathBuf> {
     // The kernel's headers decide the code, so each board and configuration keeps its own.
-    let target_folder =
-        options.workspace.join("target/pd").join(format!("{}-{}", options.board.name(), options.configuration));
+    let target_folder = format!("{}-{}{suffix}", options.board.name(), options.configuration);
+    let target_folder = options.workspace.join("target/pd").join(target_folder);
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--quiet", "--release", "--workspace", "--target", TARGET])
+        .args(["build", "--quiet", "--release", "--target", TARGET])
+        .args(packages)
         .args(["-Zbuild-std=core,alloc,compiler_builtins", "-Zbuild-std-features=compiler-builtins-mem"])
         .arg("--target-dir")
         .arg(&target_folder)
@@ -31,7 +51,7 @@ pub(super) fn compile(options: &BootImageOptions, board: &BoardFiles) -> Result<
         .env("RUSTC", &options.toolchain.rustc)
         .env("RUSTC_BOOTSTRAP", "1")
         .env("CARGO_TARGET_AARCH64_UNKNOWN_NONE_LINKER", &options.toolchain.linker)
-        .env("CARGO_TARGET_AARCH64_UNKNOWN_NONE_RUSTFLAGS", FLAGS)
+        .env("CARGO_TARGET_AARCH64_UNKNOWN_NONE_RUSTFLAGS", format!("{FLAGS} {flags}").trim_end())
         .env("LIBCLANG_PATH", &options.toolchain.libclang)
         .env("SEL4_INCLUDE_DIRS", board.include())
         // cargo's own git cannot be told of mirrors.
@@ -49,13 +69,14 @@ pub(super) fn compile(options: &BootImageOptions, board: &BoardFiles) -> Result<
 }
 
 /// Puts every program that `system` names into `folder`; those of children learn what their restart restores.
-pub(super) fn place(programs: &Path, system: &System, board: &BoardFiles, folder: &Path) -> Result<()> {
+pub(super) fn place(programs: &[PathBuf], system: &System, board: &BoardFiles, folder: &Path) -> Result<()> {
     let names: BTreeSet<&str> = system.domains.iter().filter_map(|domain| domain.image.as_deref()).collect();
     for name in names {
         let Some(program) = name.strip_suffix(".elf") else {
             bail!("system.xml names the program `{name}`; their names end in `.elf`");
         };
-        let mut bytes = read(&programs.join(program))?;
+        let found = programs.iter().map(|folder| folder.join(program)).find(|path| path.exists());
+        let mut bytes = read(&found.with_context(|| format!("`{program}` was not compiled"))?)?;
         let users: Vec<&Domain> =
             system.domains.iter().filter(|domain| domain.image.as_deref() == Some(name)).collect();
         if users.iter().all(|domain| domain.parent.is_some()) {

@@ -1,34 +1,42 @@
 //! The domain: what it holds, and the round in which it serves the link, the cells and the answers that wait.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
 use core::fmt;
 
 use runner_interfaces::{
     MAX_CELLS,
     boot_report::Finding,
-    exchange::{MAX_CHANNELS, SlotStatus, slot_offset_bytes},
+    exchange::{ExchangeStatus, MAX_CHANNELS, SlotStatus, slot_offset_bytes},
     gpio::GpioStatus,
     i2c::I2cStatus,
     kernel::{Channel, ChannelSet, Domain, Instant, Kernel, MissingWiring, Wiring, required_channel, required_region},
     link::{LINK_PAYLOAD_BYTES, LINK_SLOT_BYTES, LinkKind, LinkSlot, MAX_SESSIONS},
     timer::TimerStatus,
-    warden::WardenTable,
+    warden::{Intervention, WardenTable},
 };
 use shared_ring::{SequencedCell, SharedMemory};
-use shared_ring_messages::{Answer, FrameError, FromAgent, FromNode, HELLO_MAGIC, PROTOCOL_MAJOR, PROTOCOL_MINOR};
+use shared_ring_messages::{
+    Answer, AuditKind, FrameError, FromAgent, FromNode, HELLO_MAGIC, PROTOCOL_MAJOR, PROTOCOL_MINOR,
+};
 
 use crate::{
+    acts::{RefusedCalls, of_container},
     answers,
+    audit::{Act, Audit},
     cell::{CellMemory, CellPort, CellSymbols, TooSmall},
     channels::Slot,
     container::load_failure,
     counters::{Counter, Counters},
-    events::{Event, Events},
+    events::{Event, Events, GIVEN_UP},
     failure::Failure,
     link::{Arrival, Link},
     pending::{MAX_PENDING_REQUESTS, Pending, Progress, Wish},
     policy::{Policy, PolicyError},
     session::{MAX_UNREADABLE_FRAMES, Phase, Session, SessionKey},
+    trust::{NoKeyTable, Trust},
     used::UsageTables,
 };
 
@@ -71,6 +79,7 @@ impl From<MissingWiring> for StartError {
 pub struct Admission<M> {
     pub(crate) options: Options,
     pub(crate) policy: Result<Policy, PolicyError>,
+    pub(crate) trust: Result<Trust, NoKeyTable>,
     pub(crate) requests: M,
     pub(crate) warden: Channel,
     pub(crate) exchange: Channel,
@@ -79,6 +88,7 @@ pub struct Admission<M> {
     pub(crate) i2c_status: SequencedCell<M, I2cStatus>,
     pub(crate) timer_status: SequencedCell<M, TimerStatus>,
     pub(crate) usage: UsageTables<M>,
+    pub(crate) exchange_status: SequencedCell<M, ExchangeStatus>,
     pub(crate) slot_status: Vec<SequencedCell<M, SlotStatus>>,
     /// The node's channels, by the exchange's numbers.
     pub(crate) slots: [Option<Slot>; MAX_CHANNELS],
@@ -90,7 +100,12 @@ pub struct Admission<M> {
     pub(crate) pending: Vec<Pending>,
     pub(crate) counters: Counters,
     pub(crate) events: Events,
+    pub(crate) audit: Audit,
     pub(crate) last_serial: u64,
+    /// The number of the last session that greeted.
+    last_session: u64,
+    /// Calls that each owner of resources refused each cell, as far as they were looked at.
+    pub(crate) refused_calls: RefusedCalls,
 }
 
 impl<M: SharedMemory + Clone> Admission<M> {
@@ -109,6 +124,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
         Ok(Self {
             options,
             policy: Policy::read(&required_region(wiring, "region_policy")?),
+            trust: Trust::read(&required_region(wiring, "region_keys")?),
             requests: required_region(wiring, "region_requests")?,
             warden: required_channel(wiring, "channel_warden")?,
             exchange: required_channel(wiring, "channel_exchange")?,
@@ -117,6 +133,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
             i2c_status: status_block(wiring, "region_i2c_status")?,
             timer_status: status_block(wiring, "region_timer_status")?,
             usage: UsageTables::new(wiring)?,
+            exchange_status: status_block(wiring, "region_exchange_status")?,
             slot_status: slot_status(wiring)?,
             slots: [const { None }; MAX_CHANNELS],
             table: WardenTable::default(),
@@ -126,7 +143,10 @@ impl<M: SharedMemory + Clone> Admission<M> {
             pending: Vec::new(),
             counters: Counters::default(),
             events: Events::default(),
+            audit: Audit::new(),
             last_serial: 0,
+            last_session: 0,
+            refused_calls: RefusedCalls::default(),
         })
     }
 
@@ -152,6 +172,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
 
     /// Reads what warden and cells show. Answers whether a cell may have more output.
     fn look_at_cells<K: Kernel>(&mut self, kernel: &mut K) -> bool {
+        self.look_for_refused_calls(kernel.now());
         let mut more = false;
         for cell in 0..self.cells.len() {
             more |= self.look_at(kernel, cell);
@@ -171,11 +192,21 @@ impl<M: SharedMemory + Clone> Admission<M> {
                 container.loaded(shown.generation);
                 let text = alloc::format!("new start {}, {}", shown.new_starts, container.declaration.plan.policy());
                 let (time_ns, generation) = (now.nanoseconds(), shown.generation);
+                self.audit
+                    .record(now, Act { text: text.clone(), ..of_container(AuditKind::StartedAgain, cell, container) });
                 news.push(Event { time_ns, generation, event: "restarted", text });
                 more |= port.look(kernel.now(), &mut self.counters);
             }
             let container = port.container.as_mut().expect("looking takes no container away");
             news.extend(container.news(shown, fault_name, now));
+            // What was asked for is on record with who asked.
+            if container.new_intervention(shown).is_some_and(|found| found != Intervention::Killed) {
+                let text = container.view(shown, fault_name).reason_text;
+                self.audit.record(now, Act { text, ..of_container(AuditKind::Intervention, cell, container) });
+            }
+            if let Some(Event { text, .. }) = news.iter().find(|event| event.event == GIVEN_UP) {
+                self.audit.record(now, Act { text: text.clone(), ..of_container(AuditKind::GivenUp, cell, container) });
+            }
             news.into_iter().for_each(|event| self.events.push(container.name(), cell, event));
             let dropped = container.note_intervention(shown, fault_name, now);
             self.counters.add(Counter::OutputLost, dropped);
@@ -226,7 +257,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
         }
         for index in 0..MAX_SESSIONS {
             if self.sessions[index].phase != Phase::Closed {
-                self.end_session(kernel, index, Phase::Ending);
+                self.end_session(kernel, index, Phase::Ending, "the link began anew");
             }
         }
     }
@@ -237,8 +268,8 @@ impl<M: SharedMemory + Clone> Admission<M> {
             return;
         };
         match kind {
-            LinkKind::Open => self.end_session(kernel, session, Phase::Greeting),
-            LinkKind::Close => self.end_session(kernel, session, Phase::Closed),
+            LinkKind::Open => self.end_session(kernel, session, Phase::Greeting, "its port was opened anew"),
+            LinkKind::Close => self.end_session(kernel, session, Phase::Closed, "it hung up"),
             LinkKind::Data => self.serve_bytes(kernel, session, bytes),
         }
     }
@@ -271,20 +302,26 @@ impl<M: SharedMemory + Clone> Admission<M> {
         });
         let session = &mut self.sessions[index];
         session.unreadable = session.unreadable.saturating_add(1);
-        if session.unreadable <= MAX_UNREADABLE_FRAMES {
+        if session.unreadable == MAX_UNREADABLE_FRAMES + 1 {
+            let act = Act { text: error.to_string(), ..self.act_of(AuditKind::BadFrames, index) };
+            self.audit.record(kernel.now(), act);
+        }
+        if self.sessions[index].unreadable <= MAX_UNREADABLE_FRAMES {
             self.send_failure(kernel, index, 0, &Failure::protocol(error));
         }
     }
 
     fn serve_message<K: Kernel>(&mut self, kernel: &mut K, index: usize, message: FromAgent) {
         match message {
-            FromAgent::Hello { magic, major, minor: _ } => self.greet(kernel, index, magic, major),
+            FromAgent::Hello { magic, major, minor } => self.greet(kernel, index, magic, (major, minor)),
             FromAgent::Request { number, request } => {
+                let asked = self.asked(index, &request);
                 let result = if self.sessions[index].phase == Phase::Open {
                     self.serve(kernel, index, number, request)
                 } else {
                     Err(Failure::protocol("a session begins with a greeting"))
                 };
+                self.record_request(kernel.now(), asked, &result);
                 match result {
                     Ok(Some(answer)) => self.send_answer(kernel, index, number, answer),
                     Ok(None) => {}
@@ -295,20 +332,29 @@ impl<M: SharedMemory + Clone> Admission<M> {
     }
 
     /// Whatever the greeting says, it begins a session: a greeting in the middle of one ends that.
-    fn greet<K: Kernel>(&mut self, kernel: &mut K, index: usize, magic: u32, major: u16) {
+    fn greet<K: Kernel>(&mut self, kernel: &mut K, index: usize, magic: u32, (major, minor): (u16, u16)) {
         let welcome = magic == HELLO_MAGIC && major == PROTOCOL_MAJOR;
         if self.sessions[index].phase == Phase::Open || !welcome {
             // The port's closing and opening were not seen, or this is the end: what was before is over.
-            self.end_session(kernel, index, Phase::Ending);
+            self.end_session(kernel, index, Phase::Ending, "it greeted anew");
         }
         if magic != HELLO_MAGIC {
+            let act = self.act_of(AuditKind::WrongProtocol, index);
+            self.audit.record(kernel.now(), act);
             self.send_failure(kernel, index, 0, &Failure::protocol("that greeting is of another protocol"));
         } else if major != PROTOCOL_MAJOR {
             self.counters.count(Counter::VersionMismatches);
+            let text = alloc::format!("{major}.{minor}, and this node speaks {PROTOCOL_MAJOR}.{PROTOCOL_MINOR}");
+            let act = Act { text, ..self.act_of(AuditKind::WrongVersion, index) };
+            self.audit.record(kernel.now(), act);
             let message = FromNode::VersionMismatch { major: PROTOCOL_MAJOR, minor: PROTOCOL_MINOR };
             self.queue(kernel, index, &answers::encode_message(&message));
         } else {
             self.sessions[index].phase = Phase::Open;
+            self.last_session += 1;
+            self.sessions[index].number = self.last_session;
+            let act = self.act_of(AuditKind::SessionOpened, index);
+            self.audit.record(kernel.now(), act);
             let message = FromNode::Welcome { major: PROTOCOL_MAJOR, minor: PROTOCOL_MINOR };
             self.queue(kernel, index, &answers::encode_message(&message));
         }
@@ -328,7 +374,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
     fn queue<K: Kernel>(&mut self, kernel: &mut K, index: usize, bytes: &[u8]) {
         if self.sessions[index].queue(bytes).is_err() {
             self.counters.count(Counter::SessionsStalled);
-            self.end_session(kernel, index, Phase::Ending);
+            self.end_session(kernel, index, Phase::Ending, "it did not read its answers");
         }
     }
 
@@ -365,7 +411,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
     }
 
     /// The session is over: its upload and its attached containers go, and nobody waits for its answers any more.
-    fn end_session<K: Kernel>(&mut self, kernel: &mut K, index: usize, phase: Phase) {
+    fn end_session<K: Kernel>(&mut self, kernel: &mut K, index: usize, phase: Phase, why: &str) {
         let key = self.sessions[index].key();
         if self.sessions[index].upload.is_some() {
             self.counters.count(Counter::UploadsAbandoned);
@@ -373,9 +419,18 @@ impl<M: SharedMemory + Clone> Admission<M> {
         for cell in 0..self.cells.len() {
             let uploading = self.sessions[index].upload == Some(cell);
             let attached = self.cells[cell].as_ref().and_then(|port| port.container.as_ref()?.attached) == Some(key);
+            if attached && !uploading {
+                let mut act = self.act_on(AuditKind::Removed, cell);
+                (act.session, act.text) = (Some(self.sessions[index].audited()), why.to_string());
+                self.audit.record(kernel.now(), act);
+            }
             if uploading || attached {
                 self.remove_container(kernel, cell);
             }
+        }
+        if self.sessions[index].phase == Phase::Open {
+            let act = Act { text: why.to_string(), ..self.act_of(AuditKind::SessionClosed, index) };
+            self.audit.record(kernel.now(), act);
         }
         self.forget_waiting(key);
         self.sessions[index].reset(phase);
@@ -463,11 +518,13 @@ impl<M: SharedMemory + Clone> Admission<M> {
             (Progress::Fulfilled, Wish::EndedToStart) => self.start_again(kernel, cell, position),
             (Progress::Fulfilled, _) => Some(self.container_answer(cell, kernel.now())),
             (Progress::Failed, wish) => {
+                let failure = load_failure(&view);
                 self.counters.count(Counter::LoadsFailed);
                 if matches!(wish, Wish::Deployed { .. }) {
+                    self.record_upload_failure(kernel.now(), AuditKind::UploadRefused, cell, &failure);
                     self.remove_container(kernel, cell);
                 }
-                Some(Err(load_failure(&view)))
+                Some(Err(failure))
             }
         }
     }
@@ -506,6 +563,7 @@ impl<K: Kernel, M: SharedMemory + Clone> Domain<K> for Admission<M> {
     }
 
     fn start(&mut self, kernel: &mut K) {
+        self.record_boot(kernel.now());
         self.work(kernel);
     }
 

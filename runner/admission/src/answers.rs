@@ -26,6 +26,7 @@ use crate::{
     container::Container,
     failure::Failure,
     policy::{Policy, directions},
+    trust::Trust,
 };
 
 impl<M: SharedMemory + Clone> Admission<M> {
@@ -58,6 +59,8 @@ impl<M: SharedMemory + Clone> Admission<M> {
             devices: policy.map(devices).unwrap_or_default(),
             most: policy.map(Policy::most_texts).unwrap_or_default(),
             defaults: policy.map(Policy::default_texts).unwrap_or_default(),
+            runs_unsigned: self.runs_unsigned(),
+            keys: self.trust.as_ref().map(Trust::keys).unwrap_or_default(),
         }))
     }
 
@@ -187,7 +190,7 @@ fn line_report(line: &BoardLine, status: &GpioStatus) -> LineReport {
 }
 
 /// The bytes of an answer's frame. Where it is too long for one, it leaves out what can be asked for otherwise: containers
-/// their arguments, then rights, then channels, the node its last lines and devices, channels the ends of long names.
+/// their arguments, then rights, then channels, the node its last lines, devices and keys, channels the ends of long names.
 pub(crate) fn encode(number: u32, mut answer: Answer) -> Vec<u8> {
     loop {
         let message = FromNode::Answer { number, answer };
@@ -222,8 +225,8 @@ fn shorten(answer: Answer) -> Option<Answer> {
         Answer::Container(mut report) => shorten_report(&mut report).then_some(Answer::Container(report)),
         Answer::Channels(mut reports) => shorten_channels(&mut reports).then_some(Answer::Channels(reports)),
         Answer::Info(mut report) => {
-            if report.lines.pop().is_none() {
-                report.devices.pop()?;
+            if report.lines.pop().is_none() && report.devices.pop().is_none() {
+                report.keys.pop()?;
             }
             Some(Answer::Info(report))
         }

@@ -15,18 +15,20 @@ use runner_interfaces::{
     rate::{Bucket, Rate},
     warden::{Intervention, Succession, WardenCell},
 };
+use runner_tokens::Verdict;
 use sha2::Sha256;
-use shared_ring_messages::{ContainerReport, DeployRequest, ErrorCode};
+use shared_ring_messages::{AuditSession, ContainerReport, DeployRequest, ErrorCode};
 
 use crate::{
     channels::{self, End},
     counters::{Counter, Counters},
     declaration::Declaration,
-    events::Event,
+    events::{Event, GIVEN_UP},
     failure::{Failure, duration, printable},
     log::Log,
     policy::Rights,
-    session::SessionKey,
+    session::{Session, SessionKey},
+    trust,
     used::Counted,
 };
 
@@ -71,12 +73,16 @@ pub(crate) struct Container {
     pub(crate) serial: u64,
     pub(crate) request: DeployRequest,
     pub(crate) rights: Rights,
+    /// What its parties signed; none where nobody did.
+    pub(crate) signed: Option<Verdict>,
     /// What its manifest says; nothing before the upload is whole.
     pub(crate) declaration: Declaration,
     /// Its channels.
     pub(crate) ends: Vec<End>,
     /// What it is to replace, until it has.
     pub(crate) replaces: Option<Replaces>,
+    /// Who uploaded it.
+    pub(crate) uploader: AuditSession,
     /// The session that it ends with.
     pub(crate) attached: Option<SessionKey>,
     deployed: Instant,
@@ -118,17 +124,21 @@ struct Told {
     next_start_ns: u64,
     given_up: bool,
     succession: u32,
+    /// Which owners of resources refused it something, a bit each.
+    refusals: u8,
 }
 
 impl Container {
-    pub(crate) fn new(serial: u64, request: DeployRequest, rights: Rights, session: SessionKey, now: Instant) -> Self {
+    pub(crate) fn new(serial: u64, request: DeployRequest, rights: Rights, session: &Session, now: Instant) -> Self {
         Self {
             serial,
             // Whoever runs it attached is shown all of its output.
             log: if request.attached { Log::awaited() } else { Log::new() },
-            attached: request.attached.then_some(session),
+            attached: request.attached.then_some(session.key()),
+            uploader: session.audited(),
             request,
             rights,
+            signed: None,
             deployed: now,
             upload: Some(Upload { received: 0, next_sequence: 0, hasher: Sha256::default() }),
             generation: 0,
@@ -268,7 +278,7 @@ impl Container {
         }
         if shown.given_up != 0 && !self.told.given_up {
             self.told.given_up = true;
-            add(now.nanoseconds(), "given-up", format!("after {} new starts", shown.new_starts));
+            add(now.nanoseconds(), GIVEN_UP, format!("after {} new starts", shown.new_starts));
         }
         news
     }
@@ -366,6 +376,19 @@ impl Container {
         let text = self.view(shown, fault_name).reason_text;
         let stream = u8::try_from(Stream::Cell.to_wire()).unwrap_or_default();
         self.log.push(now.nanoseconds(), stream, false, text.as_bytes())
+    }
+
+    /// What the warden did to this load, where [`Container::note_intervention`] has not noted it.
+    pub(crate) fn new_intervention(&self, shown: &WardenCell) -> Option<Intervention> {
+        Some(self.intervention(shown)).filter(|found| !self.intervention_noted && *found != Intervention::None)
+    }
+
+    /// Whether that owner of a resource, by its number, refuses this load something for the first time.
+    pub(crate) fn is_first_refusal(&mut self, owner: usize) -> bool {
+        let bit = 1 << owner;
+        let is_first = self.told.refusals & bit == 0;
+        self.told.refusals |= bit;
+        is_first
     }
 
     fn has_ended_by_itself(&self) -> bool {
@@ -490,6 +513,8 @@ impl Container {
             heartbeat_ns: number(|status| status.heartbeat_ns),
             channels: Vec::new(),
             update: if self.replaces.is_some() { "new".into() } else { String::new() },
+            signers: self.signed.as_ref().map(trust::signers).unwrap_or_default(),
+            signed_until_s: self.signed.as_ref().and_then(Verdict::expires).unwrap_or(0),
         }
     }
 }

@@ -55,6 +55,12 @@ counters! {
     OutputLost = "output_lost",
     /// Output records dropped because the container's rate was used up.
     OutputLimited = "output_limited",
+    /// Containers whose signatures are missing or not to be believed.
+    SignaturesRefused = "signatures_refused",
+    /// Changes of keys that an owner signed.
+    KeysChanged = "keys_changed",
+    /// Changes of keys that were not to be believed.
+    KeyChangesRefused = "key_changes_refused",
     /// What the warden refused although it should not.
     WardenRefusals = "warden_refusals",
 }

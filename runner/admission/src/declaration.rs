@@ -20,6 +20,8 @@ use crate::{
 /// See the module's documentation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Declaration {
+    /// What its manifest calls it; empty where it has none.
+    pub(crate) name: String,
     /// As semver has it; empty where there is none.
     pub(crate) version: String,
     pub(crate) plan: Plan,
@@ -32,9 +34,7 @@ pub(crate) type Read = (Declaration, Vec<End>);
 
 /// Reads what `wasm` declares, a module of that world; a module without a manifest declares nothing.
 pub(crate) fn read(wasm: &[u8], world: World, limits: &BoardLimits) -> Result<Read, Failure> {
-    let parts = parts(wasm).map_err(|error| Failure::new(ErrorCode::InvalidModule, error))?;
-    let Some(bytes) = parts.manifest else { return Ok(Read::default()) };
-    let manifest = Manifest::decode(bytes).map_err(|error| Failure::new(ErrorCode::InvalidManifest, error))?;
+    let Some(manifest) = manifest(wasm)? else { return Ok(Read::default()) };
     if manifest.world.is_some_and(|said| said != world) {
         let said = manifest.world.map_or("", World::name);
         let detail = format!("its manifest says that it is a {said}; by its exports it is a {}", world.name());
@@ -46,7 +46,14 @@ pub(crate) fn read(wasm: &[u8], world: World, limits: &BoardLimits) -> Result<Re
     }
     let ends = channels::ends(&manifest.channels, &manifest.provides, &manifest.needs)?;
     let plan = plan(&manifest, limits)?;
-    Ok((Declaration { plan, version: manifest.version, endpoints: manifest.endpoints }, ends))
+    Ok((Declaration { name: manifest.name, plan, version: manifest.version, endpoints: manifest.endpoints }, ends))
+}
+
+/// The manifest, where there is one.
+pub(crate) fn manifest(wasm: &[u8]) -> Result<Option<Manifest>, Failure> {
+    let parts = parts(wasm).map_err(|error| Failure::new(ErrorCode::InvalidModule, error))?;
+    let Some(bytes) = parts.manifest else { return Ok(None) };
+    Manifest::decode(bytes).map(Some).map_err(|error| Failure::new(ErrorCode::InvalidManifest, error))
 }
 
 /// A wish that goes beyond the board is refused and not cut down in silence.

@@ -20,6 +20,9 @@ pub const MAX_EVENT_TEXT_BYTES: usize = 256;
 /// Events in one page: with the longest names and texts, half a frame.
 const PAGE_EVENTS: usize = 12;
 
+/// The event of a container that its restart policy gave up.
+pub(crate) const GIVEN_UP: &str = "given-up";
+
 /// One thing that happened to one container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Event {

@@ -2,7 +2,7 @@
 //!
 //! It takes sessions over the link (`emit.0` … in the guest, connections on the host), receives uploads, checks them against
 //! the board policy, looks the module over, stages it for a cell, has the warden load it, keeps the containers' output and
-//! answers every request. It runs low and budgeted: whatever the outside does, it costs the outside's own time.
+//! answers every request. Who asked for what, and what was refused, it keeps on record. It runs low and budgeted: whatever the outside does, it costs the outside's own time.
 //!
 //! # Whom it trusts
 //!
@@ -30,8 +30,10 @@
 
 extern crate alloc;
 
+mod acts;
 mod admission;
 mod answers;
+mod audit;
 mod cell;
 mod channels;
 mod container;
@@ -39,6 +41,7 @@ mod counters;
 mod declaration;
 mod events;
 mod failure;
+mod forecast;
 mod inspection;
 mod link;
 mod log;
@@ -47,13 +50,16 @@ mod pending;
 mod policy;
 mod requests;
 mod session;
+mod trust;
 mod update;
 mod used;
 mod validation;
 
 pub use admission::{Admission, Options, StartError};
+pub use audit::{MAX_AUDIT_BYTES, MAX_AUDIT_ENTRIES, MAX_AUDIT_TEXT_BYTES};
 pub use counters::COUNTER_NAMES;
 pub use events::{MAX_EVENT_TEXT_BYTES, MAX_EVENTS};
+pub use forecast::rights_of_signed;
 pub use log::{MAX_LOG_BYTES, MAX_LOG_RECORDS};
 pub use memory::worst_case_heap_bytes;
 pub use pending::MAX_PENDING_REQUESTS;

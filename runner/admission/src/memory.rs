@@ -3,6 +3,7 @@
 use runner_interfaces::link::MAX_SESSIONS;
 
 use crate::{
+    audit::AUDIT_HEAP_BYTES,
     events::{MAX_EVENT_TEXT_BYTES, MAX_EVENTS},
     log::{MAX_LOG_BYTES, MAX_LOG_RECORDS},
     session::MAX_UNREAD_BYTES,
@@ -45,5 +46,6 @@ pub const fn worst_case_heap_bytes(cells: usize, module_limit_bytes: usize) -> u
         + ANSWERING_BYTES
         + POLICY_BYTES
         + EVENTS_BYTES
+        + AUDIT_HEAP_BYTES
         + module_limit_bytes
 }

@@ -20,6 +20,7 @@ use runner_interfaces::{
     i2c::ADDRESSES,
     policy::{BoardDevice, BoardLimits, BoardLine, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES},
 };
+use sha2::{Digest, Sha256};
 use shared_ring::{SharedMemory, SharedValues};
 use shared_ring_messages::ErrorCode;
 
@@ -55,6 +56,8 @@ pub(crate) struct Rights {
     pub(crate) set: rights::Rights,
     /// The same as a person types them, ascending.
     pub(crate) texts: Vec<String>,
+    /// What another party allows, where one has a say.
+    pub(crate) limit: Option<rights::Rights>,
 }
 
 impl Rights {
@@ -80,6 +83,8 @@ impl Rights {
 /// Limits and names.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
+    /// SHA-256 of the region as it lies in the image.
+    pub(crate) sha256: [u8; 32],
     pub(crate) limits: BoardLimits,
     pub(crate) board: BoardPolicy,
 }
@@ -101,7 +106,7 @@ impl Policy {
         if board.lines.iter().any(|line| line.line >= MAX_LINES) || board.devices.iter().any(is_unknown) {
             return Err(PolicyError::Names);
         }
-        Ok(Self { limits, board })
+        Ok(Self { sha256: digest(region)?, limits, board })
     }
 
     /// What `asked` comes to, or which of it is not allowed and what is.
@@ -263,13 +268,9 @@ impl Policy {
     }
 
     /// The rights of a container whose manifest declares these channels. To declare one is to ask for it; what was asked
-    /// for and is not declared is nobody's. Where another party has a say, `limit` is what that allows.
-    pub(crate) fn with_channels(
-        &self,
-        rights: &Rights,
-        ends: &[End],
-        limit: Option<&rights::Rights>,
-    ) -> Result<Rights, Failure> {
+    /// for and is not declared is nobody's. Where another party has a say, it must allow each.
+    pub(crate) fn with_channels(&self, rights: &Rights, ends: &[End]) -> Result<Rights, Failure> {
+        let limit = rights.limit.as_ref();
         let mut set = rights.set.with_channels(|_, _| false);
         for end in ends {
             let (name, direction, value_type) = end.right();
@@ -281,7 +282,20 @@ impl Policy {
             // Two channels of one manifest may carry the same service; they ask for one right.
             let _ = set.add(right);
         }
-        self.allow(&set)
+        Ok(Rights { limit: rights.limit.clone(), ..self.allow(&set)? })
+    }
+
+    /// What a signed container may have: what both its manifest and the owner name, each filled in with the board's defaults.
+    /// Either may name only what the board allows. Channels are held to the owner's word when the manifest was read.
+    pub(crate) fn resolve_signed(&self, asked: &[String], granted: &[String]) -> Result<Rights, Failure> {
+        let set = |code, texts: &[String]| {
+            let set = rights::Rights::of(texts).map_err(|wrong| Failure::new(code, not_understood(wrong).detail))?;
+            Ok::<_, Failure>(self.allow(&set)?.set)
+        };
+        let (asked, granted) = (set(ErrorCode::InvalidManifest, asked)?, set(ErrorCode::NotSigned, granted)?);
+        let mut rights = self.allow(&asked.intersection(&granted))?;
+        rights.limit = Some(granted);
+        Ok(rights)
     }
 
     /// The labels with their numbers, for the container's configuration.
@@ -372,6 +386,18 @@ fn check_amount(asked: u64, most: u32, text: impl Fn(u64) -> String) -> Result<(
     if asked <= u64::from(most) { Ok(()) } else { Err(text(most.into())) }
 }
 
+fn digest<M: SharedMemory>(region: &M) -> Result<[u8; 32], PolicyError> {
+    const PIECE_BYTES: usize = 256;
+    let mut hasher = Sha256::new();
+    for position in (0..region.size_bytes()).step_by(PIECE_BYTES) {
+        let mut piece = [0; PIECE_BYTES];
+        let piece = &mut piece[..PIECE_BYTES.min(region.size_bytes() - position)];
+        region.read(position, piece).map_err(|_| PolicyError::NotAPolicy)?;
+        hasher.update(piece);
+    }
+    Ok(hasher.finalize().into())
+}
+
 /// A right at the I2C bus, as a person types it.
 fn address_text(first: u8, last: u8) -> String {
     if first == last { format!("i2c:{first:#04x}") } else { format!("i2c:{first:#04x}-{last:#04x}") }
@@ -410,6 +436,7 @@ mod tests {
 
     fn policy() -> Policy {
         Policy {
+            sha256: [0; 32],
             limits: BoardLimits {
                 ceiling: CellGrants {
                     output_lines: 0b0_0011,
@@ -567,15 +594,16 @@ mod tests {
         let ends = crate::channels::ends(&declared, &[], &[]).unwrap();
         let mut policy = policy();
         let rights = resolve(&policy, &["channel:other:get"]).unwrap();
-        let texts = policy.with_channels(&rights, &ends, None).unwrap().texts;
+        let texts = policy.with_channels(&rights, &ends).unwrap().texts;
         assert_eq!(texts[..2], ["channel:level:put:f64", "channel:plan:get:f64"]);
         assert_eq!(texts[2..], DEFAULTS, "what is not declared is nobody's");
         // Another party's limit holds, with the type where it states one.
         let limit = |texts: &[&str]| rights::Rights::of(texts).unwrap();
         let both = limit(&["channel:level:put:f64", "channel:plan:get", "channel:more:get"]);
-        assert!(policy.with_channels(&rights, &ends, Some(&both)).is_ok());
+        assert!(policy.with_channels(&Rights { limit: Some(both), ..rights.clone() }, &ends).is_ok());
         for wrong in ["channel:level:get", "channel:level:put:u8"] {
-            let failure = policy.with_channels(&rights, &ends, Some(&limit(&["channel:plan:get", wrong]))).unwrap_err();
+            let limited = Rights { limit: Some(limit(&["channel:plan:get", wrong])), ..rights.clone() };
+            let failure = policy.with_channels(&limited, &ends).unwrap_err();
             assert_eq!(failure.detail, "`channel:level:put:f64`: declared by the container, and not granted");
         }
         // And the board's.
@@ -583,14 +611,14 @@ mod tests {
             runner_interfaces::policy::BoardChannel { name: "level".into(), put: true, get: false },
             runner_interfaces::policy::BoardChannel { name: "plan".into(), put: true, get: false },
         ]);
-        let failure = policy.with_channels(&rights, &ends, None).unwrap_err();
+        let failure = policy.with_channels(&rights, &ends).unwrap_err();
         let detail = "`channel:plan:get:f64`: the board does not allow it; it allows level (put), plan (put)";
         assert_eq!((failure.code, failure.detail.as_str()), (ErrorCode::NotAllowed, detail));
     }
 
     #[test]
     fn a_region_is_read_or_refused_whole() {
-        let Policy { limits, board } = policy();
+        let Policy { limits, board, .. } = policy();
         let names = postcard::to_allocvec(&board).unwrap();
         let region = HeapMemory::new(2048);
         assert_eq!(Policy::read(&region).unwrap_err(), PolicyError::NotAPolicy);
@@ -616,7 +644,7 @@ mod tests {
 
     #[test]
     fn a_line_that_no_mask_has_a_bit_for_is_refused() {
-        let Policy { limits, mut board } = policy();
+        let Policy { limits, mut board, .. } = policy();
         board.lines.push(line("FAR", MAX_LINES, "out"));
         assert_eq!(policy_of(limits, &board).unwrap_err(), PolicyError::Names);
         board.lines.pop();

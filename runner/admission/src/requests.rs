@@ -69,6 +69,8 @@ impl<M: SharedMemory + Clone> Admission<M> {
                 let Page { records, next, lost } = self.events.page(cursor);
                 Ok(Some(Answer::Events { records, next, lost }))
             }
+            Request::Audit { cursor } => Ok(Some(Answer::Audit(self.audit.page(now, cursor).into()))),
+            Request::ChangeKeys { token } => self.change_keys(&token, now),
             Request::Channels => Ok(Some(Answer::Channels(self.channel_reports()))),
             Request::Update { deploy, probation_ns } => {
                 let refused = self.begin_update(kernel, index, deploy, probation_ns);
@@ -137,10 +139,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
         validation::check_name(&request.name)?;
         validation::check_arguments(request)?;
         validation::check_size(request.size, self.module_limit_bytes(policy))?;
-        if !policy.board.allow_unsigned {
-            return Err(Failure::new(ErrorCode::NotAllowed, "this board runs signed containers only"));
-        }
-        Ok(())
+        self.trust.as_ref().map(|_| ()).map_err(Failure::internal)
     }
 
     /// Gives the upload a cell.
@@ -161,10 +160,9 @@ impl<M: SharedMemory + Clone> Admission<M> {
                 format!("all {cells} cells are taken; remove a container"),
             ));
         };
-        let key = self.sessions[index].key();
         self.last_serial += 1;
         let text = format!("an upload of {} bytes begins", request.size);
-        let mut container = Container::new(self.last_serial, request, rights, key, kernel.now());
+        let mut container = Container::new(self.last_serial, request, rights, &self.sessions[index], kernel.now());
         container.replaces = replaces;
         container.used_before = self.counted(cell);
         self.port(cell)?.container = Some(container);
@@ -229,7 +227,10 @@ impl<M: SharedMemory + Clone> Admission<M> {
             Ok((generation, wish))
         });
         match loaded {
-            Ok((generation, wish)) => self.wait(index, number, cell, generation, wish),
+            Ok((generation, wish)) => {
+                self.record_upload(kernel.now(), cell);
+                self.wait(index, number, cell, generation, wish)
+            }
             Err(failure) => {
                 self.counters.count(Counter::ModulesRefused);
                 self.remove_container(kernel, cell);
@@ -254,21 +255,31 @@ impl<M: SharedMemory + Clone> Admission<M> {
 
     fn check_and_load<K: Kernel>(&mut self, kernel: &mut K, cell: usize) -> Result<(u32, bool), Failure> {
         let mut limits = self.policy()?.limits;
-        limits.memory_limit_bytes = self.container(cell)?.rights.memory_limit_bytes(limits.memory_limit_bytes);
         let request = &self.container(cell)?.request;
         let (size, start) = (request.size, request.start && self.container(cell)?.replaces.is_none());
         let wasm = self.port(cell)?.copy_module(size).map_err(|error| match error {
             CopyError::NoMemory => Failure::new(ErrorCode::Busy, "there is no memory to look the module over"),
             CopyError::OutOfRange => Failure::internal("the module does not lie in the cell's region"),
         })?;
+        // Before anything of it is looked at more closely: whoever may not deploy has nothing parsed.
+        let verdict = self.verify(&wasm, kernel.now())?;
+        if let Some(verdict) = &verdict {
+            self.hold_to_signatures(cell, &wasm, verdict)?;
+        }
+        let rights = &self.container_in(cell)?.rights;
+        rights.check_module(size)?;
+        limits.memory_limit_bytes = rights.memory_limit_bytes(limits.memory_limit_bytes);
         let world = inspection::inspect(&wasm, &limits)?;
         let (declaration, ends) = declaration::read(&wasm, world, &limits)?;
         drop(wasm);
         self.policy()?.check_endpoints(&declaration.endpoints)?;
-        let rights = self.policy()?.with_channels(&self.container_in(cell)?.rights, &ends, None)?;
+        let rights = self.policy()?.with_channels(&self.container_in(cell)?.rights, &ends)?;
         let container = self.container(cell)?;
         (container.declaration, container.ends, container.rights) = (declaration, ends, rights);
         self.bind_channels(kernel, cell)?;
+        if let Some(verdict) = &verdict {
+            self.trust()?.accept(verdict)?;
+        }
         Ok((self.load(kernel, cell, start)?, start))
     }
 

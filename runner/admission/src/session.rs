@@ -2,7 +2,7 @@
 
 use alloc::collections::VecDeque;
 
-use shared_ring_messages::FrameDecoder;
+use shared_ring_messages::{AuditSession, FrameDecoder};
 
 /// Answers that a session may leave unread before it is closed: eight pages of logs, or far more acknowledgements than an
 /// upload's credit allows.
@@ -40,6 +40,8 @@ pub(crate) struct Stalled;
 pub(crate) struct Session {
     key: SessionKey,
     pub(crate) phase: Phase,
+    /// Counts the greetings of all sessions; 0 before its own.
+    pub(crate) number: u64,
     pub(crate) decoder: FrameDecoder,
     unread: VecDeque<u8>,
     /// Since the last good frame.
@@ -53,6 +55,7 @@ impl Session {
         Self {
             key: SessionKey { index, epoch: 0 },
             phase: Phase::Closed,
+            number: 0,
             decoder: FrameDecoder::new(),
             unread: VecDeque::new(),
             unreadable: 0,
@@ -62,6 +65,11 @@ impl Session {
 
     pub(crate) fn key(&self) -> SessionKey {
         self.key
+    }
+
+    /// What the audit log calls it.
+    pub(crate) fn audited(&self) -> AuditSession {
+        AuditSession { number: self.number, port: u8::try_from(self.key.index).unwrap_or(u8::MAX) }
     }
 
     /// Forgets everything, memory included, and is another session from here on.

@@ -11,7 +11,7 @@ use runner_interfaces::{
     warden::{Procedure, Succession, WardenStatus},
 };
 use shared_ring::SharedMemory;
-use shared_ring_messages::{Answer, DeployRequest, ErrorCode};
+use shared_ring_messages::{Answer, AuditKind, DeployRequest, ErrorCode};
 
 use crate::{
     admission::Admission,
@@ -100,10 +100,11 @@ impl<M: SharedMemory + Clone> Admission<M> {
         match container.succession(shown) {
             Succession::None | Succession::Preparing | Succession::Probation => None,
             Succession::RolledBack => {
-                let view = container.view(shown, self.options.fault_name);
+                let failure = rolled_back(&container.view(shown, self.options.fault_name));
                 self.counters.count(Counter::UpdatesRolledBack);
+                self.record_upload_failure(kernel.now(), AuditKind::UpdateRolledBack, cell, &failure);
                 self.remove_container(kernel, cell);
-                Some(Err(rolled_back(&view)))
+                Some(Err(failure))
             }
             Succession::Done => {
                 let old = replaces.and_then(|replaces| self.position(|container| container.serial == replaces.serial));
@@ -118,6 +119,8 @@ impl<M: SharedMemory + Clone> Admission<M> {
                     Ok(container) => container.replaces = None,
                     Err(failure) => return Some(Err(failure)),
                 }
+                let act = self.act_on(AuditKind::UpdateDone, cell);
+                self.audit.record(kernel.now(), act);
                 Some(self.container_answer(cell, kernel.now()))
             }
         }

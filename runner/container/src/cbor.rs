@@ -1,6 +1,7 @@
 //! Deterministic CBOR, read strictly (RFC 8949, 4.2.1): definite lengths, shortest forms, sorted keys, nothing twice.
 //!
-//! `minicbor` reads; here stands what it is too lenient in. No allocation, no recursion.
+//! `minicbor` reads; here stands what it is too lenient in. No allocation, no recursion. Tokens are read with it too
+//! (`runner-tokens`), so there is one reader of what comes from outside.
 
 use core::fmt;
 
@@ -115,37 +116,53 @@ impl fmt::Display for Violation {
 
 /// Where in the input, and what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
-    pub(crate) violation: Violation,
-    pub(crate) offset: usize,
+pub struct Fault {
+    /// What.
+    pub violation: Violation,
+    /// Where.
+    pub offset: usize,
 }
 
-pub(crate) type Result<T> = core::result::Result<T, Fault>;
+/// What reading ends with.
+pub type Result<T> = core::result::Result<T, Fault>;
 
 /// A strict reader.
-pub(crate) struct Reader<'b> {
+pub struct Reader<'b> {
     decoder: Decoder<'b>,
 }
 
 impl<'b> Reader<'b> {
-    pub(crate) fn new(bytes: &'b [u8]) -> Self {
+    /// At the first of these bytes.
+    #[must_use]
+    pub fn new(bytes: &'b [u8]) -> Self {
         Self { decoder: Decoder::new(bytes) }
     }
 
-    pub(crate) fn position(&self) -> usize {
+    /// How many bytes were read.
+    #[must_use]
+    pub fn position(&self) -> usize {
         self.decoder.position()
     }
 
-    pub(crate) fn fault(&self, violation: Violation) -> Fault {
+    /// That rule, broken here.
+    #[must_use]
+    pub fn fault(&self, violation: Violation) -> Fault {
         Fault { violation, offset: self.position() }
     }
 
     /// Nothing must follow.
-    pub(crate) fn end(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Violation::TrailingBytes`].
+    pub fn end(&self) -> Result<()> {
         if self.position() == self.decoder.input().len() { Ok(()) } else { Err(self.fault(Violation::TrailingBytes)) }
     }
 
-    pub(crate) fn number(&mut self) -> Result<u64> {
+    /// A number that is not negative.
+    ///
+    /// # Errors
+    /// Another type, not in its shortest form, cut off.
+    pub fn number(&mut self) -> Result<u64> {
         self.expect(|found| matches!(found, Type::U8 | Type::U16 | Type::U32 | Type::U64))?;
         let start = self.position();
         let value = self.decoder.u64().map_err(|error| truncated(&error, start))?;
@@ -153,7 +170,42 @@ impl<'b> Reader<'b> {
         Ok(value)
     }
 
-    pub(crate) fn text(&mut self) -> Result<&'b str> {
+    /// A number that may be negative.
+    ///
+    /// # Errors
+    /// Another type, not in its shortest form, cut off, one that 64 bits with a sign do not hold.
+    pub fn integer(&mut self) -> Result<i64> {
+        let start = self.position();
+        let too_large = Fault { violation: Violation::NumberTooLarge, offset: start };
+        match self.decoder.datatype().map_err(|error| truncated(&error, start))? {
+            Type::I8 | Type::I16 | Type::I32 | Type::I64 => {
+                let value = self.decoder.i64().map_err(|error| truncated(&error, start))?;
+                // A negative number's argument is -1 minus it (RFC 8949, 3.1).
+                self.shortest(start, value.unsigned_abs() - 1, 0)?;
+                Ok(value)
+            }
+            Type::Int => Err(too_large),
+            _ => i64::try_from(self.number()?).map_err(|_| too_large),
+        }
+    }
+
+    /// That tag, in front of what is read next.
+    ///
+    /// # Errors
+    /// No tag or another one, not in its shortest form, cut off.
+    pub fn tag(&mut self, wanted: u64) -> Result<()> {
+        self.expect(|found| found == Type::Tag)?;
+        let start = self.position();
+        let found = self.decoder.tag().map_err(|error| truncated(&error, start))?.as_u64();
+        self.shortest(start, found, 0)?;
+        if found == wanted { Ok(()) } else { Err(Fault { violation: Violation::UnknownValue, offset: start }) }
+    }
+
+    /// A text of at most [`MAX_TEXT_BYTES`].
+    ///
+    /// # Errors
+    /// Another type, not in its shortest form, cut off, too long, no UTF-8.
+    pub fn text(&mut self) -> Result<&'b str> {
         self.expect(|found| found == Type::String)?;
         let start = self.position();
         let text = self.decoder.str().map_err(|error| match truncated(&error, start) {
@@ -167,7 +219,11 @@ impl<'b> Reader<'b> {
         Ok(text)
     }
 
-    pub(crate) fn bytes(&mut self) -> Result<&'b [u8]> {
+    /// Bytes, of any number that the input holds.
+    ///
+    /// # Errors
+    /// Another type, not in its shortest form, cut off.
+    pub fn bytes(&mut self) -> Result<&'b [u8]> {
         self.expect(|found| found == Type::Bytes)?;
         let start = self.position();
         let bytes = self.decoder.bytes().map_err(|error| truncated(&error, start))?;
@@ -176,7 +232,10 @@ impl<'b> Reader<'b> {
     }
 
     /// The number of entries of an array, at the most [`MAX_ENTRIES`].
-    pub(crate) fn array(&mut self) -> Result<usize> {
+    ///
+    /// # Errors
+    /// Another type, not in its shortest form, cut off, too many.
+    pub fn array(&mut self) -> Result<usize> {
         self.expect(|found| found == Type::Array)?;
         let start = self.position();
         let count = self.decoder.array().map_err(|error| truncated(&error, start))?;
@@ -184,20 +243,43 @@ impl<'b> Reader<'b> {
     }
 
     /// An array of exactly so many entries.
-    pub(crate) fn tuple(&mut self, entries: usize) -> Result<()> {
+    ///
+    /// # Errors
+    /// As [`Self::array`], and another number.
+    pub fn tuple(&mut self, entries: usize) -> Result<()> {
         let start = self.position();
         if self.array()? == entries { Ok(()) } else { Err(Fault { violation: Violation::WrongCount, offset: start }) }
     }
 
     /// A map with ascending keys; `entry` reads the value of each and says whether it knows the key.
-    pub(crate) fn map(&mut self, mut entry: impl FnMut(&mut Self, u64) -> Result<bool>) -> Result<()> {
+    ///
+    /// # Errors
+    /// What `entry` ends with; another type, a key that is unknown or does not ascend.
+    pub fn map(&mut self, entry: impl FnMut(&mut Self, u64) -> Result<bool>) -> Result<()> {
+        self.entries(Self::number, entry)
+    }
+
+    /// The same with keys that may be negative; they ascend as their encodings do: 0, 1, ..., then -1, -2, ...
+    ///
+    /// # Errors
+    /// As [`Self::map`].
+    pub fn signed_map(&mut self, mut entry: impl FnMut(&mut Self, i64) -> Result<bool>) -> Result<()> {
+        let encoded_order = |reader: &mut Self| reader.integer().map(|key| (key < 0, key.unsigned_abs(), key));
+        self.entries(encoded_order, |reader, (_, _, key)| entry(reader, key))
+    }
+
+    fn entries<K: Ord + Copy>(
+        &mut self,
+        mut read_key: impl FnMut(&mut Self) -> Result<K>,
+        mut entry: impl FnMut(&mut Self, K) -> Result<bool>,
+    ) -> Result<()> {
         self.expect(|found| found == Type::Map)?;
         let start = self.position();
         let count = self.decoder.map().map_err(|error| truncated(&error, start))?;
         let mut last = None;
         for _ in 0..self.count(start, count)? {
             let offset = self.position();
-            let key = self.number()?;
+            let key = read_key(self)?;
             if last.is_some_and(|last| key <= last) {
                 return Err(Fault { violation: Violation::KeyOrder, offset });
             }

@@ -1,14 +1,13 @@
 //! A module with manifest and files put in.
 //!
-//! What is Atoll's stands right behind the header, so that a node has it before it has the rest. The result depends on
+//! What is Atoll's stands at the end, so that the module's own bytes are one piece, which a token can speak of. The result depends on
 //! nothing but the arguments. Used on a developer's machine; whoever reads the container checks it again.
 
 use alloc::vec::Vec;
 
 use crate::{
-    FILES_SECTION, FilesError, MANIFEST_SECTION, Manifest, ManifestError, OWN_PREFIX, SectionError, SectionFault,
-    encode_files,
-    sections::{CUSTOM, HEADER, custom_sections, push_u32, sections},
+    FILES_SECTION, FilesError, MANIFEST_SECTION, Manifest, ManifestError, OWN_PREFIX, SectionError, encode_files,
+    sections::{HEADER, append_custom_section, custom_sections, sections},
 };
 
 /// Why nothing was embedded.
@@ -41,17 +40,14 @@ impl From<SectionError> for EmbedError {
 }
 
 /// The module with this manifest and these files (path, content; in any order); every section of Atoll's that it had is
-/// replaced, since a token or a file list of before does not belong to it any more. No files, no `atoll.files`.
+/// left out, tokens too: they spoke of the container of before, and whoever signed it has to look at this one. No files, no `atoll.files`.
 ///
 /// # Errors
 /// A module whose sections are not whole, a manifest or files that break a rule.
 pub fn embed(wasm: &[u8], manifest: &Manifest, files: &[(&str, &[u8])]) -> Result<Vec<u8>, EmbedError> {
     let manifest = manifest.encode().map_err(EmbedError::Manifest)?;
+    let files = (!files.is_empty()).then(|| encode_files(files)).transpose().map_err(EmbedError::Files)?;
     let mut made = HEADER.to_vec();
-    push_custom(&mut made, MANIFEST_SECTION, &manifest)?;
-    if !files.is_empty() {
-        push_custom(&mut made, FILES_SECTION, &encode_files(files).map_err(EmbedError::Files)?)?;
-    }
     let mut own = custom_sections(wasm)
         .filter(|section| section.as_ref().map_or(true, |section| section.name.starts_with(OWN_PREFIX)))
         .collect::<Result<Vec<_>, _>>()?
@@ -63,17 +59,9 @@ pub fn embed(wasm: &[u8], manifest: &Manifest, files: &[(&str, &[u8])]) -> Resul
             made.extend_from_slice(&wasm[section.range]);
         }
     }
+    append_custom_section(&mut made, MANIFEST_SECTION, &manifest)?;
+    if let Some(files) = files {
+        append_custom_section(&mut made, FILES_SECTION, &files)?;
+    }
     Ok(made)
-}
-
-fn push_custom(module: &mut Vec<u8>, name: &str, bytes: &[u8]) -> Result<(), SectionError> {
-    let too_long = SectionError { fault: SectionFault::BadLength, offset: module.len() };
-    let mut body = Vec::new();
-    push_u32(&mut body, u32::try_from(name.len()).map_err(|_| too_long)?);
-    body.extend_from_slice(name.as_bytes());
-    body.extend_from_slice(bytes);
-    module.push(CUSTOM);
-    push_u32(module, u32::try_from(body.len()).map_err(|_| too_long)?);
-    module.extend_from_slice(&body);
-    Ok(())
 }

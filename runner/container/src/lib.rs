@@ -17,13 +17,13 @@
 //! | [`rights`] | what a container may use, as text and as sets |
 //! | `text` | rules for names, versions and paths |
 //! | [`value_type`] | the types of the values that channels carry |
-//! | `cbor` | the strict reader |
+//! | [`cbor`] | the strict reader |
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
-mod cbor;
+pub mod cbor;
 mod embed;
 mod files;
 mod manifest;
@@ -41,7 +41,8 @@ pub use manifest::{
     Schedule, Service, World,
 };
 pub use sections::{
-    FILES_SECTION, MANIFEST_SECTION, OWN_PREFIX, Parts, RawSection, Section, SectionError, SectionFault,
+    CODE_SECTION, DATA_SECTION, FILES_SECTION, GRANT_SECTION, MANIFEST_SECTION, METADATA_SECTION, OWN_PREFIX,
+    OWN_SECTIONS, Parts, RawSection, Section, SectionError, SectionFault, append_custom_section, custom,
     custom_sections, parts, sections,
 };
 pub use text::{check_name, check_path, check_version};

@@ -11,6 +11,22 @@ pub const MANIFEST_SECTION: &str = "atoll.app";
 /// The section of the files.
 pub const FILES_SECTION: &str = "atoll.files";
 
+/// The section of the developer's token, about the code (`runner-tokens`, as the next three).
+pub const CODE_SECTION: &str = "atoll.code";
+
+/// The section of the provider's token, about the files.
+pub const DATA_SECTION: &str = "atoll.data";
+
+/// The section of the integrator's token, about code, files and manifest together.
+pub const METADATA_SECTION: &str = "atoll.metadata";
+
+/// The section of the owner's token, about rights.
+pub const GRANT_SECTION: &str = "atoll.grant";
+
+/// Atoll's sections in the order that they have at the end of a signed container.
+pub const OWN_SECTIONS: [&str; 6] =
+    [MANIFEST_SECTION, FILES_SECTION, CODE_SECTION, DATA_SECTION, METADATA_SECTION, GRANT_SECTION];
+
 /// Custom sections whose names begin so are Atoll's.
 pub const OWN_PREFIX: &str = "atoll.";
 
@@ -43,6 +59,21 @@ pub struct Section<'w> {
     pub bytes: &'w [u8],
     /// Where it lies in the module, with number and length.
     pub range: Range<usize>,
+}
+
+impl Section<'_> {
+    /// Whether its lengths are written in the shortest form, so that name and content have one encoding.
+    #[must_use]
+    pub fn is_shortest(&self) -> bool {
+        let named = leb_bytes(self.name.len()) + self.name.len() + self.bytes.len();
+        self.range.len() == 1 + leb_bytes(named) + named
+    }
+}
+
+/// The bytes of the shortest unsigned LEB128 number of that value.
+fn leb_bytes(value: usize) -> usize {
+    let bits = usize::BITS - value.leading_zeros();
+    bits.div_ceil(7).max(1) as usize
 }
 
 /// What is wrong with a module's sections, and where.
@@ -101,6 +132,14 @@ pub fn sections(wasm: &[u8]) -> impl Iterator<Item = Result<RawSection<'_>, Sect
         next = found.as_ref().ok().map(|section| section.range.end);
         Some(found)
     })
+}
+
+/// A custom section as it is; another one is `None`.
+///
+/// # Errors
+/// Its name is cut off or no UTF-8.
+pub fn custom<'w>(section: &RawSection<'w>) -> Result<Option<Section<'w>>, SectionError> {
+    (section.id == CUSTOM).then(|| named(section)).transpose()
 }
 
 fn one(wasm: &[u8], id: u8, offset: usize) -> Result<RawSection<'_>, SectionError> {
@@ -183,4 +222,21 @@ pub(crate) fn push_u32(bytes: &mut alloc::vec::Vec<u8>, mut value: u32) {
         value >>= 7;
     }
     bytes.push(value.to_le_bytes()[0]);
+}
+
+/// Appends a custom section to a module.
+///
+/// # Errors
+/// [`SectionFault::BadLength`] where 32 bits do not hold its length.
+pub fn append_custom_section(module: &mut alloc::vec::Vec<u8>, name: &str, bytes: &[u8]) -> Result<(), SectionError> {
+    let too_long = SectionError { fault: SectionFault::BadLength, offset: module.len() };
+    let name_bytes = u32::try_from(name.len()).map_err(|_| too_long)?;
+    let named = leb_bytes(name.len()) + name.len() + bytes.len();
+    let named = u32::try_from(named).map_err(|_| too_long)?;
+    module.push(CUSTOM);
+    push_u32(module, named);
+    push_u32(module, name_bytes);
+    module.extend_from_slice(name.as_bytes());
+    module.extend_from_slice(bytes);
+    Ok(())
 }

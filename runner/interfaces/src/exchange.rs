@@ -16,7 +16,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use shared_ring::sequenced_bytes;
 
-use crate::{boot_report::STATUS_REGION_BYTES, kernel::Message, usage::usage_bytes, wire_enum};
+use crate::{MAX_CELLS, boot_report::STATUS_REGION_BYTES, kernel::Message, usage::usage_bytes, wire_enum};
 
 pub use crate::gpio::Status;
 
@@ -290,6 +290,8 @@ pub struct ExchangeStatus {
     pub calls: u64,
     /// Calls refused because the cell's grants are not in force.
     pub refused: u64,
+    /// Of these, how many of each cell.
+    pub refused_by_cell: [u64; MAX_CELLS],
     /// Calls that made no sense.
     pub invalid: u64,
     /// Calls of a cell through an end that is not bound, or on standby.

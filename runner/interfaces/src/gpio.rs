@@ -7,7 +7,9 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{boot_report::STATUS_REGION_BYTES, grants::MAX_LINES, kernel::Message, usage::usage_bytes, wire_enum};
+use crate::{
+    MAX_CELLS, boot_report::STATUS_REGION_BYTES, grants::MAX_LINES, kernel::Message, usage::usage_bytes, wire_enum,
+};
 
 wire_enum! {
     /// A procedure's number, the label of the call.
@@ -157,6 +159,8 @@ pub struct GpioStatus {
     pub calls: u64,
     /// Calls refused because the cell was not granted the line.
     pub refused: u64,
+    /// Of these, how many of each cell.
+    pub refused_by_cell: [u64; MAX_CELLS],
     /// Calls that made no sense.
     pub invalid: u64,
     /// How often each line's driven level changed, a count a line.

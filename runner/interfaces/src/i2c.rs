@@ -6,7 +6,9 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{boot_report::STATUS_REGION_BYTES, gpio::Status, kernel::Message, usage::usage_bytes, wire_enum};
+use crate::{
+    MAX_CELLS, boot_report::STATUS_REGION_BYTES, gpio::Status, kernel::Message, usage::usage_bytes, wire_enum,
+};
 
 /// The most bytes that one transfer writes, and the most that it reads: two words of a call. Who needs more makes two transfers.
 pub const MAX_TRANSFER_BYTES: usize = 16;
@@ -126,6 +128,8 @@ pub struct I2cStatus {
     pub calls: u64,
     /// Calls refused because the cell was not granted the address.
     pub refused: u64,
+    /// Of these, how many of each cell.
+    pub refused_by_cell: [u64; MAX_CELLS],
     /// Calls that made no sense, or that no device acknowledged.
     pub invalid: u64,
     /// Transfers that the bus failed at.

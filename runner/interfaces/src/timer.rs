@@ -7,7 +7,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{boot_report::STATUS_REGION_BYTES, kernel::Message, usage::usage_bytes, wire_enum};
+use crate::{MAX_CELLS, boot_report::STATUS_REGION_BYTES, kernel::Message, usage::usage_bytes, wire_enum};
 
 pub use crate::gpio::Status;
 
@@ -63,6 +63,8 @@ pub struct TimerStatus {
     pub calls: u64,
     /// Calls refused because the cell was not granted the timer or the period.
     pub refused: u64,
+    /// Of these, how many of each cell.
+    pub refused_by_cell: [u64; MAX_CELLS],
     /// Calls that made no sense.
     pub invalid: u64,
     /// Interrupts of the board's timer, where it has one.

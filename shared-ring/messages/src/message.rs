@@ -8,6 +8,8 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
+use crate::AuditPage;
+
 /// The first thing in a greeting: "ATOL" read as little-endian. Another protocol's bytes are told from ours by it.
 pub const HELLO_MAGIC: u32 = u32::from_le_bytes(*b"ATOL");
 
@@ -19,6 +21,9 @@ pub const PROTOCOL_MINOR: u16 = 0;
 
 /// Bytes of a module in one [`Request::Chunk`]: half a frame, so that an upload shares the link with small answers.
 pub const CHUNK_BYTES: usize = 4 * 1024;
+
+/// The longest token of a [`Request::ChangeKeys`], in bytes.
+pub const MAX_CHANGE_BYTES: usize = 2 * 1024;
 
 /// Chunks that may be on their way without an acknowledgement.
 pub const CHUNK_CREDIT: u32 = 8;
@@ -141,6 +146,16 @@ pub enum Request {
         /// How long the new version must be well before the old one goes, in nanoseconds; 0 leaves it to the node.
         probation_ns: u64,
     },
+    /// The audit log, from `cursor` on: [`Answer::Audit`]. Since version 2.1.
+    Audit {
+        /// The number of the first entry that is wanted; 0 for the oldest kept.
+        cursor: u64,
+    },
+    /// Changes whose signatures the node believes, until its next start: [`Answer::Done`].
+    ChangeKeys {
+        /// The owner's token that says so, at the most [`MAX_CHANGE_BYTES`].
+        token: Vec<u8>,
+    },
 }
 
 /// What an upload will be.
@@ -211,6 +226,8 @@ pub enum Answer {
     },
     /// Channels, by name.
     Channels(Vec<ChannelReport>),
+    /// A page of the audit log.
+    Audit(Box<AuditPage>),
 }
 
 /// Something that happened to a container.
@@ -375,6 +392,32 @@ pub struct ContainerReport {
     pub channels: Vec<BindingReport>,
     /// Its part in an update: `old`, `new`, or empty.
     pub update: String,
+    /// Who signed it; empty for one that nobody signed.
+    pub signers: Vec<SignerReport>,
+    /// When the first of its tokens ends, in seconds since 1970; 0 where none does.
+    pub signed_until_s: u64,
+}
+
+/// One signature of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignerReport {
+    /// What was signed: `code`, `data`, `metadata` or `grant`.
+    pub token: String,
+    /// The key's id.
+    pub key: [u8; 8],
+    /// The token's sequence.
+    pub sequence: u64,
+}
+
+/// A key that the node knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyReport {
+    /// Its id.
+    pub id: [u8; 8],
+    /// What its holder may sign: `developer`, `provider`, `integrator` or `owner`.
+    pub role: String,
+    /// It is not believed any more.
+    pub revoked: bool,
 }
 
 /// A right in force, and what was done with it since the container came into its cell. The owner of the resource counted.
@@ -423,6 +466,10 @@ pub struct NodeReport {
     pub most: Vec<String>,
     /// What a container gets that asks for nothing, likewise.
     pub defaults: Vec<String>,
+    /// Containers that nobody signed may run.
+    pub runs_unsigned: bool,
+    /// The keys whose signatures count, and those that do not any more.
+    pub keys: Vec<KeyReport>,
 }
 
 /// A device at the I2C bus, or a range of addresses.
@@ -504,4 +551,6 @@ pub enum ErrorCode {
     ChannelMismatch,
     /// The new version did not prove itself; the old one goes on.
     RolledBack,
+    /// A signature is missing or not to be believed; the detail names the rule.
+    NotSigned,
 }

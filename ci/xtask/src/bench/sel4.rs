@@ -1,8 +1,8 @@
 //! Figures of seL4 in QEMU with `-icount`: virtual time that counts instructions.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use qemu::{
     board::Board,
     launcher::{Launch, Machine},
@@ -18,16 +18,24 @@ const NANOSECONDS_PER_INSTRUCTION: f64 = 8.0;
 const BOOT_LIMIT: Duration = Duration::from_secs(600);
 const COMMAND_LIMIT: Duration = Duration::from_secs(300);
 
+/// What looking at rights may cost of a call: more than this, and the call should be made cheaper.
+const CHECK_LIMIT: f64 = 0.01;
+
 pub(super) fn measure() -> Result<Vec<Measurement>> {
     let board = Board::QemuVirtAarch64;
-    let image = boards::image_for_tests(board)?;
-    let mut machine = Launch::atoll(board, image).deterministic().start()?;
-    machine.console.expect_guest_shell(BOOT_LIMIT)?;
-    shell(&mut machine, "cd /root && emit deploy probe.wasm --grant gpio:LED:out@1000000/s")?;
-    let log = shell(&mut machine, "emit logs -f probe")?;
-    let probe = Probe::find(&log).with_context(|| format!("the probe logged no figures: {log}"))?;
+    let probe = probe(board, boards::image_for_tests(board)?)?;
+    let unchecked = self::probe(board, boards::image_without_check(board)?)?;
     let (in_cell, across) = probe.costs_ns();
+    let (_, across_unchecked) = unchecked.costs_ns();
     let instructions = |nanoseconds: f64| nanoseconds / NANOSECONDS_PER_INSTRUCTION;
+    let check = Measurement::new(
+        "host call across domains, rights checked (seL4)",
+        "instructions",
+        instructions(across),
+        "the same without the check",
+        instructions(across_unchecked),
+    );
+    ensure!(check.ratio < 1.0 + CHECK_LIMIT, "looking at rights costs too much of a call: {check:?}");
     Ok(vec![
         Measurement::new(
             "host call across domains (seL4)",
@@ -43,11 +51,21 @@ pub(super) fn measure() -> Result<Vec<Measurement>> {
             "round of an empty Wasm loop",
             instructions(probe.loop_ns / probe.calls),
         ),
+        check,
     ])
+}
+
+/// What the probe finds on `image`.
+fn probe(board: Board, image: PathBuf) -> Result<Probe> {
+    let mut machine = Launch::atoll(board, image).deterministic().start()?;
+    machine.console.expect_guest_shell(BOOT_LIMIT)?;
+    shell(&mut machine, "cd /root && emit deploy probe.wasm --grant gpio:LED:out@1000000/s")?;
+    let log = shell(&mut machine, "emit logs -f probe")?;
+    Probe::find(&log).with_context(|| format!("the probe logged no figures: {log}"))
 }
 
 fn shell(machine: &mut Machine, line: &str) -> Result<String> {
     let output = machine.console.run_command(line, COMMAND_LIMIT)?;
-    anyhow::ensure!(output.succeeded(), "`{line}` ended with {}: {}", output.status, output.text);
+    ensure!(output.succeeded(), "`{line}` ended with {}: {}", output.status, output.text);
     Ok(output.text)
 }

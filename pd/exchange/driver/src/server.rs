@@ -271,9 +271,14 @@ impl<W: Wiring> Exchange<W> {
         }
     }
 
-    fn count(&mut self, outcome: &Outcome) {
+    fn count(&mut self, cell: Option<usize>, outcome: &Outcome) {
         let status = &mut self.status;
         status.calls = status.calls.wrapping_add(1);
+        if matches!(outcome, Err(Status::NotGranted))
+            && let Some(refused) = cell.and_then(|cell| status.refused_by_cell.get_mut(cell))
+        {
+            *refused = refused.wrapping_add(1);
+        }
         let counter = match outcome {
             Err(Status::NotGranted) => &mut status.refused,
             Err(Status::Invalid | Status::NotFound) => &mut status.invalid,
@@ -313,7 +318,8 @@ impl<W: Wiring, K: Kernel> Domain<K> for Exchange<W> {
     fn notified(&mut self, _: &mut K, _: ChannelSet) {}
 
     fn called(&mut self, kernel: &mut K, channel: Channel, message: Message) -> Message {
-        let outcome = match self.cell_of(channel) {
+        let caller = self.cell_of(channel);
+        let outcome = match caller {
             Some(cell) => {
                 let outcome = self.serve_cell(kernel, cell, &message);
                 self.count_use(cell, &message, &outcome);
@@ -324,7 +330,7 @@ impl<W: Wiring, K: Kernel> Domain<K> for Exchange<W> {
             // A channel that no caller should have: the description's fault, and still nobody else's harm.
             None => Err(Status::Invalid),
         };
-        self.count(&outcome);
+        self.count(caller, &outcome);
         self.publish();
         outcome.unwrap_or_else(Status::answer)
     }

@@ -452,7 +452,7 @@ fn an_end_is_of_use_only_while_the_grants_are_in_force() {
     bench.grant(1, 0);
     assert_eq!(bench.put(0, 0, b"lost"), Status::NotGranted);
     assert_eq!(bench.take(1, 0), Err(Status::NotGranted));
-    assert_eq!(bench.shown().refused, 2);
+    assert_eq!((bench.shown().refused, &bench.shown().refused_by_cell[..2]), (2, &[1, 1][..]));
     // Started anew: both find their ends and what was there.
     bench.grant(0, 2);
     bench.grant(1, 2);

@@ -21,4 +21,4 @@ mod tests;
 
 pub use bank::{Bank, SilentBank};
 pub use runner_interfaces::driver::StartError;
-pub use server::Gpio;
+pub use server::{ACCESS_IS_CHECKED, Gpio};

@@ -10,7 +10,7 @@ use runner_interfaces::kernel::{
 };
 use runner_interfaces::rate::Rate;
 use runner_interfaces::usage::{Count, UsageTable};
-use shared_ring::{OutOfRange, SequencedCell};
+use shared_ring::{KeptValue, OutOfRange, SequencedCell};
 
 use crate::{bank::Bank, buckets::Buckets};
 
@@ -41,6 +41,23 @@ struct Line {
     rests_high: bool,
 }
 
+/// Whether this build looks at rights at all. Only `cargo xtask bench` builds one that does not, to measure what the check costs
+/// beside the same call without it. A `cfg` and no feature, because a feature can be switched on by any crate that depends on this
+/// one; and such a program says at its start that something is wrong.
+pub const ACCESS_IS_CHECKED: bool = !cfg!(atoll_unchecked_access);
+
+/// What everybody may do where nothing is checked.
+const EVERYTHING: CellGrants = CellGrants {
+    output_lines: u64::MAX,
+    input_lines: u64::MAX,
+    edge_lines: u64::MAX,
+    active_low_lines: 0,
+    minimum_period_ns: 0,
+    i2c_addresses: [u64::MAX; 2],
+    timers: u32::MAX,
+    generation: 0,
+};
+
 /// What a served call answers, or why it was not served.
 type Outcome = Result<u64, Status>;
 
@@ -59,7 +76,8 @@ pub struct Gpio<W: Wiring, B> {
     cells: [Option<Channel>; MAX_CELLS],
     warden: Channel,
     interrupt: Option<Channel>,
-    grants: [SequencedCell<W::Memory, CellGrants>; MAX_CELLS],
+    /// Looked at in each call, and changed by a load: reading them anew each time took a sixtieth of a call.
+    grants: [KeptValue<W::Memory, CellGrants>; MAX_CELLS],
     /// The region of the grants, for the rates in it.
     rates: W::Memory,
     /// What each cell has spent of its rate of changes, and of edges.
@@ -108,6 +126,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
                 inputs: 0,
                 calls: 0,
                 refused: 0,
+                refused_by_cell: [0; MAX_CELLS],
                 invalid: 0,
                 transitions: [0; MAX_LINES as usize],
                 edges: [0; MAX_LINES as usize],
@@ -132,8 +151,11 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
     }
 
     /// What the cell may use now; nothing before the warden's first word.
-    fn grants_of(&self, cell: usize) -> CellGrants {
-        self.grants[cell].try_read().unwrap_or_default()
+    fn grants_of(&mut self, cell: usize) -> CellGrants {
+        if !ACCESS_IS_CHECKED {
+            return EVERYTHING;
+        }
+        self.grants[cell].latest().copied().unwrap_or_default()
     }
 
     /// Serves the call, and counts it for the cell and the line.
@@ -269,10 +291,13 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
 
     /// A level that is driven already costs nothing. One that changes takes of the cell's rate, or is refused.
     fn set(&mut self, cell: usize, line: u8, grants: CellGrants, high: bool) -> Outcome {
-        if self.held_output(cell, line, grants)? != high && self.change_in_ns(cell, line) != Some(0) {
-            return Err(Status::Full);
+        if self.held_output(cell, line, grants)? != high {
+            if !self.take_change(cell, line) {
+                return Err(Status::Full);
+            }
+            self.count_transition(line);
         }
-        self.drive(line, high);
+        self.put_level(line, high);
         self.hold(line, Some((cell, Use::Output { high })));
         Ok(u64::from(high))
     }
@@ -372,19 +397,23 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         (slot.untaken, slot.withheld) = (0, 0);
     }
 
-    /// Drives an output that is held, and counts where its level changes. Who holds it has asked for the change, or owes it: to
-    /// rest, and to take over, a line needs nobody's leave.
+    /// Drives an output that is held, and counts where its level changes. Who holds it owes the change: to rest, and to take
+    /// over, a line needs nobody's leave.
     fn drive(&mut self, line: u8, high: bool) {
         let holder = self.line(line).holder;
         let before = matches!(holder, Some((_, Use::Output { high: true })));
         if before != high {
-            let count = &mut self.status.transitions[usize::from(line)];
-            *count = count.wrapping_add(1);
+            self.count_transition(line);
             if let Some((cell, _)) = holder {
                 self.owe_change(cell, line);
             }
         }
         self.put_level(line, high);
+    }
+
+    fn count_transition(&mut self, line: u8) {
+        let count = &mut self.status.transitions[usize::from(line)];
+        *count = count.wrapping_add(1);
     }
 
     fn put_level(&mut self, line: u8, high: bool) {
@@ -409,18 +438,15 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
 
     /// Takes a change of the line's level of the cell's rate, if there is one.
     fn take_change(&mut self, cell: usize, line: u8) -> bool {
+        if !ACCESS_IS_CHECKED {
+            return true;
+        }
         let (rate, now) = (self.rate(cell, line, RateOf::Transitions), self.now);
         self.transitions.of(cell, line).is_some_and(|bucket| bucket.take(rate, now))
     }
 
     fn rate(&self, cell: usize, line: u8, of: RateOf) -> Rate {
         Rate::even(LineRates::read(&self.rates, cell, line, of))
-    }
-
-    /// When the cell may change the line's level.
-    fn change_in_ns(&mut self, cell: usize, line: u8) -> Option<u64> {
-        let (rate, now) = (self.rate(cell, line, RateOf::Transitions), self.now);
-        self.transitions.of(cell, line)?.wait_ns(rate, now)
     }
 
     /// When the cell may be told of what is withheld from it; 0 where that is nothing, or where its rate allows nothing at all.
@@ -500,11 +526,14 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         }
     }
 
-    fn count(&mut self, outcome: Outcome) {
+    fn count(&mut self, cell: Option<usize>, outcome: Outcome) {
         self.status.calls = self.status.calls.wrapping_add(1);
         match outcome {
             Err(Status::NotGranted | Status::ModeNotGranted) => {
-                self.status.refused = self.status.refused.wrapping_add(1)
+                self.status.refused = self.status.refused.wrapping_add(1);
+                if let Some(refused) = cell.and_then(|cell| self.status.refused_by_cell.get_mut(cell)) {
+                    *refused = refused.wrapping_add(1);
+                }
             }
             Err(Status::Full) => self.status.limited = self.status.limited.wrapping_add(1),
             Err(Status::Invalid | Status::NotFound | Status::NotSupported) => {
@@ -523,6 +552,11 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
 
 impl<W: Wiring, B: Bank, K: Kernel> Domain<K> for Gpio<W, B> {
     fn self_test(&mut self, _: &mut K) -> Finding {
+        if !ACCESS_IS_CHECKED {
+            return Finding::wrong(format_args!(
+                "this program checks no rights: it is for a measurement, and for nothing else"
+            ));
+        }
         self.bank.identify()
     }
 
@@ -541,13 +575,14 @@ impl<W: Wiring, B: Bank, K: Kernel> Domain<K> for Gpio<W, B> {
     fn called(&mut self, kernel: &mut K, channel: Channel, message: Message) -> Message {
         self.now = kernel.now();
         let plain = |outcome| Answer { outcome, more_in_ns: 0 };
-        let Answer { outcome, more_in_ns } = match self.cell_of(channel) {
+        let caller = self.cell_of(channel);
+        let Answer { outcome, more_in_ns } = match caller {
             Some(cell) => self.serve_cell(cell, message),
             None if channel == self.warden => plain(self.serve_warden(kernel, message)),
             // A channel that no caller should have: the description's fault, and still nobody else's harm.
             None => plain(Err(Status::Invalid)),
         };
-        self.count(outcome);
+        self.count(caller, outcome);
         self.publish();
         match outcome {
             Ok(result) => Message { label: u64::from(Status::Ok.to_wire()), words: [result, more_in_ns, 0, 0] },
@@ -558,11 +593,11 @@ impl<W: Wiring, B: Bank, K: Kernel> Domain<K> for Gpio<W, B> {
 
 fn grant_cells<M: shared_ring::SharedMemory + Clone>(
     region: &M,
-) -> Result<[SequencedCell<M, CellGrants>; MAX_CELLS], OutOfRange> {
+) -> Result<[KeptValue<M, CellGrants>; MAX_CELLS], OutOfRange> {
     let mut cells = alloc::vec::Vec::with_capacity(MAX_CELLS);
     for cell in 0..MAX_CELLS {
         let offset = grant_offset_bytes(cell).ok_or(OutOfRange)?;
-        cells.push(SequencedCell::new(region.clone(), offset)?);
+        cells.push(KeptValue::new(SequencedCell::new(region.clone(), offset)?));
     }
     cells.try_into().map_err(|_| OutOfRange)
 }

@@ -263,7 +263,7 @@ fn a_line_that_was_not_granted_is_refused_and_counted() {
     ] {
         assert_eq!(bench.cell(0, procedure, line).0, status);
     }
-    assert_eq!(bench.status().refused, 3);
+    assert_eq!((bench.status().refused, &bench.status().refused_by_cell[..2]), (3, &[3, 0][..]));
     assert!(!bench.pins.is_output(1) && !bench.pins.is_output(6));
 }
 
@@ -660,6 +660,13 @@ fn only_the_warden_says_who_succeeds_whom() {
     ] {
         assert_eq!(bench.send(WARDEN, both(procedure, from, to)).0, status, "{procedure} {from} {to}");
     }
+}
+
+#[test]
+fn a_build_looks_at_rights_unless_a_measurement_asks_for_another() {
+    const { assert!(crate::ACCESS_IS_CHECKED) };
+    let mut bench = Bench::new();
+    assert_eq!(bench.cell(0, Procedure::OpenOutput, 0).0, Status::NotGranted);
 }
 
 #[test]

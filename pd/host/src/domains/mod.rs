@@ -125,7 +125,9 @@ impl Shell {
             Role::Exchange => exchange::run(self),
             Role::Warden => warden::run(self),
             #[cfg(feature = "hostile-domains")]
-            Role::Cell(_) | Role::Vmm if self.is_hostile() => hostile::run(self),
+            Role::Cell(_) | Role::Admission | Role::Vmm if self.is_marked(hostile::MARK) => hostile::run(self),
+            #[cfg(feature = "hostile-domains")]
+            Role::Vmm if self.is_marked(hostile::witness::MARK) => hostile::witness::run(self),
             Role::Cell(_) => cell::run(self),
             Role::Admission => admission::run(self),
             Role::Vmm => bridge::run(self),
@@ -133,10 +135,10 @@ impl Shell {
         }
     }
 
-    /// Whether a test wants this domain to be one that was taken over.
+    /// Whether a test wants this domain to be another than it is: one that was taken over.
     #[cfg(feature = "hostile-domains")]
-    fn is_hostile(&self) -> bool {
-        self.run_directory().join(&self.handover.domain).with_extension(hostile::MARK).exists()
+    fn is_marked(&self, mark: &str) -> bool {
+        self.run_directory().join(&self.handover.domain).with_extension(mark).exists()
     }
 
     fn run_directory(&self) -> PathBuf {

@@ -46,11 +46,19 @@ struct Line {
     untaken: u32,
     /// How often the level changed while it was an output.
     transitions: u64,
+    /// How often the driver did anything to it at all: drove it, made it an input, watched it, took its edges.
+    touches: u64,
 }
 
 impl Line {
     fn level(self) -> bool {
         if self.is_output { self.driven } else { self.outside }
+    }
+
+    /// The driver does something to it.
+    fn touched(&mut self) -> &mut Self {
+        self.touches += 1;
+        self
     }
 
     fn drive(&mut self, high: bool) {
@@ -168,10 +176,14 @@ impl SimulatedBank {
         match words.as_slice() {
             ["read", line] => Ok(u8::from(self.lines()[self.find(line)?].level()).to_string()),
             ["transitions", line] => Ok(self.lines()[self.find(line)?].transitions.to_string()),
+            ["touches", line] => Ok(self.lines()[self.find(line)?].touches.to_string()),
             ["set", line, level] => self.set(line, level_of(level)?),
             ["pulse", line] => self.pulse(line),
             ["list"] => Ok(self.list()),
-            _ => Err("say `read LINE`, `set LINE 0|1`, `pulse LINE`, `transitions LINE`, `list` or `watch`".into()),
+            _ => Err(
+                "say `read LINE`, `set LINE 0|1`, `pulse LINE`, `transitions LINE`, `touches LINE`, `list` or `watch`"
+                    .into(),
+            ),
         }
     }
 
@@ -315,11 +327,11 @@ impl Bank for SimulatedBank {
     }
 
     fn drive(&mut self, line: u8, high: bool) {
-        self.moving(usize::from(line), |line| line.drive(high));
+        self.moving(usize::from(line), |line| line.touched().drive(high));
     }
 
     fn listen(&mut self, line: u8) {
-        self.moving(usize::from(line), |line| line.is_output = false);
+        self.moving(usize::from(line), |line| line.touched().is_output = false);
     }
 
     fn level(&self, line: u8) -> bool {
@@ -333,6 +345,7 @@ impl Bank for SimulatedBank {
 
     fn watch(&mut self, line: u8, edges: Option<Edges>) {
         self.with(line, |line| {
+            let line = line.touched();
             line.watched = edges;
             line.untaken = 0;
         });
@@ -344,7 +357,7 @@ impl Bank for SimulatedBank {
     }
 
     fn take_edges(&mut self, line: u8) -> u32 {
-        self.with(line, |line| std::mem::take(&mut line.untaken)).unwrap_or(0)
+        self.with(line, |line| std::mem::take(&mut line.touched().untaken)).unwrap_or(0)
     }
 }
 
@@ -404,6 +417,8 @@ mod tests {
         bank.drive(0, false);
         assert_eq!(bank.answer("read 0"), Ok("0".into()));
         assert_eq!(bank.answer("transitions LED"), Ok("2".into()));
+        assert_eq!(bank.answer("touches LED"), Ok("3".into()), "the level that was there already, too");
+        assert_eq!(bank.answer("touches 1"), Ok("0".into()));
         assert!(bank.answer("list").expect("lists").starts_with("0:LED:output:0 1:-:input:0"));
     }
 

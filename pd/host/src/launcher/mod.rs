@@ -17,8 +17,10 @@ mod process;
 mod supervise;
 
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
+use pd_system_description::keys;
 use pd_system_description::policy::Policy;
 use pd_system_description::{Description, System, rules};
 
@@ -41,6 +43,8 @@ pub struct LaunchOptions {
     pub system: Option<PathBuf>,
     /// The board policy; `None` for the demo board's.
     pub policy: Option<PathBuf>,
+    /// A directory of public keys whose signatures count; `None` for the demo keys.
+    pub keys: Option<PathBuf>,
     /// Where its sockets and logs are.
     pub run_directory: PathBuf,
     /// End the node when the process that started it ends.
@@ -53,7 +57,7 @@ pub struct LaunchOptions {
 /// What is launched, read and checked.
 struct Plan {
     system: System,
-    policy: Vec<u8>,
+    prefilled: objects::Prefilled,
     labels: Vec<(String, u8)>,
 }
 
@@ -128,8 +132,13 @@ fn plan(options: &LaunchOptions) -> Result<Plan> {
         Some(file) => Policy::load(file)?,
         None => Policy::parse(Path::new("demo-policy.toml"), DEMO_POLICY)?,
     };
-    let bytes =
+    let policy_bytes =
         policy.region_bytes(&system).map_err(anyhow::Error::msg).context("the policy does not suit the system")?;
+    // A host has a clock, and an image is only as old as the node here.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let table = keys::table(options.keys.as_deref(), &policy, now)?;
+    let key_bytes = keys::region_bytes(&table, &system).map_err(anyhow::Error::msg)?;
+    let prefilled = [("policy".to_owned(), policy_bytes), ("keys".to_owned(), key_bytes)].into();
     let labels = policy.board.lines.into_iter().map(|line| (line.label, line.line)).collect();
-    Ok(Plan { system, policy: bytes, labels })
+    Ok(Plan { system, prefilled, labels })
 }

@@ -34,6 +34,9 @@ struct CallObject {
     doorbell: OwnedFd,
 }
 
+/// What the image holds of regions that it fills, by their names.
+pub(super) type Prefilled = HashMap<String, Vec<u8>>;
+
 /// Everything that domains share.
 pub(super) struct Objects {
     regions: HashMap<String, RegionObject>,
@@ -53,11 +56,11 @@ pub(super) const fn is_restartable(role: Role) -> bool {
 }
 
 impl Objects {
-    /// Makes them, with `policy` in the region of that name.
-    pub(super) fn make(system: &System, policy: &[u8]) -> Result<Self> {
+    /// Makes them, those in `prefilled` with those bytes.
+    pub(super) fn make(system: &System, prefilled: &Prefilled) -> Result<Self> {
         let mut objects = Self { regions: HashMap::new(), notifications: HashMap::new(), calls: HashMap::new() };
         for region in system.regions.iter().filter(|region| !is_left_out(region)) {
-            let object = make_region(system, region, policy)
+            let object = make_region(system, region, prefilled)
                 .with_context(|| format!("cannot make the region `{}`", region.name))?;
             objects.regions.insert(region.name.clone(), object);
         }
@@ -168,10 +171,10 @@ fn clear_region(region: &RegionObject) -> Result<()> {
     Ok(region.writable.write_all_at(&zeros, 0)?)
 }
 
-fn make_region(system: &System, region: &Region, policy: &[u8]) -> Result<RegionObject> {
+fn make_region(system: &System, region: &Region, prefilled: &Prefilled) -> Result<RegionObject> {
     let writable = File::from(sealed_memory(&region.name, region.size_bytes)?);
-    if region.name == "policy" {
-        writable.write_all_at(policy, 0)?;
+    if let Some(bytes) = prefilled.get(&region.name) {
+        writable.write_all_at(bytes, 0)?;
     }
     // A prefilled region has no writer; of the others, all must be domains that are never started again.
     let mut writers = system
@@ -214,7 +217,7 @@ mod tests {
     #[test]
     fn a_domain_gets_descriptors_for_exactly_its_rights() {
         let system = system();
-        let objects = Objects::make(&system, &[]).expect("made");
+        let objects = Objects::make(&system, &Prefilled::new()).expect("made");
         for domain in system.domains.iter().filter(|domain| domain.kind == DomainKind::Protection) {
             let wiring = system.wiring(&domain.name).expect("wired");
             let (regions, channels, descriptors) = objects.parts(&wiring).expect("given");
@@ -233,7 +236,7 @@ mod tests {
     #[test]
     fn devices_and_the_guests_memory_are_left_out() {
         let system = system();
-        let objects = Objects::make(&system, &[]).expect("made");
+        let objects = Objects::make(&system, &Prefilled::new()).expect("made");
         let wiring = system.wiring("vmm").expect("wired");
         let (regions, _, _) = objects.parts(&wiring).expect("given");
         let symbols = regions.iter().map(|region| region.symbol.as_str());
@@ -244,7 +247,7 @@ mod tests {
 
     #[test]
     fn what_was_given_read_only_cannot_be_mapped_writable() {
-        let objects = Objects::make(&system(), &[]).expect("made");
+        let objects = Objects::make(&system(), &Prefilled::new()).expect("made");
         let grants = &objects.regions["grants"];
         assert!(map_region(&grants.readable, 4096, false).is_ok());
         assert!(map_region(&grants.readable, 4096, true).is_err());
@@ -252,7 +255,7 @@ mod tests {
 
     #[test]
     fn once_settled_not_even_the_writers_descriptor_maps_it_again() {
-        let objects = Objects::make(&system(), &[]).expect("made");
+        let objects = Objects::make(&system(), &Prefilled::new()).expect("made");
         let grants = &objects.regions["grants"];
         map_region(&grants.writable, 4096, true).expect("the warden maps it at its start");
         if objects.settle().expect("settled") {
@@ -267,7 +270,7 @@ mod tests {
     #[test]
     fn nothing_of_a_cell_is_left_after_a_scrub() {
         let system = system();
-        let objects = Objects::make(&system, &[]).expect("made");
+        let objects = Objects::make(&system, &Prefilled::new()).expect("made");
         for name in ["cell1_status", "cell1_to_admission", "cell2_status", "warden_to_cell1"] {
             objects.regions[name].writable.write_all_at(b"secret", 100).expect("written");
         }

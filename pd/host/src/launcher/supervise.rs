@@ -45,7 +45,7 @@ struct Supervisor<'a> {
 /// Runs the node until it is told to end, or cannot go on.
 pub(super) fn run(plan: Plan, directory: &RunDirectory, abilities: Abilities, until: Until) -> Result<()> {
     let signals = signals(until)?;
-    let objects = Objects::make(&plan.system, &plan.policy)?;
+    let objects = Objects::make(&plan.system, &plan.prefilled)?;
     let mut supervisor = Supervisor {
         system: plan.system,
         labels: plan.labels,

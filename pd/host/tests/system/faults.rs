@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use runner_interfaces::cell::ContainerState;
-use shared_ring_messages::{Answer, ErrorCode, Request};
+use shared_ring_messages::{Answer, Request};
 
 use crate::client::{Client, Deploy, blinker};
-use crate::{TestNode, assert_blinked_on, demo_policy_with, eventually, sample};
+use crate::{TestNode, assert_blinked_on, eventually, sample};
 
 #[test]
 fn a_cell_that_faults_is_started_clean_and_the_others_run_on() {
@@ -97,75 +97,4 @@ fn the_bridge_may_end_as_linux_may_and_the_blinker_blinks_on() {
     let elapsed_ms = u64::try_from(began.elapsed().as_millis()).expect("small");
     let blinks = pins.transitions("LED").expect("read") - before;
     assert_blinked_on(blinks, elapsed_ms);
-}
-
-#[test]
-fn a_cell_that_was_taken_over_harms_nobody() {
-    let node = TestNode::start_with(|options| {
-        std::fs::write(options.run_directory.join("cell1.hostile"), "").expect("marked");
-        // It may say for as long as loading may take that it is at it: here that is not a minute.
-        options.policy = Some(demo_policy_with(&options.run_directory, "load = \"60s\"", "load = \"1s\""));
-    });
-    let told = node.log("launcher");
-    assert!(told.contains("atoll: 1 of 12 domains is not well: cell1\n"), "it never says that it is well: {told}");
-    let mut client = Client::greeted(&node);
-    client.deploy(&blinker("blinker")).expect("in cell 0");
-    let mut pins = node.gpio().expect("pins");
-    eventually("it blinks", || pins.transitions("LED").expect("read") > 0);
-    let (began, before) = (Instant::now(), pins.transitions("LED").expect("read"));
-    while began.elapsed() < Duration::from_secs(3) {
-        let mut session = Client::greeted(&node);
-        session.info();
-        assert_eq!(session.list().len(), 1);
-        // The same name in each round: what the hostile cell is given never comes to anything, and leaves nothing. The cell may
-        // say that it runs; that is an answer, too.
-        match session.deploy(&Deploy::new("victim", sample("hello"))) {
-            Err((code, detail)) => assert!(!detail.is_empty(), "{code:?}"),
-            Ok(report) => {
-                assert_eq!(report.cell, 1, "{report:?}");
-                if let Err(refusal) = session.container(Request::Kill("victim".into())) {
-                    assert_eq!(refusal.0, ErrorCode::WrongState, "it says that it has ended already: {refusal:?}");
-                }
-                session.ask(Request::Remove("victim".into())).expect("it goes, whatever it says");
-            }
-        }
-    }
-    let elapsed_ms = u64::try_from(began.elapsed().as_millis()).expect("small");
-    assert_blinked_on(pins.transitions("LED").expect("read") - before, elapsed_ms);
-    for line in ["RELAY", "SPARE", "VALVE"] {
-        assert_eq!(pins.transitions(line).expect("read"), 0, "{line} was granted to nobody");
-    }
-    for counter in ["gpio_refused", "timer_refused", "gpio_invalid", "cell_status_invalid", "cell_rings_misbehaved"] {
-        assert!(client.counter(counter) > 0, "{counter}: what it tries is seen: {:?}", client.info().counters);
-    }
-    let report = client.inspect("blinker");
-    assert_eq!(report.refused_calls, 0, "{report:?}");
-    client.container(Request::Stop("blinker".into())).expect("stopped as ever");
-}
-
-#[test]
-fn a_bridge_that_was_taken_over_harms_nobody() {
-    let node = TestNode::start();
-    Client::greeted(&node).deploy(&blinker("blinker")).expect("starts");
-    let mut pins = node.gpio().expect("pins");
-    eventually("it blinks", || pins.transitions("LED").expect("read") > 0);
-    let mark = node.run_directory().join("vmm.hostile");
-    let bridge = node.domain_pid("vmm").expect("runs");
-    std::fs::write(&mark, "").expect("marked");
-    node.kill_domain("vmm").expect("killed");
-    eventually("it comes back hostile", || node.domain_pid("vmm").is_ok_and(|process| process != bridge));
-
-    let (began, before) = (Instant::now(), pins.transitions("LED").expect("read"));
-    std::thread::sleep(Duration::from_secs(2));
-    let elapsed_ms = u64::try_from(began.elapsed().as_millis()).expect("small");
-    assert_blinked_on(pins.transitions("LED").expect("read") - before, elapsed_ms);
-
-    std::fs::remove_file(mark).expect("was there");
-    node.kill_domain("vmm").expect("killed");
-    eventually("sessions are served again", || std::os::unix::net::UnixStream::connect(node.socket()).is_ok());
-    let mut client = Client::greeted(&node);
-    assert!(client.counter("link_misbehaved") > 0, "it was seen: {:?}", client.info().counters);
-    let report = client.inspect("blinker");
-    assert!([ContainerState::Ready, ContainerState::Running].map(ContainerState::to_wire).contains(&report.state));
-    client.deploy(&Deploy::new("hello", sample("hello"))).expect("and uploads are taken");
 }

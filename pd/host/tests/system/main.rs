@@ -7,8 +7,10 @@ mod client;
 mod deploying;
 mod faults;
 mod hostile;
+mod million;
 mod node;
 mod sessions;
+mod taken_over;
 
 use std::path::{Path, PathBuf};
 use std::thread;

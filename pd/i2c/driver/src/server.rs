@@ -89,9 +89,15 @@ impl<W: Wiring, B: Bus> I2c<W, B> {
         }
     }
 
-    fn count(&mut self, outcome: Result<Received, Status>) {
+    fn count(&mut self, channel: Channel, outcome: Result<Received, Status>) {
         let status = &mut self.status;
         status.calls = status.calls.wrapping_add(1);
+        if matches!(outcome, Err(Status::NotGranted))
+            && let Some(cell) =
+                self.cells.iter().position(|cell| cell.as_ref().is_some_and(|cell| cell.channel == channel))
+        {
+            status.refused_by_cell[cell] = status.refused_by_cell[cell].wrapping_add(1);
+        }
         let counter = match outcome {
             Ok(_) => return,
             Err(Status::NotGranted) => &mut status.refused,
@@ -117,7 +123,7 @@ impl<W: Wiring, B: Bus, K: Kernel> Domain<K> for I2c<W, B> {
     fn called(&mut self, kernel: &mut K, channel: Channel, message: Message) -> Message {
         let outcome = self.serve(kernel.now(), channel, &message);
         self.count_use(channel, &message, outcome);
-        self.count(outcome);
+        self.count(channel, outcome);
         self.shown.write(&self.status);
         match outcome {
             Ok(received) => received.answer(),

@@ -129,6 +129,7 @@ fn an_address_that_was_not_granted_is_refused_by_the_channel() {
     assert_eq!((status.calls, status.refused, status.invalid), (6, 3, 2));
     assert_eq!((bench.used(0, SENSOR_ADDRESS), bench.used(1, SENSOR_ADDRESS)), ((1, 1), (1, 0)));
     assert_eq!((bench.used(1, REGISTERS_ADDRESS), bench.used(1, 0x49)), ((1, 1), (1, 0)));
+    assert_eq!(status.refused_by_cell[..2], [1, 2]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The project's own description keeps the rules, and every rule finds what breaks it.
 
+mod authority;
+mod keys;
 mod policy;
 mod rules;
 mod wiring;

@@ -108,6 +108,31 @@ fn variants_of_the_rules_are_found() {
             "id=\"0\" smc=\"true\" setvar_id=\"child_cell0\"",
             Rule::NoSecureMonitor,
         ),
+        // The image fills what nobody has a use for.
+        (
+            "<memory_region name=\"grants\"",
+            "<memory_region name=\"secrets\" size=\"0x1000\" prefill_path=\"secrets.bin\" />\n<memory_region name=\"grants\"",
+            Rule::RegionWriters,
+        ),
+        // Nobody but the owner of a device reads it, be it another driver's; nobody reads another cell's.
+        (
+            "<map mr=\"grants\" vaddr=\"0x20010000\" perms=\"rw\"",
+            "<map mr=\"gpio_registers\" vaddr=\"0x30000000\" perms=\"r\" /><map mr=\"grants\" vaddr=\"0x20010000\" perms=\"rw\"",
+            Rule::Devices,
+        ),
+        // The same for ports and capabilities, and a machine's name for a domain.
+        ("<irq irq=\"39\"", "<ioport id=\"0\" addr=\"0\" size=\"8\" /><irq irq=\"39\"", Rule::NoCapabilities),
+        ("<protection_domain name=\"gpio\"", "<protection_domain name=\"linux\"", Rule::Names),
+        // A second channel to the driver would be a second identity there.
+        (
+            "</system>",
+            "<channel><end pd=\"cell0\" id=\"7\" pp=\"true\" notify=\"false\" /><end pd=\"gpio\" id=\"7\" /></channel></system>",
+            Rule::ChannelRights,
+        ),
+        // The warden, mistaken about whom it starts and whom it tells.
+        ("setvar_id=\"child_cell0\"", "setvar_id=\"child_cell1\"", Rule::Identity),
+        ("setvar_vaddr=\"region_cell0_control\"", "setvar_vaddr=\"region_cell1_control\"", Rule::Identity),
+        ("setvar_vaddr=\"region_cell0_control\"", "setvar_vaddr=\"region_control\"", Rule::Identity),
         // A channel to itself, and one to a virtual machine.
         ("<end pd=\"warden\" id=\"0\"", "<end pd=\"cell0\" id=\"5\"", Rule::ChannelEnds),
         ("<end pd=\"warden\" id=\"0\"", "<end pd=\"linux\" id=\"5\"", Rule::ChannelEnds),

@@ -206,10 +206,16 @@ impl<W: Wiring, S: TickSource> Timer<W, S> {
         }
     }
 
-    fn count(&mut self, outcome: Outcome) {
+    fn count(&mut self, client: Option<usize>, outcome: Outcome) {
         self.status.calls = self.status.calls.wrapping_add(1);
         match outcome {
-            Err(Status::NotGranted) => self.status.refused = self.status.refused.wrapping_add(1),
+            Err(Status::NotGranted) => {
+                self.status.refused = self.status.refused.wrapping_add(1);
+                // The clients are the cells, and behind them those to whom nothing is refused.
+                if let Some(refused) = client.and_then(|client| self.status.refused_by_cell.get_mut(client)) {
+                    *refused = refused.wrapping_add(1);
+                }
+            }
             Err(_) => self.status.invalid = self.status.invalid.wrapping_add(1),
             Ok(_) => {}
         }
@@ -256,13 +262,14 @@ impl<W: Wiring, S: TickSource, K: Kernel> Domain<K> for Timer<W, S> {
             self.note_wake(ticked, interrupted);
             self.expire(kernel);
             self.arm_source(kernel.now());
-            // Seven words: cheaper than deciding whether it is worth it.
+            // Fifteen words: cheaper than deciding whether it is worth it.
             self.shown.write(&self.status);
         }
     }
 
     fn called(&mut self, kernel: &mut K, channel: Channel, message: Message) -> Message {
-        let outcome = match self.client_of(channel) {
+        let caller = self.client_of(channel);
+        let outcome = match caller {
             Some(client) => {
                 let now = kernel.now();
                 let outcome = self.serve(client, message, now);
@@ -274,7 +281,7 @@ impl<W: Wiring, S: TickSource, K: Kernel> Domain<K> for Timer<W, S> {
             // A channel that no caller should have: the description's fault, and still nobody else's harm.
             None => Err(Status::Invalid),
         };
-        self.count(outcome);
+        self.count(caller, outcome);
         self.shown.write(&self.status);
         match outcome {
             Ok(words) => Message { label: u64::from(Status::Ok.to_wire()), words },

@@ -193,7 +193,7 @@ fn more_timers_or_shorter_periods_than_granted_are_refused_and_counted() {
     assert_eq!(bench.arm(CELL[0], 1, 0, 10 * MILLISECOND), Status::Ok);
     assert_eq!(bench.arm(CELL[0], 2, 10 * MILLISECOND, 0), Status::Ok);
     assert_eq!(bench.arm(CELL[1], 1, 50 * MILLISECOND, 0), Status::NotGranted, "the other cell was granted nothing");
-    assert_eq!(bench.status().refused, 4);
+    assert_eq!((bench.status().refused, &bench.status().refused_by_cell[..2]), (4, &[3, 1][..]));
     assert_eq!([1, 2, 3].map(|number| bench.used(0, number)), [(3, 2), (1, 0), (1, 1)]);
     assert_eq!((bench.used(1, 1), bench.used(1, 2)), ((1, 1), (0, 0)));
     // What the warden does is nobody's use of a right.

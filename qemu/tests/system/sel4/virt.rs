@@ -19,6 +19,18 @@ use crate::scenarios::Blinker;
 const BOARD: TestBoard =
     TestBoard { board: Board::QemuVirtAarch64, image: "ATOLL_IMAGE", levels: 0x0903_03fc, led: 1 << 0 };
 
+/// The same machine with `hostile-cell` as the second of its cells.
+const TAKEN_OVER: TestBoard = TestBoard { image: "ATOLL_IMAGE_HOSTILE", ..BOARD };
+
+/// The line RELAY.
+const RELAY: u32 = 1 << 1;
+
+/// Registers of the PL061 (ARM DDI 0190, table 3-1) with a bit a line: which are outputs, which interrupt, and which are not
+/// the bank's to drive.
+const DIRECTIONS: u64 = 0x0903_0400;
+const INTERRUPTS: u64 = 0x0903_0410;
+const ALTERNATES: u64 = 0x0903_0420;
+
 /// The line BUTTON in the same register, which the machine's power button drives.
 const BUTTON: u32 = 1 << 3;
 
@@ -108,6 +120,61 @@ fn a_faulting_cell_starts_again_clean() {
         ensure!(node.container("spin")?["cell"] == cell, "the first free cell is the one that faulted");
         node.clear()
     });
+}
+
+/// A cell that was taken over calls everybody with everything, by the kernel's own interface, and touches what is not its own, each
+/// time another thing: it gets what its container was granted, it is the only one that ends, and its neighbour blinks on.
+#[test]
+#[ignore = "needs a boot image: run by `cargo xtask test`"]
+fn a_cell_that_was_taken_over_harms_nobody() {
+    /// As many as `hostile-cell` has ways to end.
+    const LIVES: u32 = 14;
+    /// The life in which it has rights, and makes every call with them.
+    const GRANTED: u32 = 2;
+    on!(TAKEN_OVER, |node| {
+        boot_report::every_domain_is_well(node, BOARD.board)?;
+        let blinker = Blinker::deploy(node)?;
+        for life in 1..=LIVES {
+            let grants = if life == GRANTED { " --grant gpio:RELAY:out --grant i2c:0x50" } else { "" };
+            node.emit(&format!("deploy hello.wasm --name victim{grants}"))?;
+            let allowed = if life < GRANTED { BOARD.led } else { BOARD.led | RELAY };
+            let refused = node.counter("gpio_refused")?;
+            node.wait_until(&format!("life {life} has ended"), |node| {
+                only_these_lines_are_used(node, allowed)?;
+                Ok(node.state("victim")? == "failed")
+            })?;
+            let failed = node.container("victim")?;
+            let reason = failed["reason"].as_str().unwrap_or_default();
+            ensure!(reason.contains("the cell faulted"), "life {life} did not end by its fault: {failed}");
+            ensure!(failed["cell"] == 1 && failed["fault"] != "", "life {life}: {failed}");
+            eprintln!("life {life}: {}", failed["fault"]);
+            ensure!(life > GRANTED || node.counter("gpio_refused")? > refused + 100, "it asked for what it may not");
+            node.emit("rm victim")?;
+            only_these_lines_are_used(node, allowed)?;
+            blinker.lost_nothing(node)?;
+        }
+        ensure!(number(&node.line("RELAY")?.0, "transitions")? > 10, "what it was granted, it used");
+        for label in ["BUTTON", "SENSOR", "SPARE", "VALVE"] {
+            ensure!(number(&node.line(label)?.0, "transitions")? == 0, "{label} was granted to nobody");
+        }
+        for counter in ["gpio_invalid", "timer_refused", "timer_invalid", "i2c_refused", "i2c_invalid"] {
+            ensure!(node.counter(counter)? > 0, "{counter}: what it tried was seen");
+        }
+        ensure!(number(&node.container("blinker")?, "refused_calls")? == 0, "its neighbour has what it had");
+        node.clear()
+    });
+}
+
+/// What the bank's registers say: nobody drives a line, or hears of one, but those who may.
+fn only_these_lines_are_used(node: &mut Node, allowed: u32) -> Result<()> {
+    let outputs = node.machine.monitor.read_physical_word(DIRECTIONS)?;
+    let interrupts = node.machine.monitor.read_physical_word(INTERRUPTS)?;
+    let alternates = node.machine.monitor.read_physical_word(ALTERNATES)?;
+    ensure!(
+        outputs & !allowed == 0 && interrupts == 0 && alternates == 0,
+        "outputs {outputs:#b}, interrupts {interrupts:#b}, alternates {alternates:#b} where {allowed:#b} are allowed"
+    );
+    Ok(())
 }
 
 /// Stops the machine again and again until it stands in a cell's program, which is a busy one's most of the time, and puts its

@@ -62,6 +62,7 @@ fn a_list_of_containers_with_long_arguments_still_comes() {
 fn a_system_without_what_admission_needs_is_named() {
     for (region, symbol) in [
         ("policy", "region_policy"),
+        ("keys", "region_keys"),
         ("admission_to_warden", "region_requests"),
         ("warden_status", "region_warden_status"),
         ("vmm_to_admission_head", "region_link_in_head"),

@@ -41,6 +41,7 @@ fn any_request() -> impl Strategy<Value = Request> {
         name().prop_map(Request::Remove),
         name().prop_map(Request::Inspect),
         (name(), any::<u64>()).prop_map(|(name, cursor)| Request::Logs { name, cursor }),
+        any::<u64>().prop_map(|cursor| Request::Audit { cursor }),
     ]
 }
 

@@ -3,6 +3,7 @@
 
 mod node;
 
+mod audit;
 mod channels;
 mod dialog;
 mod hostile;
@@ -11,4 +12,5 @@ mod logs;
 mod plans;
 mod rights;
 mod sessions;
+mod signatures;
 mod uploads;

@@ -23,6 +23,7 @@ use runner_interfaces::{
     timer,
     warden::WardenTable,
 };
+use runner_tokens::KeyTable;
 use runner_warden::{Cells, Fault, Warden};
 use sha2::Digest;
 use shared_ring::{Consumer, HeapMemory, Producer, SequencedCell, SharedMemory, SharedValues};
@@ -51,6 +52,7 @@ const EXCHANGE: u8 = 25;
 fn regions() -> HashMap<String, HeapMemory> {
     let mut sizes = vec![
         ("policy".to_owned(), 0x4000),
+        ("keys".into(), 0x2000),
         ("grants".into(), 0x2000),
         ("gpio_status".into(), 0x5000),
         ("i2c_status".into(), 0x9000),
@@ -101,6 +103,7 @@ impl Wiring for DomainWiring<'_> {
     fn region(&self, symbol: &str) -> Option<HeapMemory> {
         let name = match (symbol, self.warden) {
             ("region_policy", _) => "policy".to_owned(),
+            ("region_keys", false) => "keys".into(),
             ("region_requests", _) => "admission_to_warden".into(),
             ("region_grants", true) => "grants".into(),
             ("region_status", true) | ("region_warden_status", false) => "warden_status".into(),
@@ -577,7 +580,13 @@ impl Node {
     }
 
     pub(crate) fn with_policy(policy: &BoardPolicy, whole: bool) -> Self {
+        Self::with_keys(policy, whole, &KeyTable::default().encode().expect("fits"))
+    }
+
+    /// One whose image has `keys` where the key table belongs.
+    pub(crate) fn with_keys(policy: &BoardPolicy, whole: bool, keys: &[u8]) -> Self {
         let regions = regions();
+        regions["keys"].write(0, keys).expect("fits");
         let names = postcard::to_allocvec(policy).expect("fits");
         let limits = BoardLimits {
             magic: if whole { POLICY_MAGIC } else { 0 },
@@ -871,6 +880,14 @@ impl Node {
 
     pub(crate) fn show_gpio(&self, status: &GpioStatus) {
         SequencedCell::new(self.regions["gpio_status"].clone(), 0).expect("fits").write(status);
+    }
+
+    /// The timer's domain shows that it refused so many calls of the first cells.
+    #[allow(dead_code, reason = "the test of the heap does not ask")]
+    pub(crate) fn refuse_timers(&self, calls: [u64; CELLS]) {
+        let mut status = timer::TimerStatus::new_zeroed();
+        status.refused_by_cell[..CELLS].copy_from_slice(&calls);
+        SequencedCell::new(self.regions["timer_status"].clone(), 0).expect("fits").write(&status);
     }
 
     /// Nothing of a container is left in that cell: neither bytes, nor rights, nor a load.

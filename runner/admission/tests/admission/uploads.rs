@@ -1,6 +1,6 @@
 //! Uploads: the one that works, each that does not, and what is left of those.
 
-use runner_interfaces::{boot_report::Finding, cell::FailureReason, grants::CellGrants, policy::BoardPolicy};
+use runner_interfaces::{boot_report::Finding, cell::FailureReason, grants::CellGrants};
 use shared_ring_messages::{Answer, CHUNK_BYTES, DeployRequest, ErrorCode, MAX_ARGUMENTS, Request};
 
 use crate::node::*;
@@ -128,14 +128,6 @@ fn names_and_cells_are_finite() {
     node.ask(0, Request::Kill("c2".into())).expect("runs");
     assert_eq!(node.ask(0, Request::Remove("c2".into())), Ok(Answer::Done));
     assert_eq!(node.deploy_running(0, "more").cell, 2);
-}
-
-#[test]
-fn a_board_that_wants_signatures_takes_no_unsigned_container() {
-    let mut node = Node::with_policy(&BoardPolicy { allow_unsigned: false, ..policy() }, true);
-    node.greet(0);
-    let (code, detail) = refused_announcement(&mut node, request("a", &reactor()));
-    assert_eq!((code, detail.as_str()), (ErrorCode::NotAllowed, "this board runs signed containers only"));
 }
 
 #[test]

@@ -1,0 +1,115 @@
+//! Nodes that run signed containers only, with keys of their owner's.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::{keys::Person, node::TestNode, project, sample};
+
+const APP: &str = "name = \"blinker\"\n[grants]\nlist = [\"gpio:LED:out\", \"timer:10ms\"]\n";
+
+/// A fleet's owner, its suppliers' keys among the owner's, and a node that believes them.
+struct Fleet {
+    person: Person,
+    node: TestNode,
+}
+
+impl Fleet {
+    fn new() -> Self {
+        let person = Person::new();
+        for (name, role) in [("dev", "developer"), ("plant", "integrator"), ("gate", "owner")] {
+            person.emit(&["keys", "new", name, "--role", role, "--no-passphrase"]).succeeds();
+        }
+        fs::copy(sample("blinker"), person.path("module.wasm")).expect("copied");
+        person.file("app.toml", APP);
+        let demo = fs::read_to_string(project().join("qemu/demo-policy.toml")).expect("the demo board's");
+        let strict = demo.replace("allow-unsigned = true", "allow-unsigned = false");
+        assert_ne!(demo, strict);
+        let policy = person.file("policy.toml", strict);
+        let keys = person.path(".config/atoll/keys");
+        let node = TestNode::start_with(|options| {
+            options.policy = Some(policy.into());
+            options.keys = Some(keys);
+        });
+        Self { person, node }
+    }
+
+    /// The blinker, signed by everybody.
+    fn signed(&self) -> String {
+        self.person.emit(&["pack", "module.wasm", "-o", "c.wasm"]).succeeds();
+        self.sign_as("dev");
+        self.person.text("c.wasm")
+    }
+
+    /// All signatures of `c.wasm`, with the developer's by that key.
+    fn sign_as(&self, developer: &str) {
+        let sign = |arguments: &[&str]| self.person.emit(&[&["sign", "c.wasm", "--key"], arguments].concat());
+        sign(&[developer]).succeeds();
+        sign(&["plant"]).succeeds();
+        sign(&["gate", "--integrator", "plant", "--grant", "gpio:LED:out", "--grant", "timer:10ms"]).succeeds();
+    }
+
+    fn refused(&self, file: &str, words: &[&str]) {
+        self.node.emit(&["deploy", file]).fails(7, words);
+        assert_eq!(self.node.ask(&["ps"]), Value::Array(Vec::new()), "nothing of it is left");
+    }
+}
+
+#[test]
+fn a_node_for_signed_containers_runs_them_and_no_others() {
+    let fleet = Fleet::new();
+    let info = fleet.node.emit(&["info"]).succeeds();
+    assert!(info.contains("signed containers only") && info.contains("integrator"), "{info}");
+    fleet.refused(&sample("blinker"), &["not signed", "emit sign"]);
+    let file = fleet.signed();
+    fleet.node.emit(&["deploy", &file]).succeeds();
+    let inspected = fleet.node.emit(&["inspect", "blinker"]).succeeds();
+    assert!(inspected.contains("signed by") && inspected.contains("grant "), "{inspected}");
+    let report = fleet.node.ask(&["inspect", "blinker"]);
+    assert_eq!(report["signers"].as_array().map(Vec::len), Some(3), "{report}");
+    let audited = fleet.node.emit(&["audit"]).succeeds();
+    assert!(audited.contains("developer") && audited.contains("owner"), "who signed is on record: {audited}");
+    assert!(audited.contains("upload-refused"), "{audited}");
+}
+
+#[test]
+fn every_byte_that_was_signed_counts() {
+    let fleet = Fleet::new();
+    let file = fleet.signed();
+    let bytes = fs::read(&file).expect("read");
+    // Some of them, spread over code, manifest and tokens; all bits are tried in the rules' own tests.
+    for place in (8..bytes.len()).step_by(bytes.len() / 20) {
+        let mut wrong = bytes.clone();
+        wrong[place] ^= 4;
+        fs::write(&file, wrong).expect("written");
+        let output = fleet.node.emit(&["deploy", &file]);
+        assert_ne!(output.code, Some(0), "byte {place}: {output:?}");
+    }
+    fs::write(&file, bytes).expect("written");
+    fleet.node.emit(&["deploy", &file]).succeeds();
+}
+
+#[test]
+fn the_owner_changes_whose_word_counts() {
+    let fleet = Fleet::new();
+    let file = fleet.signed();
+    let (person, node) = (&fleet.person, &fleet.node);
+    person.emit(&["keys", "new", "dev2", "--role", "developer", "--no-passphrase"]).succeeds();
+    let public = person.text(".config/atoll/keys/dev2.pub");
+    let change = |key: &str, file: &str| {
+        let arguments = ["keys", "update", "--add", &public, "--revoke", "dev", "--key", key, "-o", file];
+        person.emit(&arguments)
+    };
+    change("gate", "change.keys").succeeds();
+    let change_file = person.text("change.keys");
+    node.emit(&["trust", &change_file]).succeeds();
+    node.emit(&["trust", &change_file]).fails(7, &[]);
+    node.emit(&["trust", &file]).fails(6, &["longer than any change of keys"]);
+    let keys = node.ask(&["info"])["keys"].clone();
+    assert!(keys.as_array().is_some_and(|keys| keys.iter().any(|key| key["revoked"] == true)), "{keys}");
+    fleet.refused(&file, &["revoked"]);
+    fleet.sign_as("dev2");
+    node.emit(&["deploy", &file]).succeeds();
+    let audited = node.emit(&["audit"]).succeeds();
+    assert!(audited.contains("keys-changed"), "{audited}");
+}

@@ -1,0 +1,106 @@
+//! What reading and verifying takes of the heap for the tokens that are dearest for their size.
+//!
+//! A binary of its own with one test, because its allocator counts what the whole process allocates.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use runner_container::{Manifest, append_custom_section, embed};
+use runner_tokens::{
+    Body, Claims, Key, KeyTable, Ledger, MAX_TOKEN_BYTES, Refusal, Role, SigningKey, Token, TokenKind, layout, sign,
+    verify,
+};
+/// Counts what is in use, and the peak.
+struct Counting;
+
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: every call goes to the system's allocator unchanged; only numbers are kept beside it. `realloc` is the provided
+// one, which allocates, copies and frees, as the simplest heap of a domain does.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let now = IN_USE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
+        PEAK.fetch_max(now, Ordering::Relaxed);
+        // SAFETY: the caller's duties are the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's duties are the system allocator's.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+/// Bytes that `work` had in use at its peak.
+fn peak_of(work: impl FnOnce()) -> usize {
+    let before = IN_USE.load(Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
+    work();
+    PEAK.load(Ordering::Relaxed) - before
+}
+
+/// As many rights of one byte as a list may have, behind heads that are right.
+fn costly() -> Vec<u8> {
+    let rights = (0..64).map(|number| format!("{}", char::from(b'!' + number))).collect();
+    let body = Body::Grant { integrator: key(Role::Integrator).public().id(), rights };
+    sign(&claims(body), &key(Role::Owner)).expect("right")
+}
+
+fn claims(body: Body) -> Claims {
+    Claims { subject: "blinker".into(), audience: None, expires: None, issued: 1, sequence: 1, body }
+}
+
+fn key(role: Role) -> SigningKey {
+    SigningKey::from_secret(&[role.number(); 32])
+}
+
+#[test]
+fn a_token_takes_a_small_multiple_of_the_largest() {
+    let grant = costly();
+    let peak = peak_of(|| assert!(Token::decode(TokenKind::Grant, &grant).is_ok()));
+    assert!(peak > 64, "the counting does not count");
+    assert!(peak <= 2 * MAX_TOKEN_BYTES, "{peak} bytes");
+    println!("token: {peak} bytes");
+    // Lengths that are there on paper only: 64 rights, and a payload of 4 GiB.
+    for announced in [
+        &b"\xd2\x84\x5a\xff\xff\xff\xff"[..],
+        b"\xd2\x84\x4d\xa2\x01\x27\x04\x48abcdefgh\xa0\x45\xa1\x39\xff\xff\x98\x40",
+    ] {
+        let peak = peak_of(|| assert!(Token::decode(TokenKind::Grant, announced).is_err()));
+        assert!(peak < 256, "{peak} bytes for {}", announced.len());
+    }
+    // A container of a megabyte with the dearest tokens, once right and once with other code.
+    let module = [&b"\0asm\x01\0\0\0"[..], &{
+        let mut custom = Vec::new();
+        append_custom_section(&mut custom, "a", &vec![0; 1 << 20]).expect("32 bits hold it");
+        custom
+    }]
+    .concat();
+    let container = embed(&module, &Manifest::named("blinker"), &[]).expect("packed");
+    let parts = layout(&container).expect("right");
+    let mut signed = container.clone();
+    for (section, token) in [
+        ("atoll.code", sign(&claims(parts.code_body()), &key(Role::Developer)).expect("right")),
+        ("atoll.metadata", sign(&claims(parts.metadata_body()), &key(Role::Integrator)).expect("right")),
+        ("atoll.grant", grant),
+    ] {
+        append_custom_section(&mut signed, section, &token).expect("short");
+    }
+    let keys = Role::ALL.map(|role| Key { role, public: key(role).public() }).to_vec();
+    let table = KeyTable { image_time: 0, production: true, keys, minimums: Vec::new() };
+    let ledger = Ledger::new(&table);
+    let peak = peak_of(|| assert!(verify(&signed, "reef", &table, &ledger).is_ok()));
+    println!("container: {peak} bytes");
+    assert!(peak <= 2 * MAX_TOKEN_BYTES, "{peak} bytes");
+    signed[100] ^= 1;
+    let peak =
+        peak_of(|| assert_eq!(verify(&signed, "reef", &table, &ledger), Err(Refusal::OtherCode(TokenKind::Code))));
+    assert!(peak <= 2 * MAX_TOKEN_BYTES, "{peak} bytes");
+}
