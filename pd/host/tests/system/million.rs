@@ -143,7 +143,9 @@ fn make(calls: u64) {
         ("nobody", ungranted(may_not), Vec::new()),
         ("no-one", ungranted(may_not), Vec::new()),
     ] {
-        client.deploy(&Deploy::new(name, module).granting(&grants)).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        client
+            .deploy(&Deploy::new(name, module).granting(&grants.iter().map(String::as_str).collect::<Vec<_>>()))
+            .unwrap_or_else(|error| panic!("{name}: {error:?}"));
     }
     let limit = Duration::from_secs(120 + calls / 10_000);
     let reports = ["led", "relay", "nobody", "no-one"].map(|name| wait_for_end(&mut client, name, limit));

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use runner_interfaces::MAX_CELLS;
-use runner_interfaces::grants::{CellGrants, grant_offset_bytes};
+use runner_interfaces::grants::{CellGrants, LineRates, grant_offset_bytes};
 use runner_interfaces::kernel::{Channel, Kernel, Message, Wiring};
 use runner_interfaces::plan::LoadRequest;
 use runner_interfaces::warden::Procedure;
@@ -212,7 +212,8 @@ impl Hostile {
         };
         if self.random.below(4) != 0 {
             // In range by construction. Else it is what was scribbled there.
-            let _ = requests.write_value(offset, &LoadRequest { grants: all, ..LoadRequest::default() });
+            let rates = LineRates::all(u32::MAX);
+            let _ = requests.write_value(offset, &LoadRequest { grants: all, rates, ..LoadRequest::default() });
         }
         let load = Message { label: u64::from(Procedure::Load.to_wire()), words: [cell, 64, 64, 1] };
         self.shell.kernel.call(*warden, load);
