@@ -41,7 +41,7 @@ use std::{
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// Every verb, as `emit --help` lists them.
-pub(crate) const VERBS: [&str; 23] = [
+pub(crate) const VERBS: [&str; 22] = [
     "deploy",
     "run",
     "ps",
@@ -60,7 +60,6 @@ pub(crate) const VERBS: [&str; 23] = [
     "sign",
     "verify",
     "audit",
-    "trust",
     "info",
     "top",
     "completions",
