@@ -82,6 +82,6 @@ pub struct BoardPolicy {
     pub default_timers: u32,
     /// What is at the I2C bus.
     pub devices: Vec<BoardDevice>,
-    /// Containers without signed tokens may run. True in the demo image until tokens come.
+    /// Containers that nobody signed may run. True in demo images.
     pub allow_unsigned: bool,
 }
