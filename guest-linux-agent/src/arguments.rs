@@ -1,5 +1,6 @@
 //! What a person may type. Parsed here by `clap`; checked and turned into work by `command`.
 
+mod keys;
 #[cfg(feature = "kit")]
 mod signing;
 
@@ -7,8 +8,9 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::keys::{KeyVerb, Keys};
 #[cfg(feature = "kit")]
-pub(crate) use self::signing::{KeyNew, KeyPlace, KeyUpdate, KeyVerb, Keys, Passphrase, Sign, Verify};
+pub(crate) use self::signing::{KeyNew, KeyPlace, KeyUpdate, Passphrase, Sign, Verify};
 
 /// Everything on the command line.
 #[derive(Debug, Parser)]
@@ -84,8 +86,7 @@ pub(crate) enum Command {
     /// Put app.toml and its files into a module
     #[cfg(feature = "kit")]
     Pack(Pack),
-    /// Make and show the keys that containers are signed with
-    #[cfg(feature = "kit")]
+    /// Make and show the keys that containers are signed with, and change those that a node believes
     Keys(Keys),
     /// Sign a container: put one role's token into it
     #[cfg(feature = "kit")]
@@ -99,8 +100,6 @@ pub(crate) enum Command {
     Events(Events),
     /// Show the audit log: who had what deployed, started and stopped, what was refused, and why
     Audit(Audit),
-    /// Have the node carry out a change of keys that its owner signed, until its next start
-    Trust(Trust),
     /// Show the channels between containers: type, values, who writes and who reads
     Channels,
     /// Show the node: cells, limits, lines, counters
@@ -126,18 +125,6 @@ For node_exporter's textfile collector, from cron or a timer:
     /// `emit FILE …`
     #[command(external_subcommand)]
     File(Vec<OsString>),
-}
-
-/// `emit trust`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-`emit keys update` writes such a file. `emit info` shows whose signatures count.
-
-Example:
-  emit trust plant.keys")]
-pub(crate) struct Trust {
-    /// The change, as `emit keys update` wrote it
-    pub(crate) file: PathBuf,
 }
 
 /// What a container gets, for `deploy` and `run` alike.

@@ -11,8 +11,9 @@ Exit codes:
     4  the node speaks another version of the protocol
     5  the node did not answer in time
     6  the file cannot be read
-    7  the node refused the container: not WebAssembly, invalid, too large, not allowed; `check` found that it would; or a new
-       version did not prove itself and the old one goes on
+    7  the node refused the container: not WebAssembly, invalid, too large, not allowed, not signed by all; `check` or `verify`
+       found that it would; `sign` found that signatures do not fit; or a new version did not prove itself and the old one
+       goes on
     8  the node refused the request: no such container, name taken, no free cell, wrong state
     9  emit or the node found a fault of its own
    10  app.toml has a mistake, the sources do not build, or a tool to build them is missing

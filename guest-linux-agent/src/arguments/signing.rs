@@ -2,17 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use runner_tokens::Role;
-
-/// `emit keys`.
-#[derive(Debug, Args)]
-pub(crate) struct Keys {
-    #[command(flatten)]
-    pub(crate) place: KeyPlace,
-    #[command(subcommand)]
-    pub(crate) verb: KeyVerb,
-}
 
 /// Where keys are.
 #[derive(Debug, Args)]
@@ -28,23 +19,6 @@ pub(crate) struct Passphrase {
     /// The passphrase is the first line of this file; asked for at the terminal otherwise
     #[arg(long, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
-}
-
-/// One verb each.
-#[derive(Debug, Subcommand)]
-pub(crate) enum KeyVerb {
-    /// Make a key pair: NAME.pem, which nobody else can read, and NAME.pub, which is given to others
-    New(KeyNew),
-    /// List the keys
-    List,
-    /// Write a change of keys, signed by the owner: keys that a node believes from then on, and keys that it does not any more
-    Update(KeyUpdate),
-    /// Show a key: role, id, fingerprint, files
-    Show {
-        /// The key's name, or its id
-        #[arg(value_name = "NAME|ID")]
-        key: String,
-    },
 }
 
 /// `emit keys new`.

@@ -8,7 +8,6 @@ mod check;
 mod deploy;
 mod events;
 mod inspect;
-#[cfg(feature = "kit")]
 mod keys;
 mod logs;
 #[cfg(feature = "kit")]
@@ -25,8 +24,6 @@ mod verify;
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::File,
-    io::Read,
     path::Path,
     process::ExitCode,
     time::Duration,
@@ -34,7 +31,7 @@ use std::{
 
 use clap::{CommandFactory, FromArgMatches};
 use serde_json::{Value, json};
-use shared_ring_messages::{Answer, MAX_CHANGE_BYTES, Request};
+use shared_ring_messages::{Answer, Request};
 
 use crate::{
     arguments::{Command, CommandLine, ContainerOptions, Format, Run},
@@ -170,7 +167,6 @@ fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Check(arguments) => check::check(context, &arguments.target),
         #[cfg(feature = "kit")]
         Command::Pack(arguments) => pack::pack(context, &arguments),
-        #[cfg(feature = "kit")]
         Command::Keys(arguments) => keys::keys(context, &arguments),
         #[cfg(feature = "kit")]
         Command::Sign(arguments) => sign::sign_container(context, &arguments),
@@ -179,7 +175,6 @@ fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Update(arguments) => deploy::update(context, &arguments),
         Command::Events(arguments) => events::events(context, &arguments),
         Command::Audit(arguments) => audit::audit(context, &arguments),
-        Command::Trust(arguments) => trust(context, &arguments.file),
         Command::Channels => channels(context),
         Command::Info => info(context),
         #[cfg(feature = "top")]
@@ -233,26 +228,6 @@ fn channels(context: &Context) -> Result<u8> {
         Answer::Channels(reports) => {
             let value = reports.iter().map(show::channel_json).collect();
             print(context, &value, &show::channel_table(&reports))?;
-            Ok(0)
-        }
-        other => Err(unexpected(&other)),
-    }
-}
-
-fn trust(context: &Context, file: &Path) -> Result<u8> {
-    let unreadable = |error: std::io::Error| Error::new(Failure::File, format!("{}: {error}", file.display()));
-    let mut token = Vec::new();
-    // One byte more than any change has tells one that is too long, however long it is.
-    let limit = MAX_CHANGE_BYTES as u64 + 1;
-    File::open(file).and_then(|file| file.take(limit).read_to_end(&mut token)).map_err(unreadable)?;
-    if token.len() > MAX_CHANGE_BYTES {
-        let message = format!("{}: it is longer than any change of keys, {MAX_CHANGE_BYTES} bytes", file.display());
-        return Err(Error { hint: "`emit keys update` writes one", ..Error::new(Failure::File, message) });
-    }
-    match context.ask(Request::ChangeKeys { token })? {
-        Answer::Done => {
-            let text = format!("{}: carried out; `emit info` shows whose signatures count now\n", file.display());
-            print(context, &json!({ "changed": file }), &text)?;
             Ok(0)
         }
         other => Err(unexpected(&other)),

@@ -133,6 +133,8 @@ fn rights(texts: &[String]) -> Result<Rights> {
 
 /// Puts the bytes where they belong in one step, so that nobody finds half a container.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    // What a link points to is replaced, not the link.
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let failed = |error: std::io::Error| Error::new(Failure::File, format!("cannot write {}: {error}", path.display()));
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{}", std::process::id()));

@@ -24,7 +24,12 @@ use crate::{
 const WASM: &[u8] = b"\0asm";
 
 pub(super) fn verify(context: &Context, arguments: &Verify) -> Result<u8> {
-    let known = KnownKeys::read(&directory(&arguments.place)?)?;
+    let directory = directory(&arguments.place)?;
+    if arguments.place.directory.is_some() && !directory.path().is_dir() {
+        let message = format!("there is no directory of keys {}", directory.path().display());
+        return Err(Error::new(Failure::File, message));
+    }
+    let known = KnownKeys::read(&directory)?;
     let rules = arguments.policy.as_deref().map(BoardRules::read).transpose()?;
     let board = arguments.board.clone().or_else(|| rules.as_ref().map(|rules| rules.board().to_owned()));
     let bytes = module::read_file(&arguments.file)?;
@@ -186,7 +191,7 @@ fn update(context: &Context, file: &Path, bytes: &[u8], board: Option<&str>, kno
     })?;
     let board = board.or(token.claims.audience.as_deref()).unwrap_or_default();
     let verdict = look_at_update(bytes, board, known);
-    let (value, mut text) = super::keys::update_words(file, &token, verdict.as_ref().err(), known);
+    let (value, mut text) = super::keys::own::update_words(file, &token, verdict.as_ref().err(), known);
     if verdict.is_ok() {
         text.push_str("a node with these keys would carry it out\n");
     }

@@ -42,7 +42,7 @@ use std::{
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// Every verb, as `emit --help` lists them.
-pub(crate) const VERBS: [&str; 23] = [
+pub(crate) const VERBS: [&str; 22] = [
     "deploy",
     "run",
     "ps",
@@ -61,7 +61,6 @@ pub(crate) const VERBS: [&str; 23] = [
     "sign",
     "verify",
     "audit",
-    "trust",
     "info",
     "top",
     "completions",

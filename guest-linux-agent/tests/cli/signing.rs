@@ -205,6 +205,29 @@ fn what_a_role_may_not_say_is_refused_before_anything_is_signed() {
 }
 
 #[test]
+fn a_locked_key_signs_with_its_passphrase_and_a_file_without_a_name_in_a_named_role() {
+    let fleet = Fleet::new(BLINKER);
+    let person = &fleet.person;
+    person.file("passphrase", "low tide\nand what follows does not matter\n");
+    person.file("other", "high tide");
+    let new = ["keys", "new", "locked", "--role", "developer", "--passphrase-file", "passphrase"];
+    person.emit(&new).succeeds();
+    fleet.sign("locked", &[]).fails(6, &["locked.pem is encrypted and needs its passphrase", "--passphrase-file FILE"]);
+    fleet.sign("locked", &["--passphrase-file", "other"]).fails(6, &["that is not the passphrase of"]);
+    fleet.sign("locked", &["--passphrase-file", "nowhere"]).fails(6, &["cannot read the passphrase from nowhere"]);
+    fleet.sign("locked", &["--passphrase-file", "passphrase"]).succeeds();
+
+    fs::copy(person.path(".config/atoll/keys/dev.pem"), person.path("alone.pem")).expect("copied");
+    fleet.sign("alone.pem", &[]).fails(2, &["nothing says which role `alone.pem` has", "--as ROLE"]);
+    let text = fleet.sign("alone.pem", &["--as", "developer"]).succeeds();
+    assert!(text.contains("by dev ("), "known by its id: {text}");
+    fs::copy(person.path(".config/atoll/keys/gate.pub"), person.path("alone.pub")).expect("copied");
+    fleet.sign("./alone.pem", &[]).fails(2, &["which rights it grants"]);
+    let owner = ["--no-rights", "--integrator", "plant"];
+    fleet.sign("./alone.pem", &owner).fails(6, &["alone.pub is not the public key of the private key beside it"]);
+}
+
+#[test]
 fn a_signature_that_no_longer_holds_is_named() {
     let fleet = Fleet::new(BLINKER);
     fleet.sign_all();
@@ -236,7 +259,10 @@ fn a_new_version_carries_the_owner_s_word_on() {
     fs::rename(fleet.person.path("c.wasm"), fleet.person.path("earlier.wasm")).expect("moved");
     fleet.pack(&BLINKER.replace("[grants]", "version = \"2.0.0\"\n[grants]"));
     fleet.sign("dev", &[]).succeeds();
-    let text = fleet.sign("plant", &["--carry", "earlier.wasm"]).succeeds();
+    std::os::unix::fs::symlink("c.wasm", fleet.person.path("link.wasm")).expect("linked");
+    let link = ["sign", "link.wasm", "--key", "plant", "--carry", "earlier.wasm"];
+    let text = fleet.person.emit(&link).succeeds();
+    assert!(fleet.person.path("link.wasm").is_symlink(), "what it points to was signed");
     assert!(text.contains("carried over: grant") && !text.contains("still to sign"), "{text}");
     fleet.report(&[]);
     fleet.pack(&BLINKER.replace("\"blinker\"", "\"another\""));
@@ -324,6 +350,7 @@ fn what_nobody_signed_is_the_policy_s_to_decide() {
     assert_eq!(fleet.refusal(&["--policy", &strict]).0, "missing-token");
     fleet.person.emit(&["verify", "c.wasm", "--policy", "nowhere.toml"]).fails(6, &["nowhere.toml"]);
     fleet.person.emit(&["verify", "table.csv"]).fails(7, &["table.csv is neither a container nor a change of keys"]);
+    fleet.person.emit(&["verify", "c.wasm", "--keys", "nowhere"]).fails(6, &["no directory of keys nowhere"]);
     fleet.person.file(".config/atoll/keys/odd.pub", "no key");
     fleet.person.emit(&["verify", "c.wasm"]).fails(6, &["odd.pub is no Ed25519 public key"]);
 }
@@ -408,6 +435,40 @@ fn a_node_says_what_was_foretold() {
     fleet.write(&whole);
     fleet.report(&with_policy);
     deploy(&["the grant token has sequence", "this node accepts 4000000000 and above"]);
+}
+
+#[test]
+fn a_node_carries_a_change_of_keys_out() {
+    let fleet = Fleet::new("name = \"blinker\"\n");
+    let person = &fleet.person;
+    let node = TestNode::start_with(|options| options.keys = Some(person.path(".config/atoll/keys")));
+    let container = person.text("c.wasm");
+    let deploy = || node.emit(&["deploy", "--no-start", &container]);
+    fleet.sign("dev", &[]).succeeds();
+    fleet.sign("plant", &[]).succeeds();
+    fleet.sign("gate", &["--integrator", "plant", "--no-rights"]).succeeds();
+    deploy().succeeds();
+    node.emit(&["rm", "blinker"]).succeeds();
+
+    person.emit(&["keys", "new", "dev2", "--role", "developer", "--no-passphrase"]).succeeds();
+    let add = person.text(".config/atoll/keys/dev2.pub");
+    person.emit(&["keys", "update", "--add", &add, "--revoke", "dev", "--key", "gate", "-o", "c.keys"]).succeeds();
+    let change = person.text("c.keys");
+    assert_eq!(node.ask(&["keys", "send", &change]), json!({ "sent": change }));
+    deploy().fails(7, &["the code token is signed with key", "which the owner revoked"]);
+    node.emit(&["keys", "send", &change]).fails(7, &["the keys token has sequence"]);
+    fleet.sign("dev2", &[]).succeeds();
+    deploy().succeeds();
+    // Back again: a key that was revoked stays so.
+    let again = person.text(".config/atoll/keys/dev.pub");
+    person
+        .emit(&["keys", "update", "--add", &again, "--key", "gate", "--sequence", "4000000000", "-o", "d.keys"])
+        .succeeds();
+    node.emit(&["keys", "send", &person.text("d.keys")]).fails(7, &["key"]);
+
+    node.emit(&["keys", "send", &person.text("table.csv")]).fails(7, &["the keys token"]);
+    node.emit(&["keys", "send", &container]).fails(6, &["c.wasm is no change of keys"]);
+    person.emit(&["keys", "update", "--revoke", "dev2", "--key", "plant", "-o", "d.keys"]).fails(2, &["only an owner"]);
 }
 
 /// The commands of `docs/signing.md`, as they stand, in one shell from the first to the last.

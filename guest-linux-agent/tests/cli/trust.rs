@@ -102,9 +102,9 @@ fn the_owner_changes_whose_word_counts() {
     };
     change("gate", "change.keys").succeeds();
     let change_file = person.text("change.keys");
-    node.emit(&["trust", &change_file]).succeeds();
-    node.emit(&["trust", &change_file]).fails(7, &[]);
-    node.emit(&["trust", &file]).fails(6, &["longer than any change of keys"]);
+    node.emit(&["keys", "send", &change_file]).succeeds();
+    node.emit(&["keys", "send", &change_file]).fails(7, &[]);
+    node.emit(&["keys", "send", &file]).fails(6, &["is no change of keys"]);
     let keys = node.ask(&["info"])["keys"].clone();
     assert!(keys.as_array().is_some_and(|keys| keys.iter().any(|key| key["revoked"] == true)), "{keys}");
     fleet.refused(&file, &["revoked"]);

@@ -113,6 +113,6 @@ pub struct BoardPolicy {
     pub node_by_default: bool,
     /// The channels that containers may ask for; `None` where they may ask for any.
     pub channels: Option<Vec<BoardChannel>>,
-    /// Containers without signed tokens may run. True in the demo image until tokens come.
+    /// Containers that nobody signed may run. True in demo images.
     pub allow_unsigned: bool,
 }

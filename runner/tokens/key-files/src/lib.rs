@@ -16,7 +16,7 @@ pub use error::{Fault, KeyFileError};
 pub use private_key::{Look, PrivateKey, Secret};
 
 /// The largest key file that is read: ten times a private key with its encryption.
-const MAX_FILE_BYTES: u64 = 8 * 1024;
+const MAX_FILE_BYTES: usize = 8 * 1024;
 
 /// Reads a key file of at most [`MAX_FILE_BYTES`]; `path` is only named in errors.
 ///
@@ -24,10 +24,11 @@ const MAX_FILE_BYTES: u64 = 8 * 1024;
 /// It cannot be read, is no text, or too large.
 pub fn read_text(path: &std::path::Path, file: impl std::io::Read) -> Result<Secret, KeyFileError> {
     use std::io::Read;
-    let mut text = Secret::default();
+    // Room for all of it, since a text that grows leaves copies behind.
+    let mut text = Secret::new(String::with_capacity(2 * MAX_FILE_BYTES));
     let wrong = |fault| KeyFileError { file: path.to_path_buf(), fault };
-    file.take(MAX_FILE_BYTES + 1)
+    file.take(MAX_FILE_BYTES as u64 + 1)
         .read_to_string(&mut text)
         .map_err(|error| wrong(Fault::Unreadable(error.to_string())))?;
-    if text.len() as u64 > MAX_FILE_BYTES { Err(wrong(Fault::TooLarge)) } else { Ok(text) }
+    if text.len() > MAX_FILE_BYTES { Err(wrong(Fault::TooLarge)) } else { Ok(text) }
 }

@@ -13,7 +13,7 @@ use ed25519_dalek::{
 };
 use pkcs8::{EncodePrivateKey, LineEnding, PrivateKeyInfoRef};
 use runner_tokens::PublicKey;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::{Fault, KeyFileError, public_key::unreadable, read_text};
 
@@ -116,8 +116,10 @@ impl PrivateKey {
     /// The file's text: as `openssl genpkey` writes it, without the public key, which older openssl does not read.
     fn pem(&self, passphrase: Option<&str>) -> Result<Secret, Fault> {
         let unwritable = |error: &dyn std::fmt::Display| Fault::Unwritable(error.to_string());
-        let pair = KeypairBytes { secret_key: self.0.to_bytes(), public_key: None };
-        let document = pair.to_pkcs8_der().map_err(|error| unwritable(&error))?;
+        let mut pair = KeypairBytes { secret_key: self.0.to_bytes(), public_key: None };
+        let document = pair.to_pkcs8_der();
+        pair.secret_key.zeroize();
+        let document = document.map_err(|error| unwritable(&error))?;
         let Some(passphrase) = passphrase else {
             return document.to_pem("PRIVATE KEY", LineEnding::LF).map_err(|error| unwritable(&error));
         };
