@@ -17,7 +17,7 @@ pub const HELLO_MAGIC: u32 = u32::from_le_bytes(*b"ATOL");
 pub const PROTOCOL_MAJOR: u16 = 3;
 
 /// Raised when something was added that an older peer does not know.
-pub const PROTOCOL_MINOR: u16 = 0;
+pub const PROTOCOL_MINOR: u16 = 1;
 
 /// Bytes of a module in one [`Request::Chunk`]: half a frame, so that an upload shares the link with small answers.
 pub const CHUNK_BYTES: usize = 4 * 1024;
