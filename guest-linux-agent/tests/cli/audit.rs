@@ -73,7 +73,10 @@ fn who_did_what_and_what_was_refused_is_told() {
     let of_file = Sha256::digest(fs::read(&blinker).expect("a sample"));
     let of_file: String = of_file.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!((&deployed[0]["container"], &deployed[0]["sha256"]), (&json!("blinker"), &json!(of_file)));
-    assert_eq!(deployed[0]["upload"]["rights"], json!(["gpio:LED:out", "timer:10ms"]));
+    assert_eq!(
+        deployed[0]["upload"]["rights"],
+        json!(["gpio:LED:out@10000/s", "log:5000/s", "memory:4MiB", "module:2MiB", "node", "timer:10ms:7"])
+    );
     assert_eq!(deployed[0]["upload"]["unsigned"], true);
     let refused = of_kind(&all, "upload-refused");
     assert_eq!((&refused[0]["code"], &refused[0]["container"]), (&json!("not-allowed"), &json!("other")));
