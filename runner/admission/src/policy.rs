@@ -140,8 +140,8 @@ impl Policy {
     pub(crate) fn resolve_signed(&self, asked: &[String], granted: &[String]) -> Result<Rights, Failure> {
         let asked = named(asked).map_err(|wrong| Failure::new(ErrorCode::InvalidManifest, wrong))?;
         let granted = named(granted).map_err(|wrong| Failure::new(ErrorCode::NotSigned, wrong))?;
-        self.resolve(&granted)?;
-        let both = self.resolve(&asked)?.grants.intersection(self.resolve(&granted)?.grants);
+        let granted = self.resolve(&granted)?.grants;
+        let both = self.resolve(&asked)?.grants.intersection(granted);
         Ok(Rights { texts: self.texts(&both), grants: both })
     }
 
