@@ -120,11 +120,12 @@ pub fn build_image(options: &BootImageOptions, progress: &Progress<'_>) -> Resul
         bail!("{}: {violation}", description.place(violation.line));
     }
     options.variant.put_in(&mut system);
+    // What is wrong with policy or keys is told before minutes of compiling.
+    place_policy(options, &system, &folder)?;
     let guest = build_guest(&options.guest, progress)?;
     progress(&format!("compiling the protection domains with {}", options.toolchain));
     let programs = domains::compile(options, &board)?;
     domains::place(&programs, &system, &board, &folder)?;
-    place_policy(options, &system, &folder)?;
     place_guest(&guest, &system, &folder)?;
     progress("putting the image together");
     let image = put_together(options, &description, &folder, 0)?;

@@ -3,8 +3,6 @@
 use core::arch::asm;
 
 use pd_shell::Sel4Wiring;
-use pd_shell::sel4::cap::Endpoint;
-use pd_shell::sel4::{Cap, MessageInfo};
 
 /// What one life ends with.
 #[derive(Clone, Copy)]
@@ -21,14 +19,12 @@ enum Fault {
     Execute(&'static str),
     /// Executes no instruction.
     Undefined,
-    /// Sends where it has no capability space.
-    NoSuchSlot,
     /// Makes a system call that there is not.
     NoSuchCall,
 }
 
-/// In the order of the lives; then from the start.
-const FAULTS: [Fault; 14] = [
+/// By their numbers.
+const FAULTS: [Fault; 13] = [
     Fault::Read(0),
     // Where the kernel's own memory begins.
     Fault::Read(0x80_0000_0000),
@@ -44,15 +40,14 @@ const FAULTS: [Fault; 14] = [
     Fault::WriteConstants,
     Fault::Execute("region_heap"),
     Fault::Undefined,
-    Fault::NoSuchSlot,
     Fault::NoSuchCall,
 ];
 
-/// Commits the fault of the life that is the `generation`th.
-pub(crate) fn commit(generation: u32, wiring: &Sel4Wiring) {
-    let number = usize::try_from(generation.saturating_sub(1)).unwrap_or(0) % FAULTS.len();
+/// Commits the fault of that number; none where there is none.
+pub(crate) fn commit(number: usize, wiring: &Sel4Wiring) {
+    let Some(fault) = FAULTS.get(number) else { return };
     let region = |symbol| wiring.address_and_size(symbol).map_or(0, |(address, _)| address as u64);
-    match FAULTS[number] {
+    match *fault {
         Fault::Read(address) => raw::read(address),
         Fault::WriteRegion(symbol) => raw::write(region(symbol), 0x5a5a_5a5a),
         Fault::WriteProgram => raw::write(commit as *const () as u64, 0x5a5a_5a5a),
@@ -64,10 +59,6 @@ pub(crate) fn commit(generation: u32, wiring: &Sel4Wiring) {
             raw::jump(end);
         }
         Fault::Undefined => raw::undefined(),
-        Fault::NoSuchSlot => {
-            let nowhere: Endpoint = Cap::from_bits(u64::MAX / 3);
-            nowhere.call(MessageInfo::new(1, 0, 0, 0));
-        }
         Fault::NoSuchCall => raw::no_such_call(),
     }
 }

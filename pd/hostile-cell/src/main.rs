@@ -1,9 +1,9 @@
 //! `hostile-cell`: stands in for a cell whose container broke out of its engine. For the system tests only; `cargo xtask image`
 //! neither compiles it nor lets a description name it.
 //!
-//! It has exactly what `system.xml` gives the cell that it replaces. Told to run a container, it says that it does, goes
-//! through [`calls`] with whatever rights the container was granted, and then commits one of [`faults`], another one in each
-//! life. What comes of it is looked at from outside: at the registers of the devices, and by whoever goes on.
+//! It has exactly what `system.xml` gives the cell that it replaces. Told to run a container, it says that it does. One called
+//! `calls-N` goes through [`calls`] with whatever rights it was granted, and then commits fault N of [`faults`]; one called `fault-N`
+//! does only that. What comes of it is looked at from outside: at the registers of the devices, and by whoever goes on.
 //!
 //! | channel | with | what |
 //! |---|---|---|
@@ -26,7 +26,7 @@ use pd_shell::{Sel4Kernel, Sel4Wiring};
 use runner_interfaces::boot_report::Finding;
 use runner_interfaces::cell::{CellControl, CellStatus, Command, ContainerState};
 use runner_interfaces::kernel::{Channel, Kernel, MissingWiring, required_channel, required_region};
-use shared_ring::{MappedMemory, SequencedCell, SharedValues};
+use shared_ring::{MappedMemory, SequencedCell, SharedMemory, SharedValues};
 
 pd_shell::protection_domain! {
     heap_region: "region_heap",
@@ -42,6 +42,12 @@ pd_shell::protection_domain! {
 
 /// Calls between two signs of life.
 const CALLS_A_BEAT: u64 = 64;
+
+/// How long it lives at the least: whoever deployed it learns that it runs, and not that it cannot be started.
+const LIFE_NS: u64 = 300_000_000;
+
+/// The head of the configuration, with the container's name in it: a length, and the bytes (`postcard`).
+const NAME_BYTES: usize = 16;
 
 struct Hostile {
     wiring: Sel4Wiring,
@@ -108,13 +114,27 @@ impl Hostile {
         (self.shown.load_began_ns, self.shown.installed_ns) = (now, now);
         (self.shown.started_ns, self.shown.ready_ns) = (now, now);
         self.say(ContainerState::Running);
-        // The first lives make every call; the others only die in another way.
-        let made = if control.generation <= calls::LIVES { self.make_every_call() } else { 0 };
-        self.shown.host_calls = made;
-        self.show();
-        faults::commit(control.generation, &self.wiring);
+        let (makes_calls, fault) = self.cue();
+        if makes_calls {
+            self.shown.host_calls = self.make_every_call();
+        }
+        while self.kernel.now().nanoseconds() < now + LIFE_NS {
+            self.show();
+        }
+        faults::commit(fault, &self.wiring);
         // Here is only who survived it, and the tests see that it has not failed.
         self.say(ContainerState::Ready);
+    }
+
+    /// What the container's name asks for: whether to make calls, and the number of the fault.
+    fn cue(&self) -> (bool, usize) {
+        let mut head = [0; NAME_BYTES];
+        let region = required_region(&self.wiring, "region_module").ok();
+        // A region that is not there is a name that says nothing.
+        let _ = region.map(|region| region.read(1, &mut head));
+        let digits = head.iter().skip("calls-".len()).take_while(|byte| byte.is_ascii_digit());
+        let number = digits.fold(0, |number, digit| number * 10 + usize::from(digit - b'0'));
+        (head.starts_with(b"calls-"), number)
     }
 
     fn make_every_call(&mut self) -> u64 {

@@ -9,8 +9,8 @@ use core::fmt;
 use runner_container::Manifest;
 use runner_interfaces::kernel::Instant;
 use runner_tokens::{
-    Accepted, Key, KeyTable, KeyTableError, Ledger, MAX_TABLE_BYTES, MAX_TOKEN_BYTES, Refusal, Update, Verdict,
-    is_signed, verify, verify_update,
+    Accepted, Key, KeyTable, KeyTableError, Ledger, MAX_TABLE_BYTES, MAX_TOKEN_BYTES, Refusal, Verdict, is_signed,
+    verify, verify_update,
 };
 use shared_ring::SharedMemory;
 use shared_ring_messages::{Answer, DeployRequest, ErrorCode, KeyReport, MAX_CHANGE_BYTES, SignerReport};
@@ -67,17 +67,16 @@ impl Trust {
         verify(wasm, board, &self.table, &self.ledger).map(Some).map_err(refused)
     }
 
-    /// Remembers what was believed, once the container is there.
+    /// Remembers what was believed, so that nothing older is.
     pub(crate) fn accept(&mut self, verdict: &Verdict) -> Result<(), Failure> {
         self.ledger.accept(verdict).map_err(refused)
     }
 
     /// Carries out a change of keys, if the owner signed it.
-    pub(crate) fn change_keys(&mut self, token: &[u8], board: &str, now: Instant) -> Result<Update, Failure> {
+    pub(crate) fn change_keys(&mut self, token: &[u8], board: &str, now: Instant) -> Result<(), Failure> {
         self.pass_until(now);
         let update = verify_update(token, board, &self.table, &self.ledger).map_err(refused)?;
-        self.ledger.apply(&self.table, &update).map_err(refused)?;
-        Ok(update)
+        self.ledger.apply(&self.table, &update).map_err(refused)
     }
 
     /// The keys that count and those that were revoked, for `emit info`.
@@ -149,7 +148,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
     pub(crate) fn change_keys(&mut self, token: &[u8], now: Instant) -> Served {
         let board = self.policy()?.board.board.clone();
         match self.trust()?.change_keys(token, &board, now) {
-            Ok(_) => {
+            Ok(()) => {
                 self.counters.count(Counter::KeysChanged);
                 Ok(Some(Answer::Done))
             }

@@ -15,7 +15,7 @@ const TURNS: u32 = 2000;
 const WORLDS: [&[(&str, &str)]; 3] = [COMMAND_HOOKS, REACTOR_HOOKS, TINY_HOOKS];
 
 /// Where an interface is imported from.
-fn module_of(interface: &str) -> String {
+pub(crate) fn module_of(interface: &str) -> String {
     match interface.split_once('/').map(|(package, _)| package) {
         None if [WASI, TINY].contains(&interface) => interface.to_owned(),
         None => format!("atoll:node/{interface}@0.1.0"),

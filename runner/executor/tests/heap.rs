@@ -4,46 +4,19 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "it writes bytes of numbers")]
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    collections::BTreeMap,
-    fs,
-    path::Path,
-    sync::atomic::{AtomicUsize, Ordering},
-};
+#[allow(dead_code, reason = "the other tests use the rest")]
+#[path = "../../container/tests/container/counting_heap.rs"]
+mod counting_heap;
 
+use std::{collections::BTreeMap, fs, path::Path, sync::atomic::Ordering};
+
+use counting_heap::{IN_USE, PEAK};
 use runner_container::{Manifest, embed};
 use runner_executor::{
     Options,
     fake::{FakeNode, detail, reason},
 };
 use runner_interfaces::cell::{CellConfiguration, CellStatus, Command, FailureReason};
-
-/// Counts what is allocated, and the peak.
-struct Counting;
-
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: every call goes to the system's allocator unchanged; only numbers are kept beside it. `realloc` is the provided
-// one, which allocates, copies and frees, as the simplest heap of a domain does.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = IN_USE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: the caller's duties are the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's duties are the system allocator's.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 fn in_use() -> u64 {
     IN_USE.load(Ordering::Relaxed) as u64

@@ -2,49 +2,15 @@
 //!
 //! A binary of its own with one test, because its allocator counts what the whole process allocates.
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    sync::atomic::{AtomicUsize, Ordering},
-};
+#[path = "../../container/tests/container/counting_heap.rs"]
+mod counting_heap;
 
+use counting_heap::peak_of;
 use runner_container::{Manifest, append_custom_section, embed};
 use runner_tokens::{
     Body, Claims, Key, KeyTable, Ledger, MAX_TOKEN_BYTES, Refusal, Role, SigningKey, Token, TokenKind, layout, sign,
     verify,
 };
-/// Counts what is in use, and the peak.
-struct Counting;
-
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: every call goes to the system's allocator unchanged; only numbers are kept beside it. `realloc` is the provided
-// one, which allocates, copies and frees, as the simplest heap of a domain does.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = IN_USE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: the caller's duties are the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's duties are the system allocator's.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-/// Bytes that `work` had in use at its peak.
-fn peak_of(work: impl FnOnce()) -> usize {
-    let before = IN_USE.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
-    work();
-    PEAK.load(Ordering::Relaxed) - before
-}
 
 /// As many rights of one byte as a list may have, behind heads that are right.
 fn costly() -> Vec<u8> {

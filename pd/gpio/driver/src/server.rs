@@ -76,7 +76,7 @@ pub struct Gpio<W: Wiring, B> {
     cells: [Option<Channel>; MAX_CELLS],
     warden: Channel,
     interrupt: Option<Channel>,
-    /// Looked at in each call, and changed by a load: reading them anew each time took a sixtieth of a call.
+    /// Looked at in each call, and changed by a load: kept, so that a look costs a few instructions.
     grants: [KeptValue<W::Memory, CellGrants>; MAX_CELLS],
     /// The region of the grants, for the rates in it.
     rates: W::Memory,

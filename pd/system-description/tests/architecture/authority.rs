@@ -16,6 +16,7 @@ type Row = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 const REGIONS: &[Row] = &[
     ("policy", &[], &["warden", "admission"]),
+    ("keys", &[], &["admission"]),
     ("guest_kernel", &[], &["vmm"]),
     ("guest_initramfs", &[], &["vmm"]),
     ("guest_device_tree", &[], &["vmm"]),

@@ -22,7 +22,7 @@ use runner_interfaces::{
 };
 use shared_ring::SharedMemory;
 
-use crate::support::*;
+use crate::{random_module::module_of, support::*};
 
 /// Bytes of the container's memory: one page.
 const END: u64 = 65536;
@@ -171,17 +171,6 @@ const POINTERS: &[(&str, &[u64], &[usize])] = &[
     ("env/read", &[0, 1024, 4], &[1]),
     ("env/write", &[0, 1024, 4], &[1]),
 ];
-
-/// Where an interface is imported from.
-fn module_of(interface: &str) -> String {
-    match interface.split_once('/').map(|(package, _)| package) {
-        None if [WASI, TINY].contains(&interface) => interface.to_owned(),
-        None => format!("atoll:node/{interface}@0.1.0"),
-        Some("wasi:logging") => format!("{interface}@0.1.0-draft"),
-        Some("wasi:i2c") => format!("{interface}@0.2.0-draft"),
-        Some(_) => format!("{interface}@0.2.0"),
-    }
-}
 
 fn types(letters: &str) -> String {
     letters.chars().map(|letter| format!(" {}", type_of(letter))).collect()
