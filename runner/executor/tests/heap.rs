@@ -1,16 +1,15 @@
 //! What a container takes of the heap: never more than was estimated before, and nothing once it is gone.
 //!
-//! A binary of its own with one test, because its allocator counts everything that the process allocates.
+//! A binary of its own, because it has an allocator that counts.
 
 #![allow(clippy::cast_possible_truncation, reason = "it writes bytes of numbers")]
 
-#[allow(dead_code, reason = "the other tests use the rest")]
 #[path = "../../container/tests/container/counting_heap.rs"]
 mod counting_heap;
 
-use std::{collections::BTreeMap, fs, path::Path, sync::atomic::Ordering};
+use std::{collections::BTreeMap, fs, path::Path};
 
-use counting_heap::{IN_USE, PEAK};
+use counting_heap::peak_of;
 use runner_container::{Manifest, embed};
 use runner_executor::{
     Options,
@@ -19,7 +18,7 @@ use runner_executor::{
 use runner_interfaces::cell::{CellConfiguration, CellStatus, Command, FailureReason};
 
 fn in_use() -> u64 {
-    IN_USE.load(Ordering::Relaxed) as u64
+    counting_heap::in_use() as u64
 }
 
 /// Sections by number, written in order.
@@ -259,10 +258,8 @@ const RESERVED_BYTES: u64 = 1536 * 1024;
 /// Loads a module; its status, and the heap that it took at its peak.
 fn load(node: &mut FakeNode, wasm: &[u8]) -> (CellStatus, u64) {
     node.load(wasm, &CellConfiguration::default(), Command::Load);
-    let before = in_use();
-    PEAK.store(IN_USE.load(Ordering::Relaxed), Ordering::Relaxed);
-    node.step();
-    (node.status(), PEAK.load(Ordering::Relaxed) as u64 - before)
+    let (peak, _) = peak_of(|| node.step());
+    (node.status(), peak as u64)
 }
 
 /// What the cell says it would need, when it has room for the module's bytes and nothing else.
@@ -348,12 +345,12 @@ fn assert_two_deep_stacks_fit() {
     let mut node = FakeNode::new(Options { heap_in_use: in_use, ..Options::default() });
     node.state().records_calls = false;
     load(&mut node, &wasm.expect("valid text"));
-    let before = in_use();
-    PEAK.store(IN_USE.load(Ordering::Relaxed), Ordering::Relaxed);
-    node.command(Command::Run);
-    node.step();
-    let status = node.run_to_end();
-    let peak = PEAK.load(Ordering::Relaxed) as u64 - before;
+    let (peak, status) = peak_of(|| {
+        node.command(Command::Run);
+        node.step();
+        node.run_to_end()
+    });
+    let peak = peak as u64;
     println!("two deep stacks: {peak} bytes");
     assert_eq!((reason(&status), status.exit_code), (FailureReason::None, 0), "{}", detail(&status));
     assert!(peak > RESERVED_BYTES / 4, "both were deep: {peak} bytes");

@@ -1,6 +1,6 @@
 //! What reading and verifying takes of the heap for the tokens that are dearest for their size.
 //!
-//! A binary of its own with one test, because its allocator counts what the whole process allocates.
+//! A binary of its own, because it has an allocator that counts.
 
 #[path = "../../container/tests/container/counting_heap.rs"]
 mod counting_heap;
@@ -30,7 +30,7 @@ fn key(role: Role) -> SigningKey {
 #[test]
 fn a_token_takes_a_small_multiple_of_the_largest() {
     let grant = costly();
-    let peak = peak_of(|| assert!(Token::decode(TokenKind::Grant, &grant).is_ok()));
+    let (peak, ()) = peak_of(|| assert!(Token::decode(TokenKind::Grant, &grant).is_ok()));
     assert!(peak > 64, "the counting does not count");
     assert!(peak <= 2 * MAX_TOKEN_BYTES, "{peak} bytes");
     println!("token: {peak} bytes");
@@ -39,7 +39,7 @@ fn a_token_takes_a_small_multiple_of_the_largest() {
         &b"\xd2\x84\x5a\xff\xff\xff\xff"[..],
         b"\xd2\x84\x4d\xa2\x01\x27\x04\x48abcdefgh\xa0\x45\xa1\x39\xff\xff\x98\x40",
     ] {
-        let peak = peak_of(|| assert!(Token::decode(TokenKind::Grant, announced).is_err()));
+        let (peak, ()) = peak_of(|| assert!(Token::decode(TokenKind::Grant, announced).is_err()));
         assert!(peak < 256, "{peak} bytes for {}", announced.len());
     }
     // A container of a megabyte with the dearest tokens, once right and once with other code.
@@ -62,11 +62,11 @@ fn a_token_takes_a_small_multiple_of_the_largest() {
     let keys = Role::ALL.map(|role| Key { role, public: key(role).public() }).to_vec();
     let table = KeyTable { image_time: 0, production: true, keys, minimums: Vec::new() };
     let ledger = Ledger::new(&table);
-    let peak = peak_of(|| assert!(verify(&signed, "reef", &table, &ledger).is_ok()));
+    let (peak, ()) = peak_of(|| assert!(verify(&signed, "reef", &table, &ledger).is_ok()));
     println!("container: {peak} bytes");
     assert!(peak <= 2 * MAX_TOKEN_BYTES, "{peak} bytes");
     signed[100] ^= 1;
-    let peak =
+    let (peak, ()) =
         peak_of(|| assert_eq!(verify(&signed, "reef", &table, &ledger), Err(Refusal::OtherCode(TokenKind::Code))));
     assert!(peak <= 2 * MAX_TOKEN_BYTES, "{peak} bytes");
 }

@@ -1,17 +1,21 @@
-//! An allocator that counts what the whole process allocates: for binaries with one test, of this crate and of those above it.
+//! An allocator that counts what each thread allocates, for tests of this crate and of those above it.
+//!
+//! By thread, since a test's harness allocates in a thread of its own while the test runs.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
-    sync::atomic::{AtomicUsize, Ordering},
+    cell::Cell,
 };
 
 /// Counts what is in use, and the peak.
 struct Counting;
 
-/// Bytes in use now.
-pub(crate) static IN_USE: AtomicUsize = AtomicUsize::new(0);
-/// The most that was in use since somebody set it.
-pub(crate) static PEAK: AtomicUsize = AtomicUsize::new(0);
+thread_local! {
+    /// Bytes in use; less than nothing where a thread frees what another allocated. Neither needs an allocation or an end.
+    static IN_USE: Cell<isize> = const { Cell::new(0) };
+    /// The most that was in use since `peak_of` began.
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -20,23 +24,30 @@ static ALLOCATOR: Counting = Counting;
 // one, which allocates, copies and frees, as the simplest heap of a domain does.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = IN_USE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(now, Ordering::Relaxed);
+        let now = IN_USE.get() + layout.size().cast_signed();
+        IN_USE.set(now);
+        PEAK.set(PEAK.get().max(now));
         // SAFETY: the caller's duties are the system allocator's.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
+        IN_USE.set(IN_USE.get() - layout.size().cast_signed());
         // SAFETY: the caller's duties are the system allocator's.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
 
-/// Bytes that `work` had in use at its peak.
-pub(crate) fn peak_of(work: impl FnOnce()) -> usize {
-    let before = IN_USE.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
-    work();
-    PEAK.load(Ordering::Relaxed) - before
+/// Bytes that this thread has in use.
+#[allow(dead_code, reason = "not every test asks")]
+pub(crate) fn in_use() -> usize {
+    IN_USE.get().max(0).cast_unsigned()
+}
+
+/// Bytes that `work` had in use at its peak, beyond what was in use before; and what it gave.
+pub(crate) fn peak_of<T>(work: impl FnOnce() -> T) -> (usize, T) {
+    let before = IN_USE.get();
+    PEAK.set(before);
+    let given = work();
+    ((PEAK.get() - before).cast_unsigned(), given)
 }
