@@ -73,7 +73,7 @@ fn readers_of_status(owner: Role) -> Vec<&'static str> {
     match owner {
         Role::Cell(_) => vec!["warden", "admission", "vmm"],
         Role::Timer | Role::Gpio | Role::I2c | Role::Exchange | Role::Warden => vec!["admission", "vmm"],
-        Role::Tick | Role::Admission => vec!["vmm"],
+        Role::Tick | Role::Grid | Role::Admission => vec!["vmm"],
         Role::Vmm | Role::Linux => Vec::new(),
     }
 }
@@ -84,14 +84,17 @@ pub(crate) const fn may_call(caller: Role, server: Role) -> bool {
         Role::Cell(_) => matches!(server, Role::Gpio | Role::Timer | Role::I2c | Role::Exchange),
         Role::Warden => matches!(server, Role::Gpio | Role::Timer | Role::Exchange),
         Role::Admission => matches!(server, Role::Warden | Role::Exchange),
-        Role::Tick | Role::Timer | Role::Gpio | Role::I2c | Role::Exchange | Role::Vmm | Role::Linux => false,
+        Role::Tick | Role::Grid | Role::Timer | Role::Gpio | Role::I2c | Role::Exchange | Role::Vmm | Role::Linux => {
+            false
+        }
     }
 }
 
 /// Whether a domain of the role `sender` may notify `receiver`.
 pub(crate) const fn may_notify(sender: Role, receiver: Role) -> bool {
     match sender {
-        Role::Tick => matches!(receiver, Role::Timer),
+        Role::Tick => matches!(receiver, Role::Grid),
+        Role::Grid => matches!(receiver, Role::Timer),
         Role::Timer => matches!(receiver, Role::Warden | Role::Cell(_)),
         Role::Gpio | Role::Exchange => matches!(receiver, Role::Cell(_)),
         Role::Warden => matches!(receiver, Role::Cell(_) | Role::Admission),

@@ -8,8 +8,10 @@ use runner_interfaces::MAX_CELLS;
 /// What a domain is in the architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
-    /// `tick`: the source of time for `timer`.
+    /// `tick`: comes round once a millisecond.
     Tick,
+    /// `grid`: holds the ticks to the counter.
+    Grid,
     /// `timer`.
     Timer,
     /// `gpio`.
@@ -35,6 +37,7 @@ impl Role {
     pub fn of(name: &str) -> Option<Self> {
         match name {
             "tick" => Some(Self::Tick),
+            "grid" => Some(Self::Grid),
             "timer" => Some(Self::Timer),
             "gpio" => Some(Self::Gpio),
             "i2c" => Some(Self::I2c),
@@ -47,11 +50,15 @@ impl Role {
         }
     }
 
-    /// The priorities that it may have: drivers and the exchange above the warden, so that the warden's calls into them are allowed, the
-    /// warden above the cells that it stops, and everything that Linux can reach below them.
+    /// The priorities that it may have: what makes the ticks above everything, so that nobody's work moves a tick; drivers and
+    /// the exchange above the warden, so that the warden's calls into them are allowed, the warden above the cells that it stops, and
+    /// everything that Linux can reach below them.
     pub const fn priorities(self) -> core::ops::RangeInclusive<u8> {
         match self {
-            Self::Tick | Self::Timer | Self::Gpio | Self::I2c => 254..=254,
+            Self::Grid => 254..=254,
+            Self::Tick => 253..=253,
+            Self::Timer => 252..=252,
+            Self::Gpio | Self::I2c => 251..=251,
             Self::Exchange => 250..=250,
             Self::Warden => 240..=240,
             Self::Cell(_) => 100..=200,
@@ -65,7 +72,14 @@ impl Role {
     pub const fn is_real_time(self) -> bool {
         matches!(
             self,
-            Self::Tick | Self::Timer | Self::Gpio | Self::I2c | Self::Exchange | Self::Warden | Self::Cell(_)
+            Self::Tick
+                | Self::Grid
+                | Self::Timer
+                | Self::Gpio
+                | Self::I2c
+                | Self::Exchange
+                | Self::Warden
+                | Self::Cell(_)
         )
     }
 
@@ -87,6 +101,7 @@ impl Role {
         };
         match self {
             Self::Tick => program == Some("tick"),
+            Self::Grid => program == Some("grid"),
             Self::Timer => program == Some("timer") || is_for_a_device("timer"),
             Self::Gpio => program == Some("gpio") || is_for_a_device("gpio"),
             Self::I2c => program == Some("i2c") || is_for_a_device("i2c"),

@@ -94,9 +94,15 @@ impl<M: SharedMemory + Clone> Admission<M> {
             ("timer_expiries", timer.expiries),
             ("timer_interrupts", timer.interrupts),
             ("timer_missed_interrupts", timer.missed_interrupts),
+            ("timer_ticks", timer.ticks),
         ];
         let mut counters = self.counters.named();
         counters.extend(of_others.map(|(name, value)| (name.to_string(), value)));
+        let (later, buckets) = timer.lateness.buckets.split_last().unwrap_or((&0, &[]));
+        counters.extend(
+            buckets.iter().enumerate().map(|(i, count)| (alloc::format!("timer_ticks_below_{}us", 1 << i), *count)),
+        );
+        counters.push(("timer_ticks_later".to_string(), *later));
         counters
     }
 

@@ -8,6 +8,7 @@ mod bridge;
 mod cell;
 mod exchange;
 mod gpio;
+mod grid;
 #[cfg(feature = "hostile-domains")]
 mod hostile;
 mod i2c;
@@ -119,6 +120,7 @@ impl Shell {
     fn run(self) -> Result<()> {
         match Role::of(&self.handover.domain).context("this is the name of no role")? {
             Role::Tick => tick::run(&self),
+            Role::Grid => grid::run(self),
             Role::Timer => timer::run(self),
             Role::Gpio => gpio::run(self),
             Role::I2c => i2c::run(self),
@@ -166,6 +168,7 @@ impl Shell {
                 role,
                 Some(
                     Role::Tick
+                        | Role::Grid
                         | Role::Timer
                         | Role::I2c
                         | Role::Exchange

@@ -22,6 +22,7 @@ const REGIONS: &[Row] = &[
     ("guest_device_tree", &[], &["vmm"]),
     ("grants", &["warden"], &["timer", "gpio", "i2c", "exchange"]),
     ("tick_status", &["tick"], &["vmm"]),
+    ("grid_status", &["grid"], &["vmm"]),
     ("timer_status", &["timer"], &["admission", "vmm"]),
     ("gpio_status", &["gpio"], &["admission", "vmm"]),
     ("i2c_status", &["i2c"], &["admission", "vmm"]),
@@ -69,7 +70,8 @@ const CALLS: &[(&str, &str)] = &[
 
 /// Who notifies whom.
 const NOTIFICATIONS: &[(&str, &str)] = &[
-    ("tick", "timer"),
+    ("tick", "grid"),
+    ("grid", "timer"),
     ("timer", "warden"),
     ("timer", "cellN"),
     ("gpio", "cellN"),

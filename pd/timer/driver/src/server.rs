@@ -105,7 +105,7 @@ impl<W: Wiring, S: TickSource> Timer<W, S> {
         clients[WARDEN].channel = Some(required_channel(wiring, "channel_warden")?);
         Ok(Self {
             clients,
-            tick: required_channel(wiring, "channel_tick")?,
+            tick: required_channel(wiring, "channel_grid")?,
             source,
             interrupt: wiring.channel("channel_system_timer"),
             grants: grant_cells(&grants)?,
@@ -259,10 +259,13 @@ impl<W: Wiring, S: TickSource, K: Kernel> Domain<K> for Timer<W, S> {
         let ticked = channels.contains(self.tick);
         let interrupted = self.interrupt.is_some_and(|interrupt| channels.contains(interrupt));
         if ticked || interrupted {
+            if ticked {
+                self.status.lateness.count(kernel.now());
+            }
             self.note_wake(ticked, interrupted);
             self.expire(kernel);
             self.arm_source(kernel.now());
-            // Fifteen words: cheaper than deciding whether it is worth it.
+            // Some twenty words: cheaper than deciding whether it is worth it.
             self.shown.write(&self.status);
         }
     }
