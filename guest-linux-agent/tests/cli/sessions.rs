@@ -177,16 +177,16 @@ fn two_and_five_at_once_each_get_an_answer() {
         assert!(running.finish().succeeds().contains("blinker"));
     }
 
-    // Five containers for three cells: two hear that there is none.
-    let names = ["a", "b", "c", "d", "e"];
+    // Nine containers for seven cells: two hear that there is none.
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
     let hello = sample("hello");
-    let five = names.map(|name| node.start_emit(&["deploy", "--no-start", "--name", name, &hello]));
-    let outputs = five.map(emit::Running::finish);
-    assert_eq!(outputs.iter().filter(|output| output.code == Some(0)).count(), 3, "{outputs:?}");
+    let nine = names.map(|name| node.start_emit(&["deploy", "--no-start", "--name", name, &hello]));
+    let outputs = nine.map(emit::Running::finish);
+    assert_eq!(outputs.iter().filter(|output| output.code == Some(0)).count(), 7, "{outputs:?}");
     for refused in outputs.iter().filter(|output| output.code != Some(0)) {
-        refused.fails(8, &["all 4 cells are taken"]);
+        refused.fails(8, &["all 8 cells are taken"]);
     }
-    assert_eq!(node.names().len(), 4);
+    assert_eq!(node.names().len(), 8);
 
     // One name for two: one hears that it is taken.
     for name in names {

@@ -24,6 +24,7 @@ pub mod output;
 pub mod plan;
 pub mod policy;
 pub mod rate;
+pub mod scheduling;
 pub mod timer;
 pub mod usage;
 pub mod warden;

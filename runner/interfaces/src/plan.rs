@@ -79,6 +79,10 @@ pub struct Plan {
     pub restart_policy: u32,
     /// New starts in a row before it is given up.
     pub restart_attempts: u32,
+    /// The class that its cell is under while it runs, counted from 1; 0 for the cell's own share.
+    pub class: u32,
+    /// The priority that its cell has while it runs under a class.
+    pub priority: u32,
 }
 
 /// What `admission` asks the warden for with a load. Entries lie where the grants of a cell lie

@@ -133,6 +133,7 @@ impl Shell {
             Role::Cell(_) => cell::run(self),
             Role::Admission => admission::run(self),
             Role::Vmm => bridge::run(self),
+            Role::Class(_) => bail!("a class is a scheduling context, which Linux has none of"),
             Role::Linux => bail!("Linux is this machine; it has no process of its own"),
         }
     }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use pd_system_description::{DomainKind, Role, System};
+use pd_system_description::{Domain, Role, System};
 use runner_interfaces::boot_report::{Standing, write_table};
 use runner_interfaces::timer::TICK_NS;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -87,7 +87,9 @@ fn signals(until: Until) -> Result<UnixStream> {
 impl Supervisor<'_> {
     /// Starts every domain, the highest priority first: who is called is there before who calls.
     fn start(&mut self) -> Result<()> {
-        let domains = self.system.domains.iter().filter(|domain| domain.kind == DomainKind::Protection);
+        // Linux has no scheduling contexts, so nobody needs those of the classes.
+        let is_process = |domain: &&Domain| !matches!(Role::of(&domain.name), Some(Role::Class(_)));
+        let domains = self.system.protection_domains().filter(is_process);
         let mut names: Vec<(u8, String)> = domains.map(|domain| (domain.priority, domain.name.clone())).collect();
         names.sort_by_key(|(priority, _)| std::cmp::Reverse(*priority));
         for (_, name) in &names {

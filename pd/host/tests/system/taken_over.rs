@@ -151,8 +151,9 @@ fn witnessed(node: &Node, word: &str) -> u64 {
 #[test]
 fn an_admission_that_was_taken_over_gives_nobody_more_than_the_board_allows() {
     let node = TestNode::start_with(|options| {
-        for domain in ["admission", "cell0", "cell1", "cell2", "cell3"] {
-            mark(options, domain, "hostile");
+        mark(options, "admission", "hostile");
+        for cell in 0..MAX_CELLS {
+            mark(options, &format!("cell{cell}"), "hostile");
         }
         mark(options, "vmm", "witness");
     });

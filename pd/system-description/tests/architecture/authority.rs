@@ -7,7 +7,9 @@
 use std::collections::BTreeSet;
 
 use pd_system_description::rules::{Rule, check};
-use pd_system_description::{Access, Channel, Domain, DomainKind, End, Interrupt, Map, System};
+use pd_system_description::{
+    Access, Capability, CapabilityKind, Channel, Domain, DomainKind, End, Interrupt, Map, System,
+};
 
 use crate::{BOARDS, project};
 
@@ -85,7 +87,7 @@ const NOTIFICATIONS: &[(&str, &str)] = &[
     ("vmm", "admission"),
 ];
 
-const CELLS: usize = 4;
+const CELLS: usize = 8;
 
 /// `names` for each cell, where they tell of one.
 fn for_each_cell<const N: usize>(names: [&str; N]) -> Vec<[String; N]> {
@@ -336,7 +338,12 @@ fn nobody_may_be_more_than_its_role() {
     let sound = project(BOARDS[0]);
     let changes: &[Change] = &[
         ("holds capabilities", &[Rule::NoCapabilities], |domain| {
-            domain.has_capabilities = true;
+            domain.capabilities.push(Capability {
+                kind: CapabilityKind::Thread,
+                domain: "gpio".to_owned(),
+                slot: 1,
+                line: 1,
+            });
             domain.kind == DomainKind::Protection
         }),
         ("calls the secure monitor", &[Rule::NoSecureMonitor], |domain| {
