@@ -74,10 +74,12 @@ impl<M: SharedMemory + Clone> Admission<M> {
         let i2c = self.i2c_status.try_read().unwrap_or_default();
         let timer = self.timer_status.try_read().unwrap_or_else(TimerStatus::new_zeroed);
         let faults = self.table.cells.iter().map(|cell| cell.faults).fold(0, u64::saturating_add);
+        let exhausted = self.table.cells.iter().map(|cell| cell.exhausted).fold(0, u64::saturating_add);
         let restarts = self.table.cells.iter().map(|cell| u64::from(cell.restarts)).sum();
         let of_others = [
             ("cell_faults", faults),
             ("cell_restarts", restarts),
+            ("cell_exhausted", exhausted),
             ("warden_invalid", self.table.invalid),
             ("gpio_calls", gpio.calls),
             ("gpio_refused", gpio.refused),

@@ -76,6 +76,9 @@ fn plan(manifest: &Manifest, limits: &BoardLimits) -> Result<Plan, Failure> {
         memory_limit_bytes: u32::try_from(memory).unwrap_or(u32::MAX),
         restart_policy: policy(manifest.restart.policy).to_wire(),
         restart_attempts: u32::try_from(manifest.restart.attempts).unwrap_or(u32::MAX),
+        // No manifest says so yet: the cell's own share.
+        class: 0,
+        priority: 0,
     })
 }
 
