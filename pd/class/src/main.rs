@@ -6,9 +6,13 @@
 #![no_std]
 #![no_main]
 
-use sel4_microkit::{NullHandler, protection_domain};
+use pd_shell::{
+    sel4_microkit::{NullHandler, declare_protection_domain},
+    startup::heap::Heap,
+};
 
-#[protection_domain]
-fn init() -> NullHandler {
-    NullHandler::new()
-}
+/// Empty: there is nothing to allocate for.
+#[global_allocator]
+static HEAP: Heap = Heap::new();
+
+declare_protection_domain!(init = NullHandler::new);
