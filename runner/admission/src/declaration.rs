@@ -134,6 +134,7 @@ mod tests {
         load_limit_us: 0,
         log_limit_per_second: 0,
         rates: runner_interfaces::grants::LineRates::all(0),
+        shares: runner_interfaces::scheduling::Shares::NONE,
     };
 
     fn declared(manifest: &Manifest) -> Result<Read, Failure> {
@@ -176,6 +177,8 @@ mod tests {
             memory_limit_bytes: 65_536,
             restart_policy: RestartPolicy::Always.to_wire(),
             restart_attempts: 5,
+            class: 0,
+            priority: 0,
         };
         assert_eq!(plan, expected);
     }

@@ -84,6 +84,12 @@ pub struct Shares {
 }
 
 impl Shares {
+    /// A board without a share for anybody.
+    pub const NONE: Self = {
+        let none = Share { budget_us: 0, period_us: 0, badge: 0, priority: 0 };
+        Self { classes: [none; MAX_CLASSES], cells: [none; MAX_CELLS] }
+    };
+
     /// The free class that takes least of the processor among those that hold so much budget in each such period (microseconds).
     pub fn smallest_class(&self, budget_us: u32, period_us: u32, is_free: impl Fn(usize) -> bool) -> Option<usize> {
         let mut found: Option<usize> = None;
