@@ -125,7 +125,7 @@ fn the_new_version_takes_over_and_the_old_one_is_gone() {
     assert_ne!((&before["sha256"], &before["cell"]), (&after["sha256"], &after["cell"]));
     assert_eq!((&after["grants"], &after["update"]), (&before["grants"], &"".into()), "it has the rights that stood");
     assert_eq!(node.names(), ["led"]);
-    assert_eq!(node.cells_free(), 3);
+    assert_eq!(node.cells_free(), 7);
     assert!(node.emit(&["logs", "led"]).succeeds().contains("two"));
     let told = node.emit(&["events", "led"]).succeeds();
     for event in ["update-begun", "update-took-over", "update-done", "replaced by another version", "removed"] {
@@ -158,7 +158,7 @@ fn a_version_that_fails_leaves_the_old_one_as_it_was() {
             (&after["sha256"], &after["cell"], &after["update"]),
             (&before["sha256"], &before["cell"], &"".into())
         );
-        assert_eq!((node.names(), node.cells_free()), (vec!["led".to_owned()], 3), "{name}");
+        assert_eq!((node.names(), node.cells_free()), (vec!["led".to_owned()], 7), "{name}");
     }
     let blinks = transitions(&node);
     let loops = number(&node.ask(&["inspect", "led"]), "loops");

@@ -60,7 +60,7 @@ fn a_containers_life_by_hand() {
     assert!(client.list().is_empty());
     let (code, _) = client.ask(Request::Inspect("blinker".into())).expect_err("it is gone");
     assert_eq!(code, ErrorCode::NoSuchContainer);
-    assert_eq!(client.info().cells_free, 4);
+    assert_eq!(client.info().cells_free, 8);
 }
 
 #[test]
