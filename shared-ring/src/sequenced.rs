@@ -145,6 +145,11 @@ impl<M: SharedMemory, T: FromBytes + IntoBytes + Immutable> KeptValue<M, T> {
         self.value.as_ref()
     }
 
+    /// Which value that was, as of the last look: another number for each that was written; 0 for none.
+    pub fn sequence(&self) -> u32 {
+        self.sequence
+    }
+
     /// Out of line: what is looked at often is the number.
     #[cold]
     #[inline(never)]
@@ -243,9 +248,11 @@ mod tests {
         assert_eq!(kept.latest(), None);
         for round in 1..5 {
             writer.write(&[round, !round]);
+            let before = kept.sequence();
             for _ in 0..3 {
                 assert_eq!(kept.latest().copied(), reader.try_read());
                 assert_eq!(kept.latest(), Some(&[round, !round]));
+                assert_ne!(kept.sequence(), before);
             }
         }
         // The writer is in the middle of the next, and then its memory is cleared.

@@ -8,7 +8,7 @@ use runner_interfaces::grants::{CellGrants, LineRates, MAX_LINES, RateOf, grant_
 use runner_interfaces::kernel::{
     Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring, required_channel, required_region,
 };
-use runner_interfaces::rate::Rate;
+use runner_interfaces::rate::{Bucket, Rate};
 use runner_interfaces::usage::{Count, UsageTable};
 use shared_ring::{KeptValue, OutOfRange, SequencedCell};
 
@@ -430,8 +430,8 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
     }
 
     fn owe_change(&mut self, cell: usize, line: u8) {
-        let (rate, now) = (self.rate(cell, line, RateOf::Transitions), self.now);
-        if let Some(bucket) = self.transitions.of(cell, line) {
+        let (sequence, now) = (self.sequence_of(cell), self.now);
+        if let Some((bucket, rate)) = self.metered(cell, line, RateOf::Transitions, sequence) {
             bucket.owe(rate, now);
         }
     }
@@ -441,12 +441,25 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         if !ACCESS_IS_CHECKED {
             return true;
         }
-        let (rate, now) = (self.rate(cell, line, RateOf::Transitions), self.now);
-        self.transitions.of(cell, line).is_some_and(|bucket| bucket.take(rate, now))
+        // The grants were looked at for this call.
+        let (sequence, now) = (self.grants[cell].sequence(), self.now);
+        self.metered(cell, line, RateOf::Transitions, sequence).is_some_and(|(bucket, rate)| bucket.take(rate, now))
     }
 
-    fn rate(&self, cell: usize, line: u8, of: RateOf) -> Rate {
-        Rate::even(LineRates::read(&self.rates, cell, line, of))
+    /// What the cell has spent on the line, and its rate.
+    fn metered(&mut self, cell: usize, line: u8, of: RateOf, sequence: u32) -> Option<(&mut Bucket, Rate)> {
+        let buckets = match of {
+            RateOf::Transitions => &mut self.transitions,
+            RateOf::Edges => &mut self.edges,
+        };
+        let rates = &self.rates;
+        buckets.of(cell, line, sequence, || LineRates::read(rates, cell, line, of))
+    }
+
+    /// Which grants the cell has now.
+    fn sequence_of(&mut self, cell: usize) -> u32 {
+        self.grants[cell].latest();
+        self.grants[cell].sequence()
     }
 
     /// When the cell may be told of what is withheld from it; 0 where that is nothing, or where its rate allows nothing at all.
@@ -454,18 +467,20 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         if self.line(line).withheld == 0 || self.held(cell, line).is_err() {
             return 0;
         }
-        let (rate, now) = (self.rate(cell, line, RateOf::Edges), self.now);
-        self.edges.of(cell, line).and_then(|bucket| bucket.wait_ns(rate, now)).unwrap_or(0)
+        let (sequence, now) = (self.sequence_of(cell), self.now);
+        self.metered(cell, line, RateOf::Edges, sequence)
+            .and_then(|(bucket, rate)| bucket.wait_ns(rate, now))
+            .unwrap_or(0)
     }
 
     /// Edges came for who holds the line: as many as the rate allows may be taken, the others wait together. Answers whether
     /// that is worth a word: who was told that edges wait is not told again.
     fn admit_edges(&mut self, cell: usize, line: u8, edges: u64) -> bool {
         let released = self.release_withheld(cell, line);
-        let (rate, now) = (self.rate(cell, line, RateOf::Edges), self.now);
+        let (sequence, now) = (self.sequence_of(cell), self.now);
         let waits = self.line(line).withheld > 0;
-        let admitted = match self.edges.of(cell, line) {
-            Some(bucket) if !waits => bucket.take_up_to(edges, rate, now),
+        let admitted = match self.metered(cell, line, RateOf::Edges, sequence) {
+            Some((bucket, rate)) if !waits => bucket.take_up_to(edges, rate, now),
             _ => 0,
         };
         let slot = self.line(line);
@@ -476,9 +491,13 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
 
     /// What is withheld becomes one edge, if the rate allows one by now. Answers whether it did.
     fn release_withheld(&mut self, cell: usize, line: u8) -> bool {
-        let (rate, now) = (self.rate(cell, line, RateOf::Edges), self.now);
         let withheld = self.line(line).withheld;
-        if withheld == 0 || !self.edges.of(cell, line).is_some_and(|bucket| bucket.take(rate, now)) {
+        if withheld == 0 {
+            return false;
+        }
+        let (sequence, now) = (self.sequence_of(cell), self.now);
+        let metered = self.metered(cell, line, RateOf::Edges, sequence);
+        if !metered.is_some_and(|(bucket, rate)| bucket.take(rate, now)) {
             return false;
         }
         let slot = self.line(line);
