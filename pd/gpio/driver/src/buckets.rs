@@ -8,6 +8,8 @@ use runner_interfaces::{
     rate::{Bucket, Rate},
 };
 
+const LINES: usize = MAX_LINES as usize;
+
 /// One cell's on one line, with its rate, so that a call reads neither grants nor rates in memory.
 #[derive(Clone, Copy, Debug, Default)]
 struct Metered {
@@ -19,15 +21,15 @@ struct Metered {
 
 /// A bucket for each cell and line.
 #[derive(Debug)]
-pub(crate) struct Buckets(Box<[[Metered; MAX_LINES as usize]]>);
+pub(crate) struct Buckets(Box<[Metered]>);
 
 impl Buckets {
     /// Nothing is spent. Takes all the memory that it will ever take.
     pub(crate) fn new() -> Self {
-        Self(vec![[Metered::default(); MAX_LINES as usize]; MAX_CELLS].into_boxed_slice())
+        Self(vec![Metered::default(); MAX_CELLS * LINES].into_boxed_slice())
     }
 
-    /// That of a cell and a line, and its rate under the grants of that number: what `read` says, whenever they are others than
+    /// That of a cell and a line, which both are there, and its rate under the grants of that number: what `read` says, whenever they are others than
     /// before.
     #[inline]
     pub(crate) fn of(
@@ -37,7 +39,7 @@ impl Buckets {
         sequence: u32,
         read: impl FnOnce() -> u32,
     ) -> Option<(&mut Bucket, Rate)> {
-        let metered = self.0.get_mut(cell)?.get_mut(usize::from(line))?;
+        let metered = self.0.get_mut(cell * LINES + usize::from(line))?;
         if metered.sequence != sequence {
             (metered.rate, metered.sequence) = (Rate::even(read()), sequence);
         }
