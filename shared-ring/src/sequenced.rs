@@ -85,17 +85,27 @@ impl<M: SharedMemory, T: FromBytes + IntoBytes + Immutable> SequencedCell<M, T> 
         Some(self.try_read_numbered()?.1)
     }
 
-    /// The same with its even sequence number.
-    fn try_read_numbered(&self) -> Option<(u32, T)> {
-        (0..READ_TRIES).find_map(|_| self.read_once())
+    /// A part of that value, which begins so many bytes into it, for who looks often and seldom needs the rest. Nothing also
+    /// where the part does not lie within the value.
+    pub fn try_read_part<P: FromBytes + IntoBytes + Immutable>(&self, offset: usize) -> Option<P> {
+        if offset.checked_add(size_of::<P>())? > size_of::<T>() {
+            return None;
+        }
+        (0..READ_TRIES).find_map(|_| self.read_once_at(offset)).map(|(_, part)| part)
     }
 
-    fn read_once(&self) -> Option<(u32, T)> {
+    /// The same with its even sequence number.
+    fn try_read_numbered(&self) -> Option<(u32, T)> {
+        (0..READ_TRIES).find_map(|_| self.read_once_at(0))
+    }
+
+    /// What lies there in the last whole value; the callers have seen to it that it lies within.
+    fn read_once_at<P: FromBytes + IntoBytes + Immutable>(&self, offset: usize) -> Option<(u32, P)> {
         let before = self.load_sequence() & !1;
         if before == 0 {
             return None;
         }
-        let value = self.memory.read_value(self.place(before)).expect(CHECKED);
+        let value = self.memory.read_value(self.place(before) + offset).expect(CHECKED);
         // Every byte of the value was read before the number is looked at again.
         fence::acquire();
         // Up to the end of the next value, only the other place is written.
