@@ -1,18 +1,20 @@
 //! What needs a board: the guest, the boot image, and QEMU with it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::{
     Args, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
 };
+use key_files::{KeyDirectory, PrivateKey};
 use qemu::{
     board::Board,
     boot_image::{self, BootImageOptions, Variant},
     guest::{self, GuestOptions},
     launcher::{Launch, Machine},
 };
+use runner_tokens::Role;
 
 use crate::{
     process::step,
@@ -139,6 +141,28 @@ pub(crate) fn image_with_hostile_cell(board: Board) -> Result<PathBuf> {
 /// The image that stands beside [`image_for_tests`] where the cost of checking rights is measured.
 pub(crate) fn image_without_check(board: Board) -> Result<PathBuf> {
     variant(board, Configuration::Debug, Variant::UncheckedAccess)
+}
+
+/// An image for use, as an owner makes one, with keys that lie beside it (`keys/`, both halves) for the test to sign with. They
+/// are made once, so that the image stays the same.
+pub(crate) fn image_for_signed_only(board: Board) -> Result<PathBuf> {
+    let mut options = BootImageOptions::from_environment(board, Configuration::Release.name())?;
+    options.variant = Variant::SignedOnly;
+    let folder = options.folder();
+    let keys = KeyDirectory::at(folder.join("keys"));
+    for role in [Role::Developer, Role::Integrator, Role::Owner] {
+        if !keys.public_path(role.name()).exists() {
+            let key = PrivateKey::generate().map_err(|fault| anyhow!("no key can be made: {fault:?}"))?;
+            keys.add(role.name(), role, &key, None)?;
+        }
+    }
+    let demo = fs::read_to_string(&options.policy)?;
+    let policy = demo.replace("allow-unsigned = true", "allow-unsigned = false");
+    ensure!(demo != policy, "{} does not say that unsigned containers run", options.policy.display());
+    options.policy = folder.join("policy.toml");
+    fs::write(&options.policy, policy)?;
+    options.keys = Some(keys.path().to_owned());
+    Ok(boot_image::build_image(&options, &say)?.path)
 }
 
 fn variant(board: Board, configuration: Configuration, variant: Variant) -> Result<PathBuf> {
