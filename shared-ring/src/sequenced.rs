@@ -189,6 +189,23 @@ mod tests {
     }
 
     #[test]
+    fn a_part_is_that_of_the_last_whole_value_and_lies_within_it() {
+        let memory = HeapMemory::new(64);
+        let mut writer = Cell::new(memory.clone(), 0).unwrap();
+        assert_eq!(writer.try_read_part::<u64>(0), None);
+        writer.write(&[1, 2]);
+        writer.write(&[3, 4]);
+        memory.store_u32(0, 5).unwrap();
+        memory.write_value(8 + 16, &99_u64).unwrap();
+        assert_eq!(writer.try_read_part::<u64>(0), Some(3), "not of the one under way");
+        assert_eq!(writer.try_read_part::<u64>(8), Some(4));
+        assert_eq!(writer.try_read_part::<[u64; 2]>(0), Some([3, 4]));
+        for beyond in [9, 16, usize::MAX] {
+            assert_eq!(writer.try_read_part::<u64>(beyond), None);
+        }
+    }
+
+    #[test]
     fn a_write_under_way_leaves_the_last_value_readable() {
         let memory = HeapMemory::new(64);
         let mut writer = Cell::new(memory.clone(), 0).unwrap();
