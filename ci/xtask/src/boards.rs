@@ -41,6 +41,9 @@ pub(crate) struct ImageOptions {
     /// An image that is no product: with a cell that attacks everybody
     #[arg(long, hide = true)]
     hostile_cell: bool,
+    /// An image that is no product: one for use, with keys that lie beside it
+    #[arg(long, hide = true, conflicts_with_all = ["policy", "keys", "hostile_cell"])]
+    signed_only: bool,
 }
 
 /// Which card's image to build.
@@ -107,6 +110,9 @@ impl Configuration {
 
 impl ImageOptions {
     fn build(&self) -> Result<PathBuf> {
+        if self.signed_only {
+            return image_for_signed_only(self.board);
+        }
         let variant = if self.hostile_cell { Variant::HostileCell } else { Variant::Product };
         let options = self.trust.image(self.board, self.configuration)?;
         Ok(boot_image::build_image(&BootImageOptions { variant, ..options }, &say)?.path)
