@@ -9,6 +9,8 @@ mod analysis;
 mod assign;
 mod largest;
 mod platform;
+#[cfg(any(test, feature = "simulate"))]
+pub mod simulate;
 mod task;
 mod time;
 
