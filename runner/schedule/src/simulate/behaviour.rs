@@ -221,7 +221,7 @@ impl<'a> Random<'a> {
         Self { tasks, platform, choices, style, overrunning: vec![false; tasks.len()] }
     }
 
-    /// The same, where these tasks (indices) try to take more than they may, up to ten times as much.
+    /// The same, where these tasks (indices) try to take two to ten times as much as they may.
     #[must_use]
     pub fn overrunning(mut self, tasks: &[usize]) -> Self {
         for task in tasks {
@@ -237,7 +237,7 @@ impl<'a> Random<'a> {
     fn execution_ns(&mut self, task: usize) -> u64 {
         let most_ns = self.tasks[task].parameters().budget_ns;
         match (self.overrunning[task], self.style.full) {
-            (true, _) => most_ns * (1 + self.choices.below(10)) + self.choices.below(most_ns),
+            (true, _) => (most_ns + self.platform.slice_ns) * (2 + self.choices.below(9)),
             (false, true) => most_ns + self.choices.up_to(self.platform.slice_ns),
             (false, false) => 1 + self.choices.up_to(most_ns - 1),
         }

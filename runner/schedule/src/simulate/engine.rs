@@ -323,7 +323,7 @@ impl<'a, 'b> Run<'a, 'b> {
     fn throttle_if_empty(&mut self, task: usize) -> bool {
         let now_ns = self.now_ns;
         let thread = &mut self.threads[task];
-        let empty = thread.refills.as_ref().is_some_and(|refills| !refills.is_ready(now_ns));
+        let empty = thread.needs_time() && thread.refills.as_ref().is_some_and(|refills| !refills.is_ready(now_ns));
         if empty && !thread.throttled {
             thread.throttled = true;
             thread.outcome.throttled += 1;
@@ -390,10 +390,9 @@ impl<'a, 'b> Run<'a, 'b> {
     fn longest_run_ns(&self, task: usize) -> u64 {
         let thread = &self.threads[task];
         let job = thread.job.as_ref().expect("a runnable thread has a job");
-        let next_ns = job.steps.front().map_or(job.length_ns, |(at_ns, _)| *at_ns);
-        let mut left_ns = next_ns.max(job.done_ns) - job.done_ns;
+        let mut left_ns = job.next_ns().saturating_sub(job.done_ns);
         if let Some(most_ns) = self.cell_limit_ns(task) {
-            left_ns = left_ns.min(most_ns.max(job.done_in_release_ns) - job.done_in_release_ns);
+            left_ns = left_ns.min(most_ns.saturating_sub(job.done_in_release_ns));
         }
         if let Some(refills) = &thread.refills {
             left_ns = left_ns.min(refills.left_ns());
@@ -524,6 +523,12 @@ impl Thread {
         }
     }
 
+    /// Whether there is anything to compute before the job's next step or its end. A job whose last call came back needs no budget
+    /// to be over.
+    fn needs_time(&self) -> bool {
+        self.overhead_ns > 0 || self.job.as_ref().is_some_and(|job| job.next_ns() > job.done_ns)
+    }
+
     fn ready_ns(&self) -> u64 {
         self.next_release_ns + self.next.jitter_ns
     }
@@ -545,6 +550,13 @@ impl Current {
     fn new(release_ns: u64, job: Job, switch_ns: u64) -> Self {
         let steps = job.steps.iter().map(|step| (step.at_ns + switch_ns, step.kind)).collect();
         Self { release_ns, length_ns: job.execution_ns + 2 * switch_ns, done_ns: 0, done_in_release_ns: 0, steps }
+    }
+}
+
+impl Current {
+    /// The position of the next step, or the end.
+    fn next_ns(&self) -> u64 {
+        self.steps.front().map_or(self.length_ns, |(at_ns, _)| *at_ns)
     }
 }
 

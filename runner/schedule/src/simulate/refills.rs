@@ -174,4 +174,38 @@ mod tests {
             }
         }
     }
+
+    /// Why the analysis asks for a driver's budget over two periods: calls are served at once as long as no two periods see more of
+    /// them than the budget, however many pieces that makes.
+    #[test]
+    fn a_driver_that_is_asked_for_its_budget_in_two_periods_is_never_empty() {
+        let mut choices = Seeded::new(11);
+        for _ in 0..300 {
+            let (call_ns, calls) = (1 + choices.below(20), 1 + choices.below(40));
+            let period_ns = 2 * call_ns * calls + choices.below(5000);
+            let most = 2 + usize::try_from(choices.below(9)).unwrap();
+            let mut refills = Refills::new(call_ns * calls, period_ns, most, 0);
+            let mut made = std::vec::Vec::new();
+            let mut now_ns: u64 = 0;
+            while now_ns < 30 * period_ns {
+                // Not more than the budget in a stretch of two periods; bursts as dense as that allows.
+                let allowed_ns = match made.len().checked_sub(usize::try_from(calls).unwrap()) {
+                    Some(first) => made[first] + 2 * period_ns,
+                    None => 0,
+                };
+                let pause_ns = if choices.once_in(4) { choices.below(period_ns) } else { choices.below(3) };
+                now_ns = (now_ns + pause_ns).max(allowed_ns);
+                made.push(now_ns);
+                let mut left_ns = call_ns;
+                while left_ns > 0 {
+                    assert!(refills.is_ready(now_ns), "waits from {now_ns} to {}", refills.ready_at_ns());
+                    refills.take_up(now_ns);
+                    let for_ns = left_ns.min(refills.left_ns());
+                    refills.charge(for_ns);
+                    now_ns += for_ns;
+                    left_ns -= for_ns;
+                }
+            }
+        }
+    }
 }

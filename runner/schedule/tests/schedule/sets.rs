@@ -5,9 +5,11 @@ use runner_schedule::simulate::Seeded;
 use runner_schedule::{Driver, Platform, Release, Server, Suspension, SystemTask, Task, TaskParameters, assign_levels};
 
 /// What a random set may have.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Flavour {
     pub(crate) tasks: u64,
+    /// From, to.
+    pub(crate) load_percent: (u64, u64),
     /// Switches, slices, blocking, ticks, system tasks, jitter.
     pub(crate) costs: bool,
     pub(crate) calls: bool,
@@ -15,6 +17,9 @@ pub(crate) struct Flavour {
     /// Some tasks share a level.
     pub(crate) equals: bool,
 }
+
+/// From little to more than there is.
+pub(crate) const ANY_LOAD: (u64, u64) = (20, 110);
 
 /// Time's grain in the random sets: small numbers make coincidences, which is where analyses go wrong.
 pub(crate) const GRAIN_NS: u64 = 100_000;
@@ -52,7 +57,7 @@ pub(crate) fn platform(flavour: Flavour) -> Platform<'static> {
 pub(crate) fn tasks(seed: u64, flavour: Flavour, platform: &Platform<'_>) -> Vec<Task> {
     let mut choices = Seeded::new(seed);
     let count = 1 + choices.below(flavour.tasks);
-    let load_percent = 20 + choices.below(90);
+    let load_percent = flavour.load_percent.0 + choices.below(flavour.load_percent.1 - flavour.load_percent.0);
     let mut tasks: Vec<Task> =
         std::iter::repeat_with(|| task(&mut choices, load_percent, count, flavour)).take(count as usize).collect();
     assign_levels(&mut tasks, 100..=200, platform).unwrap();
@@ -89,23 +94,38 @@ fn task(choices: &mut Seeded, load_percent: u64, count: u64, flavour: Flavour) -
     Task::new(parameters).unwrap()
 }
 
-/// The same tasks on scheduling contexts that never stop a job which keeps its budget; `None` where there are none.
-pub(crate) fn with_servers(tasks: &[Task], platform: &Platform<'_>, spare: u64) -> Option<Vec<Task>> {
-    let analysis = runner_schedule::analyse(tasks, platform).ok()?;
-    let server = |(task, response): (&Task, &runner_schedule::Response)| {
-        let parameters = *task.parameters();
-        let period_ns = parameters.period_ns.checked_sub(response.bound_ns)?;
-        let server = Server::new((parameters.budget_ns + spare).min(period_ns), period_ns).ok()?;
-        Some(Task::new(TaskParameters { server: Some(server), ..parameters }).ok()?.at_level(task.level()))
+/// The first admitted set from a seed on: of every few sets one is.
+pub(crate) fn admitted(
+    seed: u64,
+    flavour: Flavour,
+    platform: &Platform<'_>,
+    changed: impl Fn(Vec<Task>) -> Vec<Task>,
+) -> Vec<Task> {
+    let sets = (0..).map(|more| changed(tasks(seed.wrapping_add(more), flavour, platform)));
+    let is_admitted = |set: &Vec<Task>| {
+        let large_enough = set.len() > 1 || flavour.tasks == 1;
+        large_enough && runner_schedule::analyse(set, platform).unwrap().is_admitted()
     };
-    tasks.iter().zip(analysis.responses()).map(server).collect()
+    sets.take(1000).find(is_admitted).expect("a set in a thousand is admitted")
+}
+
+/// The same tasks on scheduling contexts of half their periods; `spare_ns` over what a job takes.
+pub(crate) fn with_servers(tasks: &[Task], platform: &Platform<'_>, spare_ns: u64) -> Vec<Task> {
+    let server = |task: &Task| {
+        let parameters = *task.parameters();
+        let period_ns = parameters.period_ns / 2;
+        let own_ns = parameters.budget_ns + platform.slice_ns + 2 * platform.switch_ns + platform.minimum_budget_ns;
+        let server = Server::new((own_ns + spare_ns).min(period_ns), period_ns).unwrap();
+        Task::new(TaskParameters { server: Some(server), ..parameters }).unwrap().at_level(task.level())
+    };
+    tasks.iter().map(server).collect()
 }
 
 proptest! {
     /// No brute-force order of levels meets all deadlines where the assigned one does not.
     #[test]
     fn no_other_order_does_better(seed: u64, costs: bool, calls: bool) {
-        let flavour = Flavour { tasks: 5, costs, calls, waits: false, equals: false };
+        let flavour = Flavour { tasks: 5, load_percent: ANY_LOAD, costs, calls, ..Flavour::default() };
         let platform = platform(flavour);
         let tasks = tasks(seed, flavour, &platform);
         let admits = |tasks: &[Task]| runner_schedule::analyse(tasks, &platform).unwrap().is_admitted();
@@ -119,7 +139,7 @@ proptest! {
     /// More budget never shortens anybody's response time, and what is called the largest budget is it.
     #[test]
     fn the_largest_budget_is_the_last_that_fits(seed: u64, costs: bool, calls: bool, waits: bool, equals: bool) {
-        let flavour = Flavour { tasks: 6, costs, calls, waits, equals };
+        let flavour = Flavour { tasks: 6, load_percent: ANY_LOAD, costs, calls, waits, equals };
         let platform = platform(flavour);
         let mut tasks = tasks(seed, flavour, &platform);
         let candidate = (seed % tasks.len() as u64) as usize;
