@@ -12,6 +12,10 @@ pub const MAX_TASKS: usize = 64;
 /// grows geometrically with the utilisation as its ratio: at 90 % a second is found to the nanosecond within 200 rounds.
 pub const ITERATIONS: u32 = 1000;
 
+/// With fewer pieces than these, a driver that is called again and again never gets back what it used: each use delays all that
+/// was used before. The kernel's smallest scheduling contexts have ten.
+pub const FEWEST_REFILLS: u16 = 3;
+
 /// What became of one task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -134,6 +138,11 @@ pub enum SetError {
         /// Index of the task.
         task: usize,
     },
+    /// The kernel lets a budget fall into fewer pieces than [`FEWEST_REFILLS`].
+    TooFewRefills {
+        /// So many.
+        refills: u16,
+    },
     /// A system task without a period would take everything.
     SystemPeriod {
         /// Index of the system task.
@@ -195,6 +204,9 @@ pub(crate) fn analyse_set<'a>(set: Set<'a>, platform: &'a Platform<'a>) -> Resul
 fn check_set(set: &Set<'_>, platform: &Platform<'_>) -> Result<(), SetError> {
     if set.tasks.len() > MAX_TASKS {
         return Err(SetError::TooManyTasks { tasks: set.tasks.len() });
+    }
+    if platform.refills < FEWEST_REFILLS {
+        return Err(SetError::TooFewRefills { refills: platform.refills });
     }
     if let Some(system) = platform.system.iter().position(|system| system.period_ns == 0) {
         return Err(SetError::SystemPeriod { system });
@@ -492,6 +504,12 @@ impl fmt::Display for SetError {
                 write!(f, "task {task} calls driver {driver}, which the platform does not have")
             }
             Self::NoServer { task } => write!(f, "the kernel holds task {task} to no budget"),
+            Self::TooFewRefills { refills } => {
+                write!(
+                    f,
+                    "a kernel that cuts a budget into {refills} pieces at the most stops drivers: {FEWEST_REFILLS} are needed"
+                )
+            }
             Self::SystemPeriod { system } => write!(f, "system task {system} has no period"),
         }
     }

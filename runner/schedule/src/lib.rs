@@ -15,7 +15,8 @@ mod task;
 mod time;
 
 pub use analysis::{
-    Analysis, Contribution, ITERATIONS, MAX_TASKS, Refusal, Response, SetError, Source, Verdict, analyse,
+    Analysis, Contribution, FEWEST_REFILLS, ITERATIONS, MAX_TASKS, Refusal, Response, SetError, Source, Verdict,
+    analyse,
 };
 pub use assign::{NoLevels, assign_levels};
 pub use largest::{largest_budget, largest_budget_of};

@@ -59,7 +59,7 @@ pub struct Platform<'a> {
     pub blocking_ns: u64,
     /// The kernel does not start a thread with less budget than this, so as much of every budget is of no use.
     pub minimum_budget_ns: u64,
-    /// Into how many pieces the kernel lets a budget fall.
+    /// Into how many pieces the kernel lets a budget fall; at least [`FEWEST_REFILLS`](crate::FEWEST_REFILLS).
     pub refills: u16,
     /// Who holds containers to their budgets.
     pub trust: Trust,

@@ -11,7 +11,9 @@ mod behaviour;
 mod engine;
 mod outcome;
 mod refills;
+mod timeline;
 
 pub use behaviour::{Activation, Behaviour, CriticalInstant, Job, Random, Section, Seeded, Step, StepKind};
 pub use engine::{OnOverrun, Scenario, simulate};
 pub use outcome::{Mark, MarkKind, Outcome, Row, Segment, TaskOutcome, Timeline};
+pub use timeline::{TimelineNames, svg};

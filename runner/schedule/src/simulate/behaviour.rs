@@ -230,6 +230,14 @@ impl<'a> Random<'a> {
         self
     }
 
+    /// The same, released as a node does it: at the offsets, ready at the tick after; or, if not, at any phase and with any jitter
+    /// in bounds. Without this, the seed decides.
+    #[must_use]
+    pub fn on_grid(mut self, on_grid: bool) -> Self {
+        self.style.on_grid = on_grid;
+        self
+    }
+
     fn phase_ns(&mut self, period_ns: u64) -> u64 {
         if self.style.together { 0 } else { self.choices.below(period_ns) }
     }

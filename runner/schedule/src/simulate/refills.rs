@@ -180,10 +180,10 @@ mod tests {
     #[test]
     fn a_driver_that_is_asked_for_its_budget_in_two_periods_is_never_empty() {
         let mut choices = Seeded::new(11);
-        for _ in 0..300 {
+        for _ in 0..3000 {
             let (call_ns, calls) = (1 + choices.below(20), 1 + choices.below(40));
             let period_ns = 2 * call_ns * calls + choices.below(5000);
-            let most = 2 + usize::try_from(choices.below(9)).unwrap();
+            let most = 3 + usize::try_from(choices.below(9)).unwrap();
             let mut refills = Refills::new(call_ns * calls, period_ns, most, 0);
             let mut made = std::vec::Vec::new();
             let mut now_ns: u64 = 0;

@@ -9,14 +9,21 @@ use runner_schedule::{
 const MS: u64 = 1_000_000;
 
 fn bounds(tasks: &[Task], platform: &Platform<'_>) -> Vec<u64> {
-    analyse(tasks, platform).unwrap().responses().iter().map(|response| response.bound_ns).collect()
+    analyse(tasks, platform)
+        .expect("a set that can be looked at")
+        .responses()
+        .iter()
+        .map(|response| response.bound_ns)
+        .collect()
 }
 
 /// Tasks of whole milliseconds, the first at the highest level.
 fn tasks(of: &[(u64, u64, u64)]) -> Vec<Task> {
     let task = |(index, (period, deadline, budget)): (usize, &(u64, u64, u64))| {
         let parameters = TaskParameters::new(period * MS, deadline * MS, budget * MS);
-        Task::new(parameters).unwrap().at_level(200 - u8::try_from(index).unwrap())
+        Task::new(parameters)
+            .expect("a task of the test")
+            .at_level(200 - u8::try_from(index).expect("a task of the test"))
     };
     of.iter().enumerate().map(task).collect()
 }
@@ -219,6 +226,8 @@ fn sets_that_cannot_be_looked_at_are_errors() {
     parameters.calls[3] = 1;
     let calling = Task::new(parameters).unwrap();
     assert_eq!(analyse(&[calling], &Platform::IDEAL).unwrap_err(), SetError::UnknownDriver { task: 0, driver: 3 });
+    let platform = Platform { refills: 2, ..Platform::IDEAL };
+    assert_eq!(analyse(&[one], &platform).unwrap_err(), SetError::TooFewRefills { refills: 2 });
     let endless = SystemTask { name: "endless", budget_ns: 1, period_ns: 0, jitter_ns: 0 };
     let platform = Platform { system: &[endless], ..Platform::IDEAL };
     assert_eq!(analyse(&[one], &platform).unwrap_err(), SetError::SystemPeriod { system: 0 });

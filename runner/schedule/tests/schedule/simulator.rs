@@ -7,7 +7,7 @@ use runner_schedule::simulate::{
 };
 use runner_schedule::{Driver, Platform, Refusal, Release, Server, Task, TaskParameters, Trust, analyse};
 
-use crate::sets::{self, ANY_LOAD, Flavour};
+use crate::generator::{self, ANY_LOAD, Flavour};
 
 const MS: u64 = 1_000_000;
 
@@ -35,8 +35,8 @@ proptest! {
     #[test]
     fn the_critical_instant_comes_to_the_bound(seed: u64, costs: bool, calls: bool) {
         let flavour = Flavour { tasks: 6, load_percent: ANY_LOAD, costs, calls, ..Flavour::default() };
-        let platform = sets::platform(flavour);
-        let tasks = sets::admitted(seed, flavour, &platform, |tasks| tasks);
+        let platform = generator::platform(flavour);
+        let tasks = generator::admitted(seed, flavour, &platform, |tasks| tasks);
         let analysis = analyse(&tasks, &platform).unwrap();
         let mut behaviour = CriticalInstant::new(&tasks, &platform);
         let outcome = run(&tasks, &platform, &mut behaviour, 3 * longest_period_ns(&tasks));
@@ -51,8 +51,8 @@ proptest! {
     #[test]
     fn nothing_takes_longer_than_its_bound(seed: u64, costs: bool, calls: bool, waits: bool, equals: bool) {
         let flavour = Flavour { tasks: 6, load_percent: ANY_LOAD, costs, calls, waits, equals };
-        let platform = sets::platform(flavour);
-        let tasks = sets::admitted(seed, flavour, &platform, |tasks| tasks);
+        let platform = generator::platform(flavour);
+        let tasks = generator::admitted(seed, flavour, &platform, |tasks| tasks);
         let analysis = analyse(&tasks, &platform).unwrap();
         for run_seed in 0..3 {
             let mut behaviour = Random::new(&tasks, &platform, seed ^ run_seed);
@@ -69,8 +69,8 @@ proptest! {
     #[test]
     fn an_overrun_that_the_cell_stops_delays_nobody_beyond_the_bound(seed: u64, costs: bool, calls: bool, equals: bool) {
         let flavour = Flavour { tasks: 6, load_percent: ANY_LOAD, costs, calls, equals, ..Flavour::default() };
-        let platform = sets::platform(flavour);
-        let tasks = sets::admitted(seed, flavour, &platform, |tasks| tasks);
+        let platform = generator::platform(flavour);
+        let tasks = generator::admitted(seed, flavour, &platform, |tasks| tasks);
         others_keep_their_bounds(&tasks, &platform, seed)?;
     }
 
@@ -81,9 +81,9 @@ proptest! {
     ) {
         let flavour = Flavour { tasks: 5, load_percent: (5, 45), costs, calls, equals, ..Flavour::default() };
         let minimum_budget_ns = if minimum { 20_000 } else { 0 };
-        let platform = Platform { trust: Trust::Kernel, minimum_budget_ns, ..sets::platform(flavour) };
-        let on_servers = |tasks: Vec<Task>| sets::with_servers(&tasks, &platform, 30 * platform.switch_ns);
-        let tasks = sets::admitted(seed, flavour, &platform, on_servers);
+        let platform = Platform { trust: Trust::Kernel, minimum_budget_ns, ..generator::platform(flavour) };
+        let on_servers = |tasks: Vec<Task>| generator::with_servers(&tasks, &platform, 30 * platform.switch_ns);
+        let tasks = generator::admitted(seed, flavour, &platform, on_servers);
         others_keep_their_bounds(&tasks, &platform, seed)?;
     }
 
@@ -94,10 +94,10 @@ proptest! {
     ) {
         let flavour = Flavour { tasks: 5, load_percent: (5, 70), costs, calls, waits, ..Flavour::default() };
         let minimum_budget_ns = if minimum { 20_000 } else { 0 };
-        let platform = Platform { minimum_budget_ns, ..sets::platform(flavour) };
+        let platform = Platform { minimum_budget_ns, ..generator::platform(flavour) };
         let spare_ns = 30 * platform.switch_ns + more_ns;
-        let on_servers = |tasks: Vec<Task>| sets::with_servers(&tasks, &platform, spare_ns);
-        let tasks = sets::admitted(seed, flavour, &platform, on_servers);
+        let on_servers = |tasks: Vec<Task>| generator::with_servers(&tasks, &platform, spare_ns);
+        let tasks = generator::admitted(seed, flavour, &platform, on_servers);
         for run_seed in 0..3 {
             let mut behaviour = Random::new(&tasks, &platform, seed ^ run_seed);
             let outcome = run(&tasks, &platform, &mut behaviour, 12 * longest_period_ns(&tasks));
@@ -110,7 +110,7 @@ proptest! {
 
 /// Some tasks overrun, the rest must keep to the bounds.
 fn others_keep_their_bounds(tasks: &[Task], platform: &Platform<'_>, seed: u64) -> Result<(), TestCaseError> {
-    let analysis = analyse(tasks, platform).unwrap();
+    let analysis = analyse(tasks, platform).expect("a set that can be looked at");
     let mut overran = 0;
     for run_seed in 0..3 {
         let first = (seed ^ run_seed) as usize % tasks.len();
@@ -134,7 +134,8 @@ fn others_keep_their_bounds(tasks: &[Task], platform: &Platform<'_>, seed: u64) 
 fn at_the_limit(budget_ns: u64) -> [Task; 2] {
     let urgent = TaskParameters::new(4 * MS, 4 * MS, 2 * MS);
     let other = TaskParameters::new(10 * MS, 10 * MS, budget_ns);
-    [Task::new(urgent).unwrap().at_level(2), Task::new(other).unwrap().at_level(1)]
+    [(urgent, 2), (other, 1)]
+        .map(|(parameters, level)| Task::new(parameters).expect("a task of the test").at_level(level))
 }
 
 /// Four milliseconds beside 2 of every 4 end at 8, before the third release. A nanosecond more does not fit before it, and
@@ -192,8 +193,8 @@ fn computing(for_ms: u64) -> Job {
 }
 
 fn on_server(parameters: TaskParameters, budget_ms: u64, period_ms: u64) -> Task {
-    let server = Some(Server::new(budget_ms * MS, period_ms * MS).unwrap());
-    Task::new(TaskParameters { server, ..parameters }).unwrap()
+    let server = Some(Server::new(budget_ms * MS, period_ms * MS).expect("a server of the test"));
+    Task::new(TaskParameters { server, ..parameters }).expect("a task of the test")
 }
 
 /// Why a scheduling context with a task's own budget and period is not enough for it. Its job keeps its budget and has an urgent
