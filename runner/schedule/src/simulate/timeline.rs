@@ -123,31 +123,22 @@ impl Picture<'_> {
                 ),
             );
         }
-        let x = LEFT + 390;
-        push(
-            out,
-            format_args!(
-                "<path class=\"r\" d=\"M{x} 46v-14m-3 4l3 -4l3 4\"/><text class=\"a\" x=\"{}\" y=\"42\">release</text>\n",
-                x + 10
-            ),
-        );
-        let x = x + 90;
-        push(
-            out,
-            format_args!(
-                "<path class=\"l\" d=\"M{x} 32v14m-3 -4l3 4l3 -4\"/><text class=\"a\" x=\"{}\" y=\"42\">deadline</text>\n",
-                x + 10
-            ),
-        );
-        let x = x + 90;
-        push(
-            out,
-            format_args!(
-                "<path class=\"m\" d=\"M{} 34l10 10m0 -10l-10 10\"/><text class=\"a\" x=\"{}\" y=\"42\">missed</text>\n",
-                x - 5,
-                x + 12
-            ),
-        );
+        let marks = [
+            (0, "r", "m5 46v-14m-3 4l3 -4l3 4", "release"),
+            (85, "l", "m5 32v14m-3 -4l3 4l3 -4", "deadline"),
+            (175, "m", "m0 34l10 10m0 -10l-10 10", "missed"),
+            (255, "m", "m0 39h10", "skipped"),
+        ];
+        for (right, class, path, words) in marks {
+            let x = LEFT + 390 + right;
+            push(
+                out,
+                format_args!(
+                    "<path class=\"{class}\" d=\"M{x} 0{path}\"/><text class=\"a\" x=\"{}\" y=\"42\">{words}</text>\n",
+                    x + 16
+                ),
+            );
+        }
     }
 
     fn axis(&self, out: &mut String) {

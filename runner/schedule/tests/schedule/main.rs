@@ -2,6 +2,7 @@
 #![allow(clippy::cast_possible_truncation, reason = "sets and seeds are small, or any part of them will do")]
 
 mod generator;
+mod hostile;
 mod literature;
 mod sets;
 mod simulator;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use runner_schedule::simulate::{
     Activation, Behaviour, CriticalInstant, Job, OnOverrun, Outcome, Random, Scenario, Section, Step, StepKind,
-    simulate,
+    TaskOutcome, simulate,
 };
 use runner_schedule::{Driver, Platform, Refusal, Release, Server, Task, TaskParameters, Trust, analyse};
 
@@ -241,4 +241,30 @@ fn calls_of_a_job_that_was_stopped_come_late() {
     assert_eq!(outcome.tasks[1].longest_response_ns, 10 * MS + 1);
     let analysis = analyse(&set, &platform).unwrap();
     assert!(analysis.responses()[1].bound_ns > 10 * MS, "{:?}", analysis.responses());
+}
+
+/// What becomes of jobs that the cell stops, policy by policy: five milliseconds where two are allowed, every ten.
+#[test]
+fn a_job_that_is_stopped_goes_on_or_ends_as_its_policy_says() {
+    let tasks = [Task::new(TaskParameters::new(10 * MS, 10 * MS, 2 * MS)).unwrap()];
+    let outcome = |on_overrun| {
+        let script = &mut Scripted { releases_ms: vec![vec![0, 10, 20, 30, 40]], jobs: vec![vec![computing(5)]] };
+        let platform = &Platform::IDEAL;
+        let scenario = Scenario { tasks: &tasks, platform, on_overrun, horizon_ns: 50 * MS, record: 0..0 };
+        simulate(&scenario, script).tasks[0]
+    };
+    // 2 from 0, 2 from 10, the last one from 20: the end is at 21. Then 2 from 30, 2 from 40, and the run is over.
+    let expected = TaskOutcome {
+        released: 5,
+        completed: 1,
+        missed: 2,
+        skipped: 3,
+        stopped: 4,
+        throttled: 0,
+        longest_response_ns: 21 * MS,
+    };
+    assert_eq!(outcome(OnOverrun::Skip), expected);
+    let once = TaskOutcome { released: 1, stopped: 1, ..TaskOutcome::default() };
+    assert_eq!(outcome(OnOverrun::Stop), once);
+    assert_eq!(outcome(OnOverrun::Restart), TaskOutcome { released: 5, stopped: 5, ..once });
 }
