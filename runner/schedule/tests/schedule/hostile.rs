@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use runner_schedule::{
     DRIVERS, Driver, MAX_TASKS, Platform, Refusal, Release, Server, Suspension, SystemTask, Task, TaskParameters,
-    Trust, analyse, assign_levels, largest_budget,
+    Trust, Verdict, analyse, assign_levels, largest_budget,
 };
 
 /// The ends of the range far more often than by chance, and what manifests usually say.
