@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::{DRIVERS, Platform, Task, Trust, time::Span};
+use crate::{DRIVERS, Platform, Server, Task, Trust, time::Span};
 
 /// How many tasks are looked at together. A node has eight cells, and a cell one container.
 pub const MAX_TASKS: usize = 64;
@@ -12,9 +12,8 @@ pub const MAX_TASKS: usize = 64;
 /// grows geometrically with the utilisation as its ratio: at 90 % a second is found to the nanosecond within 200 rounds.
 pub const ITERATIONS: u32 = 1000;
 
-/// With fewer pieces than these, a driver that is called again and again never gets back what it used: each use delays all that
-/// was used before. The kernel's smallest scheduling contexts have ten.
-pub const FEWEST_REFILLS: u16 = 3;
+/// No kernel cuts a budget into fewer pieces than two (seL4's `MIN_REFILLS`), and Microkit asks for no more.
+pub const FEWEST_REFILLS: u16 = 2;
 
 /// What became of one task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,10 +109,10 @@ pub enum Refusal {
     DriverBudget {
         /// Index of the driver.
         driver: usize,
-        /// What it may be asked for while a budget comes back.
-        demand_ns: u64,
-        /// What of its budget it can use.
-        budget_ns: u64,
+        /// How many calls may come before its budget is back.
+        calls: u64,
+        /// For how many the budget is enough.
+        enough_for: u64,
     },
 }
 
@@ -320,18 +319,44 @@ impl<'a> Analysis<'a> {
     fn driver_refusal(&self) -> Option<Refusal> {
         self.platform.drivers.iter().enumerate().find_map(|(driver, of)| {
             let server = of.server?;
-            let window_ns = server.period_ns().saturating_mul(2);
-            let reserved_ns = of.reserved_ns.saturating_mul(2);
-            let demand_ns = self.set.iter().fold(reserved_ns, |sum, (_, task)| {
-                let parameters = task.parameters();
-                let calls = parameters.calls.get(driver).copied().unwrap_or(0);
-                let releases = activations(window_ns, parameters.deadline_ns, parameters.period_ns);
-                sum.saturating_add(releases.saturating_mul(calls.into()).saturating_mul(of.call_ns))
-            });
-            let budget_ns = server.budget_ns().saturating_sub(self.platform.minimum_budget_ns);
-            (demand_ns > budget_ns).then_some(Refusal::DriverBudget { driver, demand_ns, budget_ns })
+            let usable_ns = server.budget_ns().saturating_sub(self.platform.minimum_budget_ns);
+            // A driver whose calls cost nothing never uses up anything.
+            let enough_for = usable_ns.checked_div(of.call_ns)?;
+            let calls = self.calls_of_all(driver, server, self.refill_window_ns(of.call_ns, server, enough_for));
+            (calls > enough_for).then_some(Refusal::DriverBudget { driver, calls, enough_for })
         })
     }
+
+    /// For how long calls can come without that the kernel gave back what the first of them used.
+    fn refill_window_ns(&self, call_ns: u64, server: Server, enough_for: u64) -> u64 {
+        if self.platform.refills > FEWEST_REFILLS {
+            return server.period_ns().saturating_mul(2);
+        }
+        // From one call to the next, without a pause that is long enough to give everything back.
+        let pause_ns = (server.period_ns() - server.budget_ns()).saturating_add(call_ns);
+        // Calls wait for others at the highest level, so they may have come closer together than they are served.
+        let system_ns = self.platform.system.iter().fold(0, |sum: u64, system| sum.saturating_add(system.budget_ns));
+        let queue_ns = longest_call_ns(self.platform).saturating_mul(2).saturating_add(system_ns);
+        enough_for.saturating_mul(pause_ns).saturating_add(queue_ns)
+    }
+
+    /// How many calls a driver may get in a window.
+    fn calls_of_all(&self, driver: usize, server: Server, window_ns: u64) -> u64 {
+        let reserved = self.platform.drivers.get(driver).map_or(0, |driver| driver.reserved_calls);
+        let reserved = activations(window_ns, server.period_ns(), server.period_ns()).saturating_mul(reserved.into());
+        self.set.iter().fold(reserved, |sum, (_, task)| {
+            let parameters = task.parameters();
+            let calls = parameters.calls.get(driver).copied().unwrap_or(0);
+            // A job makes its calls before its deadline, so the next one's may come right after.
+            let releases = activations(window_ns, parameters.deadline_ns, parameters.period_ns);
+            sum.saturating_add(releases.saturating_mul(calls.into()))
+        })
+    }
+}
+
+/// The longest call to any driver.
+fn longest_call_ns(platform: &Platform<'_>) -> u64 {
+    platform.drivers.iter().map(|driver| driver.call_ns).max().unwrap_or(0)
 }
 
 /// How many activations of something with this period and jitter fall into a window, at the most.
@@ -408,8 +433,7 @@ impl<'s> Interference<'s> {
         let task = self.task();
         let suspension = task.parameters().suspension;
         let (calls, calls_ns) = calls(task, self.platform);
-        let longest_call_ns = self.platform.drivers.iter().map(|driver| driver.call_ns).max().unwrap_or(0);
-        let blocking_ns = self.platform.blocking_ns.saturating_add(longest_call_ns);
+        let blocking_ns = self.platform.blocking_ns.saturating_add(longest_call_ns(self.platform));
         let part =
             |source, times: u64, each_ns: u64| Contribution { source, times, total_ns: times.saturating_mul(each_ns) };
         [
@@ -487,9 +511,10 @@ impl fmt::Display for Refusal {
                 Span(longest_ns),
                 Span(period_ns)
             ),
-            Self::DriverBudget { driver, demand_ns, budget_ns } => {
-                write!(f, "driver {driver} may be called for {} while it can use {}", Span(demand_ns), Span(budget_ns))
-            }
+            Self::DriverBudget { driver, calls, enough_for } => write!(
+                f,
+                "driver {driver} may be called {calls} times before its budget is back, which is enough for {enough_for}"
+            ),
         }
     }
 }

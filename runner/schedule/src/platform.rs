@@ -28,8 +28,9 @@ pub struct Driver<'a> {
     pub call_ns: u64,
     /// Its scheduling context, where that is to be held against what it is asked for.
     pub server: Option<Server>,
-    /// What it does in a period of its server for those who are in no set of tasks: unscheduled containers, the warden.
-    pub reserved_ns: u64,
+    /// How often it is woken in a period of its server by others than the set's tasks: the warden, unscheduled containers, ticks. None
+    /// takes longer than a call.
+    pub reserved_calls: u16,
 }
 
 /// Who is believed to hold a container to its budget, where it is somebody else's interference.
@@ -59,7 +60,7 @@ pub struct Platform<'a> {
     pub blocking_ns: u64,
     /// The kernel does not start a thread with less budget than this, so as much of every budget is of no use.
     pub minimum_budget_ns: u64,
-    /// Into how many pieces the kernel lets a budget fall; at least [`FEWEST_REFILLS`](crate::FEWEST_REFILLS).
+    /// Into how many pieces the kernel lets a budget fall: two under Microkit 2.3, which asks for no extra refills.
     pub refills: u16,
     /// Who holds containers to their budgets.
     pub trust: Trust,
@@ -79,7 +80,7 @@ impl Platform<'_> {
         slice_ns: 0,
         blocking_ns: 0,
         minimum_budget_ns: 0,
-        refills: 10,
+        refills: 2,
         trust: Trust::Cells,
         system: &[],
         drivers: &[],

@@ -29,8 +29,8 @@ const TICK: [SystemTask<'_>; 2] = [
 ];
 
 const DRIVERS: [Driver<'_>; 2] = [
-    Driver { name: "gpio", call_ns: 15_000, server: None, reserved_ns: 0 },
-    Driver { name: "i2c", call_ns: 70_000, server: None, reserved_ns: 0 },
+    Driver { name: "gpio", call_ns: 15_000, server: None, reserved_calls: 0 },
+    Driver { name: "i2c", call_ns: 70_000, server: None, reserved_calls: 0 },
 ];
 
 /// A platform with every cost, or none.

@@ -59,7 +59,7 @@ proptest! {
         mut tasks in proptest::collection::vec(task(), 0..6),
         costs in (number(), number(), number(), number(), number(), number(), number()),
         system in proptest::collection::vec((number(), number(), number()), 0..3),
-        drivers in proptest::collection::vec((number(), number(), number(), number()), 0..=DRIVERS),
+        drivers in proptest::collection::vec((number(), any::<u16>(), number(), number()), 0..=DRIVERS),
         refills: u16,
         kernel: bool,
     ) {
@@ -69,8 +69,8 @@ proptest! {
             .collect();
         let drivers: Vec<Driver<'_>> = drivers
             .into_iter()
-            .map(|(call_ns, reserved_ns, budget_ns, period_ns)| {
-                Driver { name: "any", call_ns, reserved_ns, server: Server::new(budget_ns, period_ns).ok() }
+            .map(|(call_ns, reserved_calls, budget_ns, period_ns)| {
+                Driver { name: "any", call_ns, reserved_calls, server: Server::new(budget_ns, period_ns).ok() }
             })
             .collect();
         let platform = Platform {

@@ -76,7 +76,7 @@ fn equals_keep_each_other_waiting() {
     assert_eq!(bounds(&equal, &Platform::IDEAL), [9 * MS; 3]);
 }
 
-const GPIO: Driver<'_> = Driver { name: "gpio", call_ns: 20_000, server: None, reserved_ns: 0 };
+const GPIO: Driver<'_> = Driver { name: "gpio", call_ns: 20_000, server: None, reserved_calls: 0 };
 
 /// Each cost of the platform, by the nanosecond, in the one place where it counts.
 #[test]
@@ -203,19 +203,22 @@ fn where_only_the_kernel_is_trusted_its_budgets_are_the_interference() {
 
 #[test]
 fn a_driver_that_may_be_asked_for_too_much_is_named() {
-    let gpio =
-        |budget_ns| Driver { server: Some(Server::new(budget_ns, 2 * MS).unwrap()), reserved_ns: 10_000, ..GPIO };
-    let mut parameters = TaskParameters::new(5 * MS, 5 * MS, MS);
-    parameters.calls[0] = 2;
-    let set = [Task::new(parameters).unwrap()];
-    // In 4 ms and a deadline: two releases, four calls; and what is reserved, twice.
-    for (budget_ns, expected) in [(100_000, None), (99_999, Some(99_999))] {
-        let drivers = [gpio(budget_ns)];
-        let platform = Platform { drivers: &drivers, ..Platform::IDEAL };
-        let refusal = analyse(&set, &platform).unwrap().refusal();
-        let named = expected.map(|budget_ns| Refusal::DriverBudget { driver: 0, demand_ns: 100_000, budget_ns });
-        assert_eq!(refusal, named);
-    }
+    let refusal = |budget_ns, period_ns, refills| {
+        let server = Some(Server::new(budget_ns, period_ns).unwrap());
+        let drivers = [Driver { server, reserved_calls: 1, ..GPIO }];
+        let platform = Platform { drivers: &drivers, refills, minimum_budget_ns: 5_000, ..Platform::IDEAL };
+        let mut parameters = TaskParameters::new(5 * MS, 5 * MS, MS);
+        parameters.calls[0] = 2;
+        analyse(&[Task::new(parameters).unwrap()], &platform).unwrap().refusal()
+    };
+    let too_many = |calls, enough_for| Some(Refusal::DriverBudget { driver: 0, calls, enough_for });
+    // With three pieces: in two periods of 2 ms and a deadline are two releases; two periods and one have three of the others' calls.
+    assert_eq!(refusal(145_000, 2 * MS, 3), None);
+    assert_eq!(refusal(144_999, 2 * MS, 3), too_many(7, 6));
+    // With two, seven calls may follow each other for seven times 1.875 ms and 40 us, and in that time there are more of them.
+    assert_eq!(refusal(145_000, 2 * MS, 2), too_many(16, 7));
+    // A budget that is nearly the period comes back in a short pause.
+    assert_eq!(refusal(145_000, 150_000, 2), None);
 }
 
 #[test]
@@ -226,8 +229,8 @@ fn sets_that_cannot_be_looked_at_are_errors() {
     parameters.calls[3] = 1;
     let calling = Task::new(parameters).unwrap();
     assert_eq!(analyse(&[calling], &Platform::IDEAL).unwrap_err(), SetError::UnknownDriver { task: 0, driver: 3 });
-    let platform = Platform { refills: 2, ..Platform::IDEAL };
-    assert_eq!(analyse(&[one], &platform).unwrap_err(), SetError::TooFewRefills { refills: 2 });
+    let platform = Platform { refills: 1, ..Platform::IDEAL };
+    assert_eq!(analyse(&[one], &platform).unwrap_err(), SetError::TooFewRefills { refills: 1 });
     let endless = SystemTask { name: "endless", budget_ns: 1, period_ns: 0, jitter_ns: 0 };
     let platform = Platform { system: &[endless], ..Platform::IDEAL };
     assert_eq!(analyse(&[one], &platform).unwrap_err(), SetError::SystemPeriod { system: 0 });

@@ -222,7 +222,7 @@ fn a_scheduling_context_of_the_tasks_own_period_makes_it_late() {
 /// job makes them at once, and both fall into one window.
 #[test]
 fn calls_of_a_job_that_was_stopped_come_late() {
-    let gpio = [Driver { name: "gpio", call_ns: MS, server: None, reserved_ns: 0 }];
+    let gpio = [Driver { name: "gpio", call_ns: MS, server: None, reserved_calls: 0 }];
     let platform = Platform { trust: Trust::Kernel, drivers: &gpio, ..Platform::IDEAL };
     let mut calling = TaskParameters::new(10 * MS, 10 * MS, 2 * MS);
     calling.calls[0] = 2;

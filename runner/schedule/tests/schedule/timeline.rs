@@ -11,7 +11,7 @@ const MS: u64 = 1_000_000;
 /// Two tasks, of which the second misses; the first calls a driver; ticks.
 fn outcome() -> Outcome {
     let system = [SystemTask { name: "tick", budget_ns: 100_000, period_ns: MS, jitter_ns: 0 }];
-    let drivers = [Driver { name: "gpio", call_ns: 200_000, server: None, reserved_ns: 0 }];
+    let drivers = [Driver { name: "gpio", call_ns: 200_000, server: None, reserved_calls: 0 }];
     let platform = Platform { system: &system, drivers: &drivers, ..Platform::IDEAL };
     let mut urgent = TaskParameters::new(4 * MS, 3 * MS, 2 * MS);
     urgent.calls[0] = 2;
