@@ -90,10 +90,18 @@
 //!
 //! # Drivers
 //!
-//! A driver that used up its own budget makes its callers wait, and then none of the above holds. So the calls that may be made in any
-//! two of its periods must fit into one budget ([`Refusal::DriverBudget`]). Two, since the kernel's list has few places: where it is
-//! full, new use joins the last piece and delays it, until the oldest piece is back, at most a period later.
-//! With fewer than three places that argument breaks ([`FEWEST_REFILLS`]).
+//! A driver that used up its own budget makes its callers wait, and then none of the above holds. So the calls that may come before its
+//! budget is back must fit into it ([`Refusal::DriverBudget`]). When is it back? That depends on into how many pieces the kernel
+//! lets a budget fall, since a driver uses its own in a piece a call:
+//!
+//! - **Two** ([`FEWEST_REFILLS`]; what Microkit 2.3 sets up): what is left, and what was used. Each use joins what was used before and
+//!   delays all of it, to a period after the present. Only a pause gives it back: P − Q + c from the beginning of a call to that
+//!   of the next. So not more calls than the budget is enough for may follow each other with shorter pauses, and that
+//!   many pauses are the stretch in which calls are counted.
+//! - **Three or more**: the last piece is delayed only while the list is full, which is until the oldest piece is back, at most a
+//!   period later. So two periods are counted.
+//!
+//! Unit tests of the simulator's refills show that either is enough and not much less is.
 //!
 //! # What makes it pessimistic
 //!

@@ -199,6 +199,9 @@ fn where_only_the_kernel_is_trusted_its_budgets_are_the_interference() {
     }
     // 3 + ceil(w / 4) * 2 = 7 with w = 7.
     assert_eq!(bounds(&set, &platform), [2 * MS, 7 * MS]);
+    // Each budget of the first in three pieces, two switches a piece; the second's own two switches.
+    let platform = Platform { switch_ns: 1_000, refills: 3, ..platform };
+    assert_eq!(bounds(&set, &platform), [2 * MS + 2_000, 7 * MS + 2_000 + 2 * 6_000]);
 }
 
 #[test]
