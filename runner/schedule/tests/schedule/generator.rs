@@ -13,6 +13,8 @@ pub(crate) struct Flavour {
     pub(crate) costs: bool,
     pub(crate) calls: bool,
     pub(crate) waits: bool,
+    /// Deadlines down to a fifth of the period, so that the order of deadlines is not that of periods.
+    pub(crate) short_deadlines: bool,
     /// Some tasks share a level.
     pub(crate) equals: bool,
 }
@@ -70,7 +72,8 @@ pub(crate) fn tasks(seed: u64, flavour: Flavour, platform: &Platform<'_>) -> Vec
 
 fn task(choices: &mut Seeded, load_percent: u64, count: u64, flavour: Flavour) -> Task {
     let period_ns = GRAIN_NS * 10 * (1 + choices.below(20)) / (1 + choices.below(2));
-    let deadline_ns = if choices.once_in(2) { period_ns } else { period_ns - choices.below(period_ns / 3) };
+    let spread_ns = if flavour.short_deadlines { period_ns / 5 * 4 } else { period_ns / 3 };
+    let deadline_ns = if choices.once_in(2) { period_ns } else { period_ns - choices.below(spread_ns) };
     let share_ns = period_ns * load_percent / 100 / count;
     let budget_ns = (share_ns / 3 + choices.below(share_ns * 4 / 3)).clamp(1, deadline_ns);
     let release = match choices.below(3) {

@@ -50,7 +50,7 @@ proptest! {
     /// Whatever happens within the parameters: nobody's response time is above its bound.
     #[test]
     fn nothing_takes_longer_than_its_bound(seed: u64, costs: bool, calls: bool, waits: bool, equals: bool) {
-        let flavour = Flavour { tasks: 6, load_percent: ANY_LOAD, costs, calls, waits, equals };
+        let flavour = Flavour { tasks: 6, load_percent: ANY_LOAD, costs, calls, waits, equals, ..Flavour::default() };
         let platform = generator::platform(flavour);
         let tasks = generator::admitted(seed, flavour, &platform, |tasks| tasks);
         let analysis = analyse(&tasks, &platform).unwrap();
