@@ -6,12 +6,12 @@
 use crate::task::Server;
 
 /// Something of the node that runs above all cells, as often as it likes within this bound: `tick`, `timer` at a tick, the
-/// warden's look around, an interrupt.
+/// warden's look around, the kernel's part of an interrupt, also of one that is for somebody less urgent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SystemTask<'a> {
     /// What a person reads in the answer.
     pub name: &'a str,
-    /// Longest time at one activation, its switches included.
+    /// Longest time at one activation, with its switches and its own calls to drivers.
     pub budget_ns: u64,
     /// Shortest time between two activations.
     pub period_ns: u64,
@@ -19,7 +19,8 @@ pub struct SystemTask<'a> {
     pub jitter_ns: u64,
 }
 
-/// A driver that cells call, above all of them.
+/// A domain above all cells that is called: by cells, or by somebody less urgent alone, as the warden is by `admission`. A call by
+/// somebody less urgent is what a cell may find in progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Driver<'a> {
     /// What a person reads in the answer.
