@@ -69,6 +69,15 @@ pub struct Contribution {
     pub total_ns: u64,
 }
 
+/// Which scheduling contexts let a task's jobs run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerNeed {
+    /// At least this budget: a job, a switch back after everything that can interrupt it, and what the kernel leaves unused.
+    pub least_budget_ns: u64,
+    /// At most this period: the task's, less its response time. There is no such context where it is shorter than the budget.
+    pub longest_period_ns: u64,
+}
+
 /// Why a set of tasks is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -283,20 +292,29 @@ impl<'a> Analysis<'a> {
         })
     }
 
-    /// Whether the kernel lets every job run that keeps its budget ([why](crate#scheduling-contexts)).
+    /// What a scheduling context must have so as never to stop a job of a task that keeps its budget
+    /// ([why](crate#scheduling-contexts)). Nothing for a task that misses its deadline, and where there is no such task.
+    ///
+    /// It holds for whatever context is bound then, as long as cells are trusted; with [`Trust::Kernel`], another context is
+    /// another interference.
+    #[must_use]
+    pub fn server_need(&self, task: usize) -> Option<ServerNeed> {
+        let response = self.responses().get(task).filter(|response| response.verdict == Verdict::Meets)?;
+        let period_ns = self.set.get(task).parameters().period_ns;
+        let longest_period_ns = period_ns.saturating_sub(response.bound_ns);
+        Some(ServerNeed { least_budget_ns: self.charged_ns(task), longest_period_ns })
+    }
+
+    /// Whether the kernel lets every job run that keeps its budget. Asked where everybody meets their deadlines.
     fn server_refusal(&self) -> Option<Refusal> {
         self.set.iter().find_map(|(task, of)| {
             let server = of.parameters().server?;
-            let needed_ns = self.charged_ns(task);
+            let ServerNeed { least_budget_ns: needed_ns, longest_period_ns: longest_ns } = self.server_need(task)?;
             if server.budget_ns() < needed_ns {
                 return Some(Refusal::ServerBudget { task, needed_ns, budget_ns: server.budget_ns() });
             }
-            let longest_ns = of.parameters().period_ns.saturating_sub(self.responses[task].bound_ns);
-            (server.period_ns() > longest_ns).then_some(Refusal::ServerPeriod {
-                task,
-                longest_ns,
-                period_ns: server.period_ns(),
-            })
+            let period_ns = server.period_ns();
+            (period_ns > longest_ns).then_some(Refusal::ServerPeriod { task, longest_ns, period_ns })
         })
     }
 

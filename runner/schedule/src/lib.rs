@@ -149,8 +149,8 @@ mod task;
 mod time;
 
 pub use analysis::{
-    Analysis, Contribution, FEWEST_REFILLS, ITERATIONS, MAX_TASKS, Refusal, Response, SetError, Source, Verdict,
-    analyse,
+    Analysis, Contribution, FEWEST_REFILLS, ITERATIONS, MAX_TASKS, Refusal, Response, ServerNeed, SetError, Source,
+    Verdict, analyse,
 };
 pub use assign::{NoLevels, assign_levels};
 pub use largest::{largest_budget, largest_budget_of};

@@ -2,8 +2,8 @@
 
 use runner_schedule::{Driver, SetError, SystemTask};
 use runner_schedule::{
-    Platform, Refusal, Server, Source, Suspension, Task, TaskParameters, Trust, Verdict, analyse, assign_levels,
-    largest_budget,
+    Platform, Refusal, Server, ServerNeed, Source, Suspension, Task, TaskParameters, Trust, Verdict, analyse,
+    assign_levels, largest_budget,
 };
 
 const MS: u64 = 1_000_000;
@@ -176,6 +176,10 @@ fn a_scheduling_context_must_not_stop_a_job_that_keeps_its_budget() {
     };
     // Response 5.004 ms. Charged: budget, own switches, a switch back after the one preemption, the unusable rest; blocking counts too.
     let needed_ns = 3 * MS + 2_000 + 2_000 + 20_000;
+    let platform = Platform { switch_ns: 1_000, minimum_budget_ns: 20_000, ..Platform::IDEAL };
+    let without = tasks(&[(10, 10, 2), (20, 20, 3)]);
+    let need = analyse(&without, &platform).unwrap().server_need(1);
+    assert_eq!(need, Some(ServerNeed { least_budget_ns: needed_ns, longest_period_ns: 14_996_000 }));
     assert_eq!(refusal(needed_ns, 14_996_000), None);
     assert_eq!(
         refusal(needed_ns - 1, 14_996_000),

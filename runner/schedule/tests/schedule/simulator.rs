@@ -5,7 +5,7 @@ use runner_schedule::simulate::{
     Activation, Behaviour, CriticalInstant, Job, OnOverrun, Outcome, Random, Scenario, Section, Step, StepKind,
     TaskOutcome, simulate,
 };
-use runner_schedule::{Driver, Platform, Refusal, Release, Server, Task, TaskParameters, Trust, analyse};
+use runner_schedule::{Driver, Platform, Refusal, Release, Server, ServerNeed, Task, TaskParameters, Trust, analyse};
 
 use crate::generator::{self, ANY_LOAD, Flavour};
 
@@ -98,6 +98,34 @@ proptest! {
         let spare_ns = 30 * platform.switch_ns + more_ns;
         let on_servers = |tasks: Vec<Task>| generator::with_servers(&tasks, &platform, spare_ns);
         let tasks = generator::admitted(seed, flavour, &platform, on_servers);
+        for run_seed in 0..3 {
+            let mut behaviour = Random::new(&tasks, &platform, seed ^ run_seed);
+            let outcome = run(&tasks, &platform, &mut behaviour, 12 * longest_period_ns(&tasks));
+            for seen in &outcome.tasks {
+                prop_assert_eq!((seen.throttled, seen.missed), (0, 0));
+            }
+        }
+    }
+
+    /// Nor does the smallest one that the analysis asks for.
+    #[test]
+    fn the_least_scheduling_context_stops_no_job_that_keeps_its_budget(
+        seed: u64, costs: bool, calls: bool, waits: bool, minimum: bool,
+    ) {
+        let flavour = Flavour { tasks: 5, load_percent: (5, 60), costs, calls, waits, ..Flavour::default() };
+        let minimum_budget_ns = if minimum { 20_000 } else { 0 };
+        let platform = Platform { minimum_budget_ns, ..generator::platform(flavour) };
+        let mut tasks = generator::admitted(seed, flavour, &platform, |tasks| tasks);
+        let mut held = 0;
+        for task in 0..tasks.len() {
+            let ServerNeed { least_budget_ns, longest_period_ns } = analyse(&tasks, &platform).unwrap().server_need(task).unwrap();
+            let Ok(server) = Server::new(least_budget_ns, longest_period_ns) else { continue };
+            let parameters = TaskParameters { server: Some(server), ..*tasks[task].parameters() };
+            tasks[task] = Task::new(parameters).unwrap().at_level(tasks[task].level());
+            held += 1;
+        }
+        prop_assert!(analyse(&tasks, &platform).unwrap().is_admitted());
+        prop_assume!(held > 0);
         for run_seed in 0..3 {
             let mut behaviour = Random::new(&tasks, &platform, seed ^ run_seed);
             let outcome = run(&tasks, &platform, &mut behaviour, 12 * longest_period_ns(&tasks));
