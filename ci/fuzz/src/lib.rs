@@ -14,5 +14,5 @@ mod smoke;
 mod targets;
 
 pub use corpus::{Corpus, from_hex, hex};
-pub use smoke::{Failure, run_for, survives};
+pub use smoke::{Failure, run_while, survives};
 pub use targets::{TARGETS, Target, find};

@@ -1,4 +1,5 @@
 //! `fuzz smoke SECONDS`: every target for its part of that time; counted like tests.
+//! `fuzz many NAME EXECUTIONS`: so many random inputs.
 //! `fuzz one NAME HEX`: one input, as `smoke` and libFuzzer's files name them.
 //! `fuzz unpack NAME FOLDER`: seeds and corpus as files, for libFuzzer. `fuzz keep NAME FOLDER`: files as the corpus.
 #![forbid(unsafe_code)]
@@ -12,17 +13,23 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use fuzz::{Corpus, Failure, TARGETS, Target, find, from_hex, hex, run_for, survives};
+use fuzz::{Corpus, Failure, TARGETS, Target, find, from_hex, hex, run_while, survives};
+
+/// Between two words of progress.
+const WORD: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments[..] {
         ["smoke", seconds] => smoke(seconds),
+        ["many", name, executions] => many(name, executions),
         ["one", name, input] => one(name, input),
         ["unpack", name, folder] => unpack(name, Path::new(folder)),
         ["keep", name, folder] => keep(name, Path::new(folder)),
-        _ => Err(anyhow::anyhow!("fuzz smoke SECONDS | one NAME HEX | unpack NAME FOLDER | keep NAME FOLDER")),
+        _ => Err(anyhow::anyhow!(
+            "fuzz smoke SECONDS | many NAME EXECUTIONS | one NAME HEX | unpack NAME FOLDER | keep NAME FOLDER"
+        )),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -42,8 +49,7 @@ fn target(name: &str) -> Result<&'static Target> {
 fn smoke(seconds: &str) -> Result<()> {
     let seconds: u64 = seconds.parse().context("a number of seconds")?;
     let part = Duration::from_secs(seconds) / u32::try_from(TARGETS.len())?;
-    // Other inputs each time: a minute of the same ones would find nothing after the first.
-    let seed = SystemTime::UNIX_EPOCH.elapsed()?.as_secs();
+    let seed = seed()?;
     println!("{} targets for {:.1} s each, seed {seed}", TARGETS.len(), part.as_secs_f64());
     let mut failed = 0;
     for target in TARGETS {
@@ -51,7 +57,7 @@ fn smoke(seconds: &str) -> Result<()> {
         std::io::stdout().flush()?;
         let inputs = Corpus::default().inputs(target)?;
         let began = Instant::now();
-        match run_for(target, &inputs, seed, part) {
+        match run_while(target, &inputs, seed, |_| began.elapsed() < part) {
             Ok(executions) => println!(
                 "ok, {executions} executions in {:.1} s from {} inputs",
                 began.elapsed().as_secs_f64(),
@@ -70,6 +76,35 @@ fn smoke(seconds: &str) -> Result<()> {
         bail!("{failed} targets did not survive an input");
     }
     Ok(())
+}
+
+/// So many inputs, with a word now and then.
+fn many(name: &str, executions: &str) -> Result<()> {
+    let (target, wanted) = (target(name)?, executions.parse::<u64>().context("a number of executions")?);
+    let inputs = Corpus::default().inputs(target)?;
+    let (began, seed) = (Instant::now(), seed()?);
+    println!("{name}: {wanted} executions from {} inputs, seed {seed}", inputs.len());
+    let mut next_word = WORD;
+    let result = run_while(target, &inputs, seed, |executions| {
+        if began.elapsed() >= next_word {
+            println!("{executions} in {:.0} s", began.elapsed().as_secs_f64());
+            next_word += WORD;
+        }
+        executions < wanted
+    });
+    match result {
+        Ok(executions) => println!("{name}: {executions} executions in {:.0} s", began.elapsed().as_secs_f64()),
+        Err(failure) => {
+            tell(target, &failure);
+            bail!("{name} did not survive it");
+        }
+    }
+    Ok(())
+}
+
+/// Other inputs each time: the same ones would find nothing after the first.
+fn seed() -> Result<u64> {
+    Ok(SystemTime::UNIX_EPOCH.elapsed()?.as_secs())
 }
 
 fn tell(target: &Target, failure: &Failure) {

@@ -15,10 +15,11 @@ use runner_interfaces::{
     grants::CellGrants,
     kernel::{Channel, ChannelSet, Domain, Message},
 };
-use shared_ring::{HeapMemory, SequencedCell, SharedMemory};
+use shared_ring::{SequencedCell, SharedMemory};
 
 use super::paper::{
-    ADMISSION, CELLS, GRANTS_BYTES, Grants, PaperKernel, WARDEN, Wires, caller, cell_of, message, status_of,
+    ADMISSION, CELLS, GRANTS_BYTES, Grants, PaperKernel, PaperMemory, WARDEN, Wires, caller, cell_of, message,
+    status_of,
 };
 use crate::script::Script;
 
@@ -72,7 +73,7 @@ struct Bench {
     exchange: Exchange<Wires>,
     wires: Wires,
     grants: Grants,
-    shown: SequencedCell<HeapMemory, ExchangeStatus>,
+    shown: SequencedCell<PaperMemory, ExchangeStatus>,
     kernel: PaperKernel,
     model: Model,
     /// Slots that were ever declared for this input.

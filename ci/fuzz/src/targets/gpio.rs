@@ -13,9 +13,11 @@ use runner_interfaces::{
     kernel::{Channel, ChannelSet, Domain, Message},
     usage::UsageTable,
 };
-use shared_ring::{HeapMemory, SequencedCell};
+use shared_ring::SequencedCell;
 
-use super::paper::{CELLS, GRANTS_BYTES, Grants, PaperKernel, WARDEN, Wires, caller, cell_of, message, status_of};
+use super::paper::{
+    CELLS, GRANTS_BYTES, Grants, PaperKernel, PaperMemory, WARDEN, Wires, caller, cell_of, message, status_of,
+};
 use crate::script::Script;
 
 const INTERRUPT: u8 = 60;
@@ -29,6 +31,9 @@ const CHANNELS: &[(&str, u8)] = &[
 
 /// Lines of the bank; the last is the system's own.
 const LINES: u8 = 8;
+
+/// Lines that are active while they are low: the board's to say, so the same for every cell that has something.
+const ACTIVE_LOW: u64 = 0b1_0010;
 
 /// What was done at the bank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,8 +130,8 @@ struct Bench {
     rates: [u32; CELLS.len()],
     /// Lines that a cell was ever granted to drive; to read.
     ever: [(u64, u64); MAX_CELLS],
-    usage: UsageTable<HeapMemory>,
-    shown: SequencedCell<HeapMemory, GpioStatus>,
+    usage: UsageTable<PaperMemory>,
+    shown: SequencedCell<PaperMemory, GpioStatus>,
     kernel: PaperKernel,
     lines: [Line; LINES as usize],
     /// By cell, who succeeds it.
@@ -196,8 +201,9 @@ impl Bench {
 
     fn change_grants(&mut self, script: &mut Script<'_>) {
         let cell = usize::from(script.byte()) % CELLS.len();
-        let [output_lines, input_lines, edge_lines, active_low_lines] = core::array::from_fn(|_| script.mask());
-        let grants = CellGrants { output_lines, input_lines, edge_lines, active_low_lines, ..CellGrants::default() };
+        let [output_lines, input_lines, edge_lines] = core::array::from_fn(|_| script.mask());
+        let grants =
+            CellGrants { output_lines, input_lines, edge_lines, active_low_lines: ACTIVE_LOW, ..CellGrants::default() };
         let rate = [0, 1, 10, 1_000_000, u32::MAX][usize::from(script.byte() % 5)];
         // As the warden does: the rates change while nothing is granted.
         self.grants.write(cell, CellGrants::default());
@@ -302,7 +308,7 @@ impl Bench {
         assert!(status == Status::Ok || deeds.is_empty() || is_pull_refused, "{status}, and did {deeds:?}");
         for (_, deed) in deeds {
             let is_allowed = match (procedure, deed) {
-                (Procedure::OpenOutput, Deed::Drive(high)) => drives && *high == has(grants.active_low_lines),
+                (Procedure::OpenOutput, Deed::Drive(high)) => drives && *high == has(ACTIVE_LOW),
                 (Procedure::OpenOutput, Deed::Watch(None)) => drives,
                 (Procedure::Set | Procedure::Toggle, Deed::Drive(high)) => {
                     drives && answer.words[0] == u64::from(*high)

@@ -13,9 +13,9 @@ use runner_interfaces::{
     kernel::{Channel, ChannelSet, Domain, Instant, Message},
     usage::UsageTable,
 };
-use shared_ring::{HeapMemory, SequencedCell};
+use shared_ring::SequencedCell;
 
-use super::paper::{CELLS, GRANTS_BYTES, Grants, PaperKernel, Wires, caller, cell_of, message, status_of};
+use super::paper::{CELLS, GRANTS_BYTES, Grants, PaperKernel, PaperMemory, Wires, caller, cell_of, message, status_of};
 use crate::script::Script;
 
 const CHANNELS: &[(&str, u8)] =
@@ -101,8 +101,8 @@ struct Bench {
     i2c: I2c<Wires, PaperBus>,
     bus: PaperBus,
     grants: Grants,
-    usage: UsageTable<HeapMemory>,
-    shown: SequencedCell<HeapMemory, I2cStatus>,
+    usage: UsageTable<PaperMemory>,
+    shown: SequencedCell<PaperMemory, I2cStatus>,
     kernel: PaperKernel,
 }
 

@@ -1,6 +1,6 @@
 //! A kernel and regions of paper, for the domains whose procedures are called.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{cell::RefCell, rc::Rc};
 
 use runner_interfaces::{
     MAX_CELLS,
@@ -8,7 +8,7 @@ use runner_interfaces::{
     grants::{CellGrants, GRANT_STRIDE_BYTES, LineRates, grant_offset_bytes},
     kernel::{Channel, Instant, Kernel, Message, Wiring},
 };
-use shared_ring::{HeapMemory, SequencedCell};
+use shared_ring::{OutOfRange, SequencedCell, SharedMemory};
 
 use crate::script::Script;
 
@@ -52,33 +52,74 @@ pub(super) fn message(script: &mut Script<'_>, labels: u8, things: u8) -> Messag
     Message { label, words }
 }
 
+/// A region between parties that take turns: copied as it lies, which is several times faster than word by word.
+#[derive(Clone)]
+pub(super) struct PaperMemory(Rc<RefCell<Vec<u8>>>);
+
+impl PaperMemory {
+    /// So many bytes, all zero.
+    pub(super) fn new(size_bytes: usize) -> Self {
+        Self(Rc::new(RefCell::new(vec![0; size_bytes])))
+    }
+}
+
+impl SharedMemory for PaperMemory {
+    fn size_bytes(&self) -> usize {
+        self.0.borrow().len()
+    }
+
+    fn read(&self, offset: usize, destination: &mut [u8]) -> Result<(), OutOfRange> {
+        let bytes = self.0.borrow();
+        let source = bytes.get(offset..).and_then(|rest| rest.get(..destination.len())).ok_or(OutOfRange)?;
+        destination.copy_from_slice(source);
+        Ok(())
+    }
+
+    fn write(&self, offset: usize, source: &[u8]) -> Result<(), OutOfRange> {
+        let mut bytes = self.0.borrow_mut();
+        let destination = bytes.get_mut(offset..).and_then(|rest| rest.get_mut(..source.len())).ok_or(OutOfRange)?;
+        destination.copy_from_slice(source);
+        Ok(())
+    }
+
+    fn load_u32(&self, offset: usize) -> Result<u32, OutOfRange> {
+        let mut word = [0; 4];
+        self.read(offset, &mut word)?;
+        if offset.is_multiple_of(4) { Ok(u32::from_ne_bytes(word)) } else { Err(OutOfRange) }
+    }
+
+    fn store_u32(&self, offset: usize, value: u32) -> Result<(), OutOfRange> {
+        if offset.is_multiple_of(4) { self.write(offset, &value.to_ne_bytes()) } else { Err(OutOfRange) }
+    }
+}
+
 /// The regions and channels of one domain.
 pub(super) struct Wires {
-    pub(super) channels: &'static [(&'static str, u8)],
-    pub(super) regions: Rc<BTreeMap<&'static str, HeapMemory>>,
+    channels: &'static [(&'static str, u8)],
+    regions: Vec<(&'static str, PaperMemory)>,
 }
 
 impl Wires {
     /// Regions of these sizes, in bytes, all zero.
     pub(super) fn new(channels: &'static [(&'static str, u8)], regions: &[(&'static str, usize)]) -> Self {
-        let regions = regions.iter().map(|(symbol, bytes)| (*symbol, HeapMemory::new(*bytes)));
-        Self { channels, regions: Rc::new(regions.collect()) }
+        let regions = regions.iter().map(|(symbol, bytes)| (*symbol, PaperMemory::new(*bytes)));
+        Self { channels, regions: regions.collect() }
     }
 
-    pub(super) fn get(&self, symbol: &str) -> HeapMemory {
-        self.regions[symbol].clone()
+    pub(super) fn get(&self, symbol: &str) -> PaperMemory {
+        self.region(symbol).expect("one of its regions")
     }
 }
 
 impl Wiring for Wires {
-    type Memory = HeapMemory;
+    type Memory = PaperMemory;
 
     fn channel(&self, symbol: &str) -> Option<Channel> {
         self.channels.iter().find(|(known, _)| *known == symbol).and_then(|(_, number)| Channel::new(*number))
     }
 
-    fn region(&self, symbol: &str) -> Option<HeapMemory> {
-        self.regions.get(symbol).cloned()
+    fn region(&self, symbol: &str) -> Option<PaperMemory> {
+        self.regions.iter().find(|(known, _)| *known == symbol).map(|(_, memory)| memory.clone())
     }
 }
 
@@ -108,14 +149,14 @@ pub(super) const GRANTS_BYTES: usize = MAX_CELLS * GRANT_STRIDE_BYTES;
 
 /// The region of grants, as the warden writes it.
 pub(super) struct Grants {
-    memory: HeapMemory,
-    cells: Vec<SequencedCell<HeapMemory, CellGrants>>,
+    memory: PaperMemory,
+    cells: Vec<SequencedCell<PaperMemory, CellGrants>>,
     /// In force, by cell.
     pub(super) now: [CellGrants; MAX_CELLS],
 }
 
 impl Grants {
-    pub(super) fn new(memory: HeapMemory) -> Self {
+    pub(super) fn new(memory: PaperMemory) -> Self {
         let cell = |number| SequencedCell::new(memory.clone(), grant_offset_bytes(number).expect("a cell"));
         let cells = (0..MAX_CELLS).map(|number| cell(number).expect("it fits")).collect();
         Self { memory, cells, now: [CellGrants::default(); MAX_CELLS] }

@@ -15,9 +15,11 @@ use runner_interfaces::{
     },
     usage::UsageTable,
 };
-use shared_ring::{HeapMemory, SequencedCell};
+use shared_ring::SequencedCell;
 
-use super::paper::{CELLS, GRANTS_BYTES, Grants, PaperKernel, WARDEN, Wires, caller, cell_of, message, status_of};
+use super::paper::{
+    CELLS, GRANTS_BYTES, Grants, PaperKernel, PaperMemory, WARDEN, Wires, caller, cell_of, message, status_of,
+};
 use crate::script::Script;
 
 const TICK: u8 = 61;
@@ -131,8 +133,8 @@ struct Bench {
     timer: Timer<Wires, PaperSource>,
     source: PaperSource,
     grants: Grants,
-    usage: UsageTable<HeapMemory>,
-    shown: SequencedCell<HeapMemory, TimerStatus>,
+    usage: UsageTable<PaperMemory>,
+    shown: SequencedCell<PaperMemory, TimerStatus>,
     kernel: PaperKernel,
     clients: [Client; CLIENTS],
 }

@@ -17,9 +17,9 @@ use runner_interfaces::{
     warden::{Procedure, WardenStatus, WardenTable},
 };
 use runner_warden::{Cells, Fault, Warden};
-use shared_ring::{HeapMemory, SequencedCell, SharedMemory, SharedValues};
+use shared_ring::{SequencedCell, SharedMemory, SharedValues};
 
-use super::paper::{CELLS, GRANTS_BYTES, WARDEN, Wires, message};
+use super::paper::{CELLS, GRANTS_BYTES, PaperMemory, WARDEN, Wires, message};
 use crate::script::Script;
 
 const GPIO: u8 = 20;
@@ -92,8 +92,8 @@ struct World {
 #[derive(Clone)]
 struct Node {
     world: Rc<RefCell<World>>,
-    grants: HeapMemory,
-    controls: [HeapMemory; CELLS.len()],
+    grants: PaperMemory,
+    controls: [PaperMemory; CELLS.len()],
 }
 
 impl Node {
@@ -206,7 +206,7 @@ impl Cells for Node {
 }
 
 struct Bench {
-    warden: Warden<HeapMemory, Node>,
+    warden: Warden<PaperMemory, Node>,
     node: Node,
     wires: Wires,
     /// What was asked for at the last load, cut down to the ceiling.
@@ -229,7 +229,7 @@ impl Bench {
             ("region_policy", GRANTS_BYTES),
             ("region_grants", GRANTS_BYTES),
             ("region_requests", GRANTS_BYTES),
-            ("region_status", SequencedCell::<HeapMemory, WardenTable>::SIZE_BYTES),
+            ("region_status", SequencedCell::<PaperMemory, WardenTable>::SIZE_BYTES),
         ];
         regions.extend(
             CELL_REGIONS.iter().flat_map(|(control, status)| [(*control, BLOCK_BYTES), (*status, BLOCK_BYTES)]),
@@ -464,5 +464,5 @@ impl Bench {
 
 /// A status block of zeros.
 fn nothing_shown() -> CellStatus {
-    HeapMemory::new(BLOCK_BYTES).read_value(0).expect("it fits")
+    PaperMemory::new(BLOCK_BYTES).read_value(0).expect("it fits")
 }
