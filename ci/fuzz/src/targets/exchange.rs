@@ -181,7 +181,7 @@ impl Bench {
             }
             _ => {
                 let kind = script.byte();
-                let procedure = if kind / 16 % 4 == 0 { Procedure::Peek } else { Procedure::Take };
+                let procedure = if kind >= 0xc0 { Procedure::Peek } else { Procedure::Take };
                 let words = [u64::from(kind / 4 % 4), 0, 0, 0];
                 let message = Message { label: u64::from(procedure.to_wire()), words };
                 self.call(CELLS[usize::from(kind % 4).min(2)], message, 0);

@@ -157,7 +157,7 @@ impl Bench {
             1 => Message::with_word(u64::from(Procedure::Disarm.to_wire()), number),
             _ => {
                 let first = self.kernel.now_ns.saturating_add(script.duration_ns());
-                let period = if kind % 2 == 0 { 0 } else { script.duration_ns() };
+                let period = if kind & 1 == 0 { 0 } else { script.duration_ns() };
                 Message { label: u64::from(Procedure::Arm.to_wire()), words: [number, first, period, 0] }
             }
         }
