@@ -76,6 +76,7 @@ fn read_files(bytes: &[u8]) {
     match Files::decode(bytes) {
         Ok(files) => {
             let all: Vec<_> = files.iter().collect();
+            assert!(all.windows(2).all(|two| two[0].0 < two[1].0), "each path once");
             assert!(all.len() <= MAX_FILES && files.len() == all.len() && files.is_empty() == all.is_empty());
             for ((path, content), place) in all.iter().zip(files.places()) {
                 assert_eq!((&bytes[place.path], &bytes[place.content]), (path.as_bytes(), *content));
