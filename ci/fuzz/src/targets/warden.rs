@@ -116,7 +116,7 @@ impl Node {
         assert!(world.calls < MOST_CALLS, "the warden turns in a circle");
     }
 
-    fn gpio(&self, message: &Message) {
+    fn gpio(&self, message: &Message) -> gpio::Status {
         let cell =
             |word: u64| usize::try_from(word).ok().filter(|cell| *cell < CELLS.len()).expect("a cell that there is");
         let first = cell(message.words[0]);
@@ -130,10 +130,10 @@ impl Node {
             }
             Some(gpio::Procedure::Succeed) => {
                 let second = cell(message.words[1]);
-                assert!(
-                    first != second && !is_involved(&world, first) && !is_involved(&world, second),
-                    "`gpio` refuses"
-                );
+                assert_ne!(first, second);
+                if is_involved(&world, first) || is_involved(&world, second) {
+                    return gpio::Status::Busy;
+                }
                 world.heirs[first] = Some(second);
             }
             Some(gpio::Procedure::TakeOver) => {
@@ -144,6 +144,7 @@ impl Node {
             }
             other => panic!("the warden has no use for {other:?}"),
         }
+        gpio::Status::Ok
     }
 
     fn timer(&self, message: &Message) {
@@ -177,7 +178,7 @@ impl Kernel for Node {
     fn call(&mut self, channel: Channel, message: Message) -> Message {
         self.count();
         match channel.number() {
-            GPIO => self.gpio(&message),
+            GPIO => return self.gpio(&message).answer(),
             TIMER => self.timer(&message),
             EXCHANGE => self.exchange(&message),
             other => panic!("the warden calls nobody at channel {other}"),

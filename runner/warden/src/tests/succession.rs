@@ -283,3 +283,22 @@ fn what_is_loaded_where_the_new_one_just_ended_succeeds_nobody() {
         assert!(!actions(&mut node).iter().any(|action| matches!(action, Action::Succeed(..))));
     }
 }
+
+/// Found by the fuzz target `warden`: until the one that was replaced has stopped, `gpio` has its lines on standby, and refuses
+/// another succession of the one that replaced it.
+#[test]
+fn an_update_right_after_another_waits_until_the_first_version_has_stopped() {
+    const NEXT: usize = 2;
+    let mut node = on_probation();
+    pass(&mut node, PROBATION_NS, 3);
+    assert_eq!((succession(&node), node.command(OLD)), (Some(Succession::Done), Some(Command::Stop)));
+    node.request(NEXT, ceiling());
+    node.load(NEXT, false).expect("free");
+    assert_eq!(succeed(&mut node, NEW as u64, NEXT as u64), Ok(0));
+    node.kernel.lines_are_busy = true;
+    node.show(NEXT, State::Installed);
+    assert_eq!(node.command(NEXT), Some(Command::Load), "it could not open what it is to take over");
+    node.kernel.lines_are_busy = false;
+    node.show(OLD, State::Finalised);
+    assert_eq!(told(&node, NEXT), (Some(Command::Run), Some(Hold::AtLoop)));
+}
