@@ -62,7 +62,8 @@ pub fn hex(bytes: &[u8]) -> String {
 /// The bytes of such a text.
 pub fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes();
-    if !text.is_ascii() || !digits.len().is_multiple_of(2) {
+    // A sign is no digit, and `from_str_radix` takes one.
+    if !digits.iter().all(u8::is_ascii_hexdigit) || !digits.len().is_multiple_of(2) {
         return None;
     }
     digits.chunks(2).map(|two| u8::from_str_radix(core::str::from_utf8(two).ok()?, 16).ok()).collect()
