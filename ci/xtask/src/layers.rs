@@ -31,6 +31,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("pd-system-description", 4),
     ("pd-host", 5),
     ("qemu", 5),
+    ("fuzz", 6),
     ("sd-card", 6),
     ("xtask", 7),
 ];

@@ -46,6 +46,8 @@ pub(crate) fn run() -> Result<()> {
     tally.suite("samples", &mut native_samples());
     step("random modules in a cell and in wasmtime");
     tally.suite("fuzz", &mut crate::fuzz::tests());
+    step("any input for everything that reads a stranger's");
+    tally.suite("fuzz targets", &mut crate::fuzz::smoke());
     examples(&mut tally);
     sel4(&mut tally);
     tally.report()
