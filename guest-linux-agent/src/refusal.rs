@@ -47,6 +47,7 @@ const fn tells_all(code: ErrorCode) -> bool {
             | ErrorCode::NoFreeCell
             | ErrorCode::WrongState
             | ErrorCode::RolledBack
+            | ErrorCode::NotSigned
     )
 }
 
@@ -116,7 +117,7 @@ const fn words(code: ErrorCode) -> Words {
         }
         ErrorCode::NotSigned => (
             "not-signed",
-            "its signatures are not to be believed",
+            "the node does not believe the signatures",
             "`emit verify FILE` shows who signed what; `emit info` whose keys the node believes",
         ),
         ErrorCode::Internal => {

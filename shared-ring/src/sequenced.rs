@@ -85,17 +85,27 @@ impl<M: SharedMemory, T: FromBytes + IntoBytes + Immutable> SequencedCell<M, T> 
         Some(self.try_read_numbered()?.1)
     }
 
-    /// The same with its even sequence number.
-    fn try_read_numbered(&self) -> Option<(u32, T)> {
-        (0..READ_TRIES).find_map(|_| self.read_once())
+    /// A part of that value, which begins so many bytes into it, for who looks often and seldom needs the rest. Nothing also
+    /// where the part does not lie within the value.
+    pub fn try_read_part<P: FromBytes + IntoBytes + Immutable>(&self, offset: usize) -> Option<P> {
+        if offset.checked_add(size_of::<P>())? > size_of::<T>() {
+            return None;
+        }
+        (0..READ_TRIES).find_map(|_| self.read_once_at(offset)).map(|(_, part)| part)
     }
 
-    fn read_once(&self) -> Option<(u32, T)> {
+    /// The same with its even sequence number.
+    fn try_read_numbered(&self) -> Option<(u32, T)> {
+        (0..READ_TRIES).find_map(|_| self.read_once_at(0))
+    }
+
+    /// What lies there in the last whole value; the callers have seen to it that it lies within.
+    fn read_once_at<P: FromBytes + IntoBytes + Immutable>(&self, offset: usize) -> Option<(u32, P)> {
         let before = self.load_sequence() & !1;
         if before == 0 {
             return None;
         }
-        let value = self.memory.read_value(self.place(before)).expect(CHECKED);
+        let value = self.memory.read_value(self.place(before) + offset).expect(CHECKED);
         // Every byte of the value was read before the number is looked at again.
         fence::acquire();
         // Up to the end of the next value, only the other place is written.
@@ -145,6 +155,11 @@ impl<M: SharedMemory, T: FromBytes + IntoBytes + Immutable> KeptValue<M, T> {
         self.value.as_ref()
     }
 
+    /// Which value that was, as of the last look: another number for each that was written; 0 for none.
+    pub fn sequence(&self) -> u32 {
+        self.sequence
+    }
+
     /// Out of line: what is looked at often is the number.
     #[cold]
     #[inline(never)]
@@ -176,6 +191,23 @@ mod tests {
         assert_eq!(reader.try_read(), Some([1, 2]));
         writer.write(&[3, 4]);
         assert_eq!(reader.try_read(), Some([3, 4]));
+    }
+
+    #[test]
+    fn a_part_is_that_of_the_last_whole_value_and_lies_within_it() {
+        let memory = HeapMemory::new(64);
+        let mut writer = Cell::new(memory.clone(), 0).unwrap();
+        assert_eq!(writer.try_read_part::<u64>(0), None);
+        writer.write(&[1, 2]);
+        writer.write(&[3, 4]);
+        memory.store_u32(0, 5).unwrap();
+        memory.write_value(8 + 16, &99_u64).unwrap();
+        assert_eq!(writer.try_read_part::<u64>(0), Some(3), "not of the one under way");
+        assert_eq!(writer.try_read_part::<u64>(8), Some(4));
+        assert_eq!(writer.try_read_part::<[u64; 2]>(0), Some([3, 4]));
+        for beyond in [9, 16, usize::MAX] {
+            assert_eq!(writer.try_read_part::<u64>(beyond), None);
+        }
     }
 
     #[test]
@@ -243,9 +275,11 @@ mod tests {
         assert_eq!(kept.latest(), None);
         for round in 1..5 {
             writer.write(&[round, !round]);
+            let before = kept.sequence();
             for _ in 0..3 {
                 assert_eq!(kept.latest().copied(), reader.try_read());
                 assert_eq!(kept.latest(), Some(&[round, !round]));
+                assert_ne!(kept.sequence(), before);
             }
         }
         // The writer is in the middle of the next, and then its memory is cleared.

@@ -1,18 +1,20 @@
 //! What needs a board: the guest, the boot image, and QEMU with it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::{
     Args, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
 };
+use key_files::{KeyDirectory, PrivateKey};
 use qemu::{
     board::Board,
     boot_image::{self, BootImageOptions, Variant},
     guest::{self, GuestOptions},
     launcher::{Launch, Machine},
 };
+use runner_tokens::Role;
 
 use crate::{
     process::step,
@@ -39,6 +41,9 @@ pub(crate) struct ImageOptions {
     /// An image that is no product: with a cell that attacks everybody
     #[arg(long, hide = true)]
     hostile_cell: bool,
+    /// An image that is no product: one for use, with keys that lie beside it
+    #[arg(long, hide = true, conflicts_with_all = ["policy", "keys", "hostile_cell"])]
+    signed_only: bool,
 }
 
 /// Which card's image to build.
@@ -105,6 +110,9 @@ impl Configuration {
 
 impl ImageOptions {
     fn build(&self) -> Result<PathBuf> {
+        if self.signed_only {
+            return image_for_signed_only(self.board);
+        }
         let variant = if self.hostile_cell { Variant::HostileCell } else { Variant::Product };
         let options = self.trust.image(self.board, self.configuration)?;
         Ok(boot_image::build_image(&BootImageOptions { variant, ..options }, &say)?.path)
@@ -139,6 +147,28 @@ pub(crate) fn image_with_hostile_cell(board: Board) -> Result<PathBuf> {
 /// The image that stands beside [`image_for_tests`] where the cost of checking rights is measured.
 pub(crate) fn image_without_check(board: Board) -> Result<PathBuf> {
     variant(board, Configuration::Debug, Variant::UncheckedAccess)
+}
+
+/// An image for use, as an owner makes one, with keys that lie beside it (`keys/`, both halves) for the test to sign with. They
+/// are made once, so that the image stays the same.
+pub(crate) fn image_for_signed_only(board: Board) -> Result<PathBuf> {
+    let mut options = BootImageOptions::from_environment(board, Configuration::Release.name())?;
+    options.variant = Variant::SignedOnly;
+    let folder = options.folder();
+    let keys = KeyDirectory::at(folder.join("keys"));
+    for role in [Role::Developer, Role::Integrator, Role::Owner] {
+        if !keys.public_path(role.name()).exists() {
+            let key = PrivateKey::generate().map_err(|fault| anyhow!("no key can be made: {fault:?}"))?;
+            keys.add(role.name(), role, &key, None)?;
+        }
+    }
+    let demo = fs::read_to_string(&options.policy)?;
+    let policy = demo.replace("allow-unsigned = true", "allow-unsigned = false");
+    ensure!(demo != policy, "{} does not say that unsigned containers run", options.policy.display());
+    options.policy = folder.join("policy.toml");
+    fs::write(&options.policy, policy)?;
+    options.keys = Some(keys.path().to_owned());
+    Ok(boot_image::build_image(&options, &say)?.path)
 }
 
 fn variant(board: Board, configuration: Configuration, variant: Variant) -> Result<PathBuf> {

@@ -15,6 +15,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("shared-ring-messages", 0),
     ("runner-interfaces", 1),
     ("runner-container", 1),
+    ("runner-schedule", 1),
     ("wasm-toolchain", 1),
     ("runner-tokens", 2),
     ("key-files", 3),
@@ -30,6 +31,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("pd-system-description", 4),
     ("pd-host", 5),
     ("qemu", 5),
+    ("fuzz", 6),
     ("sd-card", 6),
     ("xtask", 7),
 ];
@@ -41,6 +43,7 @@ const TRUSTED: &[(&str, &[&str])] = &[
     ("shared-ring-messages", &["cobs", "crc", "postcard", "serde"]),
     ("runner-interfaces", &["postcard", "serde", "zerocopy"]),
     ("runner-container", &["minicbor"]),
+    ("runner-schedule", &[]),
     ("runner-tokens", &["ed25519-dalek", "minicbor", "sha2"]),
     ("runner-executor", &["wasmi", "wasmi_core", "wasmparser", "fastrand", "postcard", "zerocopy"]),
     ("runner-admission", &["sha2", "wasmparser", "postcard", "serde", "zerocopy", "log"]),

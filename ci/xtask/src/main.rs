@@ -72,7 +72,7 @@ enum Command {
     Flash(flash::FlashOptions),
     /// Boot the image in QEMU and hand over the guest's shell; needs a Microkit SDK
     Qemu(boards::ImageOptions),
-    /// Run random modules in a cell and in wasmtime, and name those on which they differ
+    /// Run random modules in a cell and in wasmtime, or any input in what reads a stranger's; name what does not hold
     Fuzz(fuzz::FuzzOptions),
     /// Measure, and write the table to docs/measurements.md
     Bench {

@@ -46,6 +46,8 @@ pub(crate) fn run() -> Result<()> {
     tally.suite("samples", &mut native_samples());
     step("random modules in a cell and in wasmtime");
     tally.suite("fuzz", &mut crate::fuzz::tests());
+    step("any input for everything that reads a stranger's");
+    tally.suite("fuzz targets", &mut crate::fuzz::smoke());
     examples(&mut tally);
     sel4(&mut tally);
     tally.report()
@@ -101,10 +103,11 @@ fn examples(tally: &mut Tally) {
 /// An image that the system tests boot: what builds it, for which board, and the variable that names it.
 type TestedImage = (fn(Board) -> Result<PathBuf>, Board, &'static str);
 
-const TESTED_IMAGES: [TestedImage; 3] = [
+const TESTED_IMAGES: [TestedImage; 4] = [
     (boards::image_for_tests, Board::QemuVirtAarch64, "ATOLL_IMAGE"),
     (boards::image_for_tests, Board::Rpi4b2Gb, "ATOLL_IMAGE_RPI4B"),
     (boards::image_with_hostile_cell, Board::QemuVirtAarch64, "ATOLL_IMAGE_HOSTILE"),
+    (boards::image_for_signed_only, Board::QemuVirtAarch64, "ATOLL_IMAGE_SIGNED_ONLY"),
 ];
 
 /// System tests on seL4, where an SDK is found. A board without an image has its tests skip themselves.

@@ -33,9 +33,16 @@ fn send(context: &Context, file: &Path) -> Result<u8> {
         return Err(Error { hint, ..Error::new(Failure::File, message) });
     }
     match context.ask(Request::ChangeKeys { token })? {
-        Answer::Done => {
-            let text = format!("{}: the node carried it out; `emit info` lists its keys\n", file.display());
-            print(context, &json!({ "sent": file.display().to_string() }), &text)?;
+        Answer::KeysChanged { stopped, barred } => {
+            let file = file.display().to_string();
+            let mut text = format!("{file}: the node carried it out; `emit info` lists its keys\n");
+            for name in &stopped {
+                text.push_str(&format!("{name}: is stopped, for a revoked key signed it\n"));
+            }
+            for name in &barred {
+                text.push_str(&format!("{name}: has ended and cannot be started again, for a revoked key signed it\n"));
+            }
+            print(context, &json!({ "sent": file, "stopped": stopped, "barred": barred }), &text)?;
             Ok(0)
         }
         other => Err(unexpected(&other)),

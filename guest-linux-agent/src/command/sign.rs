@@ -83,7 +83,7 @@ fn check_options(arguments: &Sign, role: Role, asked: &[String]) -> Result<()> {
     let has_rights = !arguments.grants.is_empty() || arguments.no_rights;
     if role == Role::Owner {
         if !has_rights {
-            let asked: String = asked.iter().map(|right| format!(" --grant {right}")).collect();
+            let asked = Rights::of(asked).map(|rights| as_options(&rights)).unwrap_or_default();
             let asks = if asked.is_empty() { " no rights: --no-rights".to_owned() } else { asked };
             return usage(
                 format!("an owner says which rights it grants; the container asks for{asks}"),
@@ -126,9 +126,23 @@ fn integrator(directory: &key_files::KeyDirectory, word: &str) -> Result<KeyId> 
     }
 }
 
+/// The one form of a set, as an owner types it.
+fn as_options(rights: &Rights) -> String {
+    rights.texts().iter().map(|right| format!(" --grant {right}")).collect()
+}
+
+/// In any order, and otherwise as it is signed: an owner reads in the token, and on the node, what was typed here.
 fn rights(texts: &[String]) -> Result<Rights> {
-    Rights::of(texts)
-        .map_err(|wrong| Error::new(Failure::Usage, format!("`--grant {}` is not understood: {wrong}", wrong.text)))
+    let mut sorted = texts.to_vec();
+    sorted.sort();
+    Rights::of_canonical(&sorted).map_err(|wrong| match wrong {
+        Some(wrong) => Error::new(Failure::Usage, format!("`--grant {}` is not understood: {wrong}", wrong.text)),
+        None => {
+            let canonical = Rights::of(&sorted).map(|rights| as_options(&rights)).unwrap_or_default();
+            let message = "rights are signed in the one form that each set of them has";
+            Error::new(Failure::Usage, format!("{message}; for these it is{canonical}"))
+        }
+    })
 }
 
 /// Puts the bytes where they belong in one step, so that nobody finds half a container.

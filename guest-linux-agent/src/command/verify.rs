@@ -12,7 +12,7 @@ use crate::{
     kit::{
         keys::directory,
         policy::BoardRules,
-        trust::{KnownKeys, when},
+        trust::{KnownKeys, now, when},
         verification::{Finding, Refused, Report, look, look_at_update},
     },
     module,
@@ -22,6 +22,9 @@ use crate::{
 
 /// How a module or a component begins; a token begins otherwise.
 const WASM: &[u8] = b"\0asm";
+
+/// So much clocks may differ, in seconds, before a date is called one of the future.
+const CLOCKS_DIFFER_S: u64 = 24 * 60 * 60;
 
 pub(super) fn verify(context: &Context, arguments: &Verify) -> Result<u8> {
     let directory = directory(&arguments.place)?;
@@ -121,6 +124,21 @@ fn tokens_text(findings: &[Finding], known: &KnownKeys) -> String {
     show::table(&std::iter::once(header).chain(rows).collect::<Vec<_>>())
 }
 
+/// A node learns the time from what owners sign: one of theirs that is dated ahead would end others' tokens early.
+fn ahead_text(findings: &[Finding], now: u64) -> String {
+    let grants = findings.iter().filter(|finding| finding.kind == TokenKind::Grant);
+    let issued = grants.filter_map(|finding| Some(finding.token.as_ref()?.claims.issued));
+    let ahead = issued.filter(|issued| *issued > now.saturating_add(CLOCKS_DIFFER_S)).max();
+    ahead.map_or_else(String::new, |issued| {
+        format!(
+            "The grant token is dated {}, and it is {} by this machine's clock. A node that takes it knows of no earlier time \
+             until its next start, and refuses what expires before.\n",
+            when(issued),
+            when(now)
+        )
+    })
+}
+
 fn rights_text(report: &Report, has_policy: bool) -> String {
     let mut text = String::new();
     if !report.outcomes.is_empty() {
@@ -144,6 +162,7 @@ fn report_text(file: &Path, report: &Report, known: &KnownKeys, has_policy: bool
     let mut text = String::new();
     if report.signed && !report.findings.is_empty() {
         text.push_str(&tokens_text(&report.findings, known));
+        text.push_str(&ahead_text(&report.findings, now()));
     }
     text.push_str(&rights_text(report, has_policy));
     if !text.is_empty() {
@@ -197,4 +216,29 @@ fn update(context: &Context, file: &Path, bytes: &[u8], board: Option<&str>, kno
     }
     print(context, &value, &text)?;
     Ok(if verdict.is_ok() { 0 } else { Failure::ContainerRefused.code() })
+}
+
+#[cfg(test)]
+mod tests {
+    use runner_tokens::{Body, KeyId, Token};
+
+    use super::*;
+
+    #[test]
+    fn an_owners_date_of_the_future_is_pointed_out() {
+        const NOW: u64 = 1_800_000_000;
+        let finding = |kind, issued| {
+            let body = match kind {
+                TokenKind::Grant => Body::Grant { integrator: KeyId([0; 8]), rights: Vec::new() },
+                _ => Body::Code { code: [0; 32] },
+            };
+            let claims = Claims { subject: "a".into(), audience: None, expires: None, issued, sequence: 1, body };
+            Finding { kind, token: Some(Token { key: KeyId([0; 8]), claims }), verdict: Ok(()) }
+        };
+        let far = NOW + 10 * 365 * 24 * 3600;
+        assert_eq!(ahead_text(&[finding(TokenKind::Grant, NOW + 3600)], NOW), "", "clocks differ");
+        assert_eq!(ahead_text(&[finding(TokenKind::Code, far)], NOW), "", "a developer tells nobody the time");
+        let text = ahead_text(&[finding(TokenKind::Code, NOW), finding(TokenKind::Grant, far)], NOW);
+        assert!(text.starts_with("The grant token is dated 2037-01-12"), "{text}");
+    }
 }

@@ -4,7 +4,7 @@
 //! owner trusts an integrator. A token that speaks of other bytes is never left in a container: who is asked for it is told.
 
 use key_files::PrivateKey;
-use runner_container::{Manifest, OWN_SECTIONS, append_custom_section, rights::Rights};
+use runner_container::{OWN_SECTIONS, append_custom_section, rights::Rights};
 use runner_tokens::{Body, Claims, KeyId, Refusal, Role, SignedParts, Token, TokenKind, attach, layout, sign as make};
 
 use super::trust::KnownKeys;
@@ -112,7 +112,7 @@ pub(crate) fn sign(wasm: &[u8], terms: &Terms, key: &PrivateKey, known: &KnownKe
     let parts = layout(&draft.bytes).map_err(|refusal| refused(&refusal))?;
     let body = body(&parts, terms)?;
     let claims = Claims {
-        subject: parts.name.clone(),
+        subject: parts.declared.name.clone(),
         audience: terms.board.clone(),
         expires: terms.expires,
         issued: terms.issued,
@@ -126,8 +126,8 @@ pub(crate) fn sign(wasm: &[u8], terms: &Terms, key: &PrivateKey, known: &KnownKe
     }
     let Draft { bytes, removed, unchecked } = draft;
     let parts = layout(&bytes).map_err(|refusal| refused(&refusal))?;
-    let asked = Manifest::decode(parts.manifest).map(|manifest| manifest.grants).unwrap_or_default();
     let missing = missing(&parts);
+    let asked = parts.declared.grants;
     Ok(Signed { bytes, claims, removed, unchecked, missing, asked })
 }
 
@@ -205,7 +205,7 @@ fn body(parts: &SignedParts<'_>, terms: &Terms) -> Result<Body> {
         Role::Developer => Ok(parts.code_body()),
         Role::Provider => parts.data_body().ok_or_else(|| {
             wrong_order(
-                format!("{} has no files, so there is nothing for a provider to sign", parts.name),
+                format!("{} has no files, so there is nothing for a provider to sign", parts.declared.name),
                 "name them in `files` of app.toml and pack it again",
             )
         }),
@@ -229,7 +229,7 @@ fn body(parts: &SignedParts<'_>, terms: &Terms) -> Result<Body> {
 
 fn require(parts: &SignedParts<'_>, kind: TokenKind, hint: &'static str) -> Result<Token> {
     let Some(token) = parts.token(kind) else {
-        return Err(wrong_order(format!("{} has no {kind} token yet", parts.name), hint));
+        return Err(wrong_order(format!("{} has no {kind} token yet", parts.declared.name), hint));
     };
     Token::decode(kind, token).map_err(|refusal| refused(&refusal))
 }

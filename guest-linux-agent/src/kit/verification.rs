@@ -5,10 +5,7 @@
 
 use std::fmt;
 
-use runner_container::{
-    Manifest,
-    rights::{Right, Rights},
-};
+use runner_container::rights::{Right, Rights};
 use runner_tokens::{
     Accepted, Body, KeyTable, Ledger, Refusal, SignedParts, Token, TokenKind, Update, check, is_signed, layout, verify,
     verify_update,
@@ -150,18 +147,18 @@ pub(crate) fn look(wasm: &[u8], board: Option<String>, rules: Option<&BoardRules
     if signed || !rules.is_some_and(BoardRules::allows_unsigned) {
         report.refusal = verify(wasm, board, table, &ledger).err().map(Refused::Token);
     }
-    let asked = Manifest::decode(parts.manifest).map(|manifest| manifest.grants).unwrap_or_default();
+    let asked = &parts.declared.grants;
     let granted = granted(&report.findings, signed);
-    report.outcomes = outcomes(&asked, granted.as_ref(), rules);
+    report.outcomes = outcomes(asked, granted.as_ref(), rules);
     match (rules, &report.refusal) {
         (_, Some(_)) => {}
         (None, None) => report.effective = results(&report.outcomes),
-        (Some(rules), None) => match rules.rights(&asked, &granted.map_or_else(|| asked.clone(), |set| set.texts())) {
+        (Some(rules), None) => match rules.rights(asked, &granted.map_or_else(|| asked.clone(), |set| set.texts())) {
             Ok(rights) => report.effective = rights,
             Err(why) => report.refusal = Some(Refused::Policy(why)),
         },
     }
-    report.name = Some(parts.name);
+    report.name = Some(parts.declared.name);
     report
 }
 

@@ -18,7 +18,7 @@ list = ["gpio:LED:out", "timer:1000us", "gpio:RELAY:out"]
 "#;
 
 const OWNERS_WORD: [&str; 8] =
-    ["--integrator", "plant", "--grant", "timer:10ms", "--grant", "gpio:LED:out", "--grant", "i2c:72"];
+    ["--integrator", "plant", "--grant", "timer:10ms", "--grant", "gpio:LED:out", "--grant", "i2c:0x48"];
 
 /// A person who has the keys of all parties, and a packed container.
 struct Fleet {
@@ -185,10 +185,12 @@ fn what_a_role_may_not_say_is_refused_before_anything_is_signed() {
     fleet.sign("dev", &["--as", "owner"]).fails(2, &["`dev` is the key of developer, and cannot sign as owner"]);
     fleet.sign("dev", &["--grant", "node"]).fails(2, &["--grant, --no-rights and --integrator are the owner's"]);
     fleet.sign("dev", &["--board", "b"]).fails(2, &["--board is for integrator and owner"]);
-    fleet.sign("gate", &[]).fails(2, &["asks for --grant gpio:LED:out --grant timer:1000us --grant gpio:RELAY:out"]);
+    fleet.sign("gate", &[]).fails(2, &["asks for --grant gpio:LED:out --grant gpio:RELAY:out --grant timer:1ms"]);
     fleet.sign("gate", &["--no-rights"]).fails(2, &["which integrator it trusts", "--integrator NAME"]);
     let owner = |more: &[&str]| fleet.sign("gate", &[&["--integrator", "plant"], more].concat());
     owner(&["--grant", "gpio:LED"]).fails(2, &["`--grant gpio:LED` is not understood", "a line is asked for as"]);
+    owner(&["--grant", "timer:1000us", "--grant", "gpio:LED:out"])
+        .fails(2, &["in the one form", "for these it is --grant gpio:LED:out --grant timer:1ms\n"]);
     fleet.sign("gate", &["--no-rights", "--integrator", "dev"]).fails(2, &["`dev` is the key of developer, not of an"]);
     fleet.sign("gate", &["--no-rights", "--integrator", "who"]).fails(6, &["there is no", "who.pub"]);
     fleet.sign("nobody", &[]).fails(6, &["there is no ", "nobody.pem", "`emit keys list`"]);
@@ -454,7 +456,7 @@ fn a_node_carries_a_change_of_keys_out() {
     let add = person.text(".config/atoll/keys/dev2.pub");
     person.emit(&["keys", "update", "--add", &add, "--revoke", "dev", "--key", "gate", "-o", "c.keys"]).succeeds();
     let change = person.text("c.keys");
-    assert_eq!(node.ask(&["keys", "send", &change]), json!({ "sent": change }));
+    assert_eq!(node.ask(&["keys", "send", &change]), json!({ "sent": change, "stopped": [], "barred": [] }));
     deploy().fails(7, &["the code token is signed with key", "which the owner revoked"]);
     node.emit(&["keys", "send", &change]).fails(7, &["the keys token has sequence"]);
     fleet.sign("dev2", &[]).succeeds();

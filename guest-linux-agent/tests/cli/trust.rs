@@ -1,10 +1,10 @@
 //! Nodes that run signed containers only, with keys of their owner's.
 
-use std::fs;
+use std::{fs, thread, time::Duration};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::{keys::Person, node::TestNode, project, sample};
+use crate::{eventually, keys::Person, node::TestNode, project, sample};
 
 const APP: &str = "name = \"blinker\"\n[grants]\nlist = [\"gpio:LED:out\", \"timer:10ms\"]\n";
 
@@ -103,7 +103,7 @@ fn the_owner_changes_whose_word_counts() {
     change("gate", "change.keys").succeeds();
     let change_file = person.text("change.keys");
     node.emit(&["keys", "send", &change_file]).succeeds();
-    node.emit(&["keys", "send", &change_file]).fails(7, &[]);
+    node.emit(&["keys", "send", &change_file]).fails(7, &["emit: the keys token has sequence", "sign it anew"]);
     node.emit(&["keys", "send", &file]).fails(6, &["is no change of keys"]);
     let keys = node.ask(&["info"])["keys"].clone();
     assert!(keys.as_array().is_some_and(|keys| keys.iter().any(|key| key["revoked"] == true)), "{keys}");
@@ -112,4 +112,48 @@ fn the_owner_changes_whose_word_counts() {
     node.emit(&["deploy", &file]).succeeds();
     let audited = node.emit(&["audit"]).succeeds();
     assert!(audited.contains("keys-changed"), "{audited}");
+}
+
+#[test]
+fn a_revocation_ends_what_runs_by_that_key() {
+    let fleet = Fleet::new();
+    let (person, node) = (&fleet.person, &fleet.node);
+    node.emit(&["deploy", &fleet.signed()]).succeeds();
+    // The next version is another developer's, and on probation when that one's key is revoked: the old one goes on.
+    person.emit(&["keys", "new", "dev2", "--role", "developer", "--no-passphrase"]).succeeds();
+    let public = person.text(".config/atoll/keys/dev2.pub");
+    let change = |file: &str, arguments: &[&str]| {
+        person.emit(&[&["keys", "update", "--key", "gate", "-o", file], arguments].concat()).succeeds();
+        person.text(file)
+    };
+    let added = node.ask(&["keys", "send", &change("add.keys", &["--add", &public, "--sequence", "1"])]);
+    assert_eq!((&added["stopped"], &added["barred"]), (&json!([]), &json!([])), "{added}");
+    fleet.sign_as("dev2");
+    let (file, revocation) = (person.text("c.wasm"), change("heir.keys", &["--revoke", "dev2", "--sequence", "2"]));
+    let answer = thread::scope(|scope| {
+        let update = scope.spawn(|| node.emit(&["update", "blinker", &file, "--probation", "60s"]));
+        eventually("the new version is on probation", || {
+            node.emit(&["events"]).succeeds().contains("update-took-over")
+        });
+        let answer = node.ask(&["keys", "send", &revocation]);
+        update.join().expect("it ends").fails(7, &["killed", "the owner revoked key", "developer"]);
+        answer
+    });
+    assert_eq!(answer["stopped"], json!(["blinker"]), "{answer}");
+    eventually("the old version goes on", || {
+        let loops = || node.ask(&["inspect", "blinker"])["loops"].as_u64();
+        let before = loops();
+        thread::sleep(Duration::from_millis(250));
+        loops() > before
+    });
+    // Then the key of what runs.
+    let revocation = change("revoke.keys", &["--revoke", "dev", "--sequence", "3"]);
+    let told = node.emit(&["keys", "send", &revocation]).succeeds();
+    assert!(told.contains("blinker: is stopped, for a revoked key signed it"), "{told}");
+    eventually("it has ended", || node.ask(&["inspect", "blinker"])["state"] == "finalised");
+    let inspected = node.emit(&["inspect", "blinker"]).succeeds();
+    assert!(inspected.contains("the owner revoked key") && inspected.contains("of the developer"), "{inspected}");
+    node.emit(&["start", "blinker"]).fails(7, &["emit: the owner revoked key", "deploy it signed anew"]);
+    let audited = node.emit(&["audit"]).succeeds();
+    assert!(audited.contains("revoked") && audited.contains("which signed its code token"), "{audited}");
 }

@@ -1,4 +1,4 @@
-//! Images that are no product: for a test that attacks the others, and for a measurement.
+//! Images that are no product: for tests, and for a measurement.
 //!
 //! What differs from a product is applied after the description was held to the rules, which refuse it, and lands in folders of
 //! its own: neither the description nor a product's image can come to hold any of it.
@@ -20,6 +20,8 @@ pub enum Variant {
     Product,
     /// `cell1` is a program that attacks everybody whom it can reach.
     HostileCell,
+    /// What people boot, with the policy and the keys of a test.
+    SignedOnly,
     /// `gpio` looks at no rights, so that the cost of looking can be measured.
     UncheckedAccess,
 }
@@ -30,6 +32,7 @@ impl Variant {
         match self {
             Self::Product => "",
             Self::HostileCell => "-hostile-cell",
+            Self::SignedOnly => "-signed-only",
             Self::UncheckedAccess => "-unchecked-access",
         }
     }
@@ -40,7 +43,7 @@ impl Variant {
     /// The package that is compiled for it alone, and with which flags of the compiler beside a product's.
     pub(super) const fn own_program(self) -> Option<(&'static str, &'static str)> {
         match self {
-            Self::Product => None,
+            Self::Product | Self::SignedOnly => None,
             Self::HostileCell => Some((HOSTILE_PROGRAM, "")),
             Self::UncheckedAccess => Some(("gpio", "--cfg atoll_unchecked_access")),
         }

@@ -4,19 +4,42 @@
 //! to have done is what the owners of resources and the warden show, not what their cells say of themselves.
 
 use alloc::{format, string::ToString, vec::Vec};
+use core::mem::offset_of;
 
-use runner_interfaces::{MAX_CELLS, kernel::Instant};
-use runner_tokens::{Accepted, Verdict};
-use shared_ring::SharedMemory;
-use shared_ring_messages::{Answer, AuditKind, AuditSigner, AuditUpload, Request};
+use runner_interfaces::{
+    MAX_CELLS, exchange::ExchangeStatus, gpio::GpioStatus, i2c::I2cStatus, kernel::Instant, timer::TimerStatus,
+};
+use runner_tokens::{Accepted, Signatures};
+use shared_ring::{SequencedCell, SharedMemory};
+use shared_ring_messages::{Answer, AuditKind, AuditSigner, AuditUpload, DeployRequest, Request};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{admission::Admission, audit::Act, container::Container, failure::Failure, policy::Policy, session::Phase};
 
 /// The domains that refuse containers what they were not granted.
 const OWNERS: [&str; 4] = ["gpio", "timer", "i2c", "exchange"];
 
-/// Calls refused, by owner and cell.
-pub(crate) type RefusedCalls = [[u64; MAX_CELLS]; OWNERS.len()];
+/// Calls refused, as far as they were looked at.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RefusedCalls {
+    /// By owner, whoever called.
+    together: [u64; OWNERS.len()],
+    /// By owner and cell.
+    by_cell: [[u64; MAX_CELLS]; OWNERS.len()],
+}
+
+/// What a status says of each cell, where the count of all of them together, at that place in it, is another than was seen.
+fn moved<M: SharedMemory, T: FromBytes + IntoBytes + Immutable>(
+    status: &SequencedCell<M, T>,
+    together_at: usize,
+    seen: &mut u64,
+    by_cell: fn(&T) -> [u64; MAX_CELLS],
+) -> Option<[u64; MAX_CELLS]> {
+    let together = status.try_read_part(together_at).filter(|together| together != seen)?;
+    let shown = by_cell(&status.try_read()?);
+    *seen = together;
+    Some(shown)
+}
 
 /// A request that is recorded, before it is known what becomes of it.
 pub(crate) struct Asked {
@@ -26,9 +49,9 @@ pub(crate) struct Asked {
 }
 
 /// By whose keys a container came in.
-fn signers(verdict: &Verdict) -> Vec<AuditSigner> {
+fn signers(signatures: &Signatures) -> Vec<AuditSigner> {
     let signer = |token: &Accepted| AuditSigner { role: token.claims.kind().role().number(), key: token.key.0 };
-    verdict.tokens.iter().map(signer).collect()
+    signatures.tokens.iter().map(signer).collect()
 }
 
 /// An act on that container.
@@ -78,9 +101,8 @@ impl<M: SharedMemory + Clone> Admission<M> {
                     None => Asked { act: self.act_of(AuditKind::UploadRefused, index), accepted: None },
                 }
             }
-            Request::ChangeKeys { .. } => {
-                Asked { act: self.act_of(AuditKind::KeysChanged, index), accepted: Some(AuditKind::KeysChanged) }
-            }
+            // One that is carried out is recorded there, with what it changes.
+            Request::ChangeKeys { .. } => Asked { act: self.act_of(AuditKind::KeysChanged, index), accepted: None },
             Request::Start(name) => verb(AuditKind::Started, name),
             Request::Stop(name) => verb(AuditKind::Stopped, name),
             Request::Restart(name) => verb(AuditKind::Restarted, name),
@@ -153,18 +175,36 @@ impl<M: SharedMemory + Clone> Admission<M> {
         self.audit.record(now, act);
     }
 
+    /// Records that the upload in that cell ends with its session. Alike wherever it was, so that a flood is counted.
+    pub(crate) fn record_broken_upload(&mut self, now: Instant, index: usize, cell: usize, why: &str) {
+        let Ok(container) = self.container_in(cell) else { return };
+        let received = container.upload.as_ref().map_or(0, |upload| upload.received);
+        let DeployRequest { name, size, sha256, .. } = &container.request;
+        let act = Act {
+            container: name.clone(),
+            text: format!("{why}: {received} of {size} bytes had arrived"),
+            sha256: Some(*sha256),
+            ..self.act_of(AuditKind::UploadBrokenOff, index)
+        };
+        self.audit.record(now, act);
+    }
+
     /// Looks at what the owners of resources refused to whom since the last look, and records the first refusal of each to a
     /// load. Where a container is started again by its policy between two looks, a refusal may be told of the load before.
     pub(crate) fn look_for_refused_calls(&mut self, now: Instant) {
+        // Looked at in every round: a word of each status, and more where that word moved.
+        let [gpio, timer, i2c, exchange] = &mut self.refused_calls.together;
         let shown = [
-            self.gpio_status.try_read().map(|status| status.refused_by_cell),
-            self.timer_status.try_read().map(|status| status.refused_by_cell),
-            self.i2c_status.try_read().map(|status| status.refused_by_cell),
-            self.exchange_status.try_read().map(|status| status.refused_by_cell),
+            moved(&self.gpio_status, offset_of!(GpioStatus, refused), gpio, |status| status.refused_by_cell),
+            moved(&self.timer_status, offset_of!(TimerStatus, refused), timer, |status| status.refused_by_cell),
+            moved(&self.i2c_status, offset_of!(I2cStatus, refused), i2c, |status| status.refused_by_cell),
+            moved(&self.exchange_status, offset_of!(ExchangeStatus, refused), exchange, |status| {
+                status.refused_by_cell
+            }),
         ];
         for (owner, shown) in shown.into_iter().enumerate() {
             let Some(shown) = shown else { continue };
-            let seen = core::mem::replace(&mut self.refused_calls[owner], shown);
+            let seen = core::mem::replace(&mut self.refused_calls.by_cell[owner], shown);
             for cell in (0..MAX_CELLS).filter(|cell| shown[*cell] != seen[*cell]) {
                 self.record_refused_calls(now, owner, cell, shown[cell].wrapping_sub(seen[cell]));
             }

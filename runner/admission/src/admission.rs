@@ -413,8 +413,9 @@ impl<M: SharedMemory + Clone> Admission<M> {
     /// The session is over: its upload and its attached containers go, and nobody waits for its answers any more.
     fn end_session<K: Kernel>(&mut self, kernel: &mut K, index: usize, phase: Phase, why: &str) {
         let key = self.sessions[index].key();
-        if self.sessions[index].upload.is_some() {
+        if let Some(cell) = self.sessions[index].upload {
             self.counters.count(Counter::UploadsAbandoned);
+            self.record_broken_upload(kernel.now(), index, cell, why);
         }
         for cell in 0..self.cells.len() {
             let uploading = self.sessions[index].upload == Some(cell);
@@ -550,13 +551,16 @@ impl<M: SharedMemory + Clone> Admission<M> {
 impl<K: Kernel, M: SharedMemory + Clone> Domain<K> for Admission<M> {
     /// The rings were laid out when this was made; their peers are not believed to have been there yet.
     fn self_test(&mut self, _: &mut K) -> Finding {
-        match &self.policy {
-            Err(error) => Finding::wrong(format_args!("{error}")),
-            Ok(Policy { board, .. }) => {
+        match (&self.policy, &self.trust) {
+            (Err(policy), Err(keys)) => Finding::wrong(format_args!("{policy}; {keys}")),
+            (Err(error), _) => Finding::wrong(format_args!("{error}")),
+            (_, Err(error)) => Finding::wrong(format_args!("{error}")),
+            (Ok(Policy { board, .. }), Ok(trust)) => {
                 let (cells, lines) = (self.cells.iter().flatten().count(), board.lines.len());
                 Finding::well(format_args!(
-                    "policy of {}: {lines} lines; rings of {cells} cells and Linux",
-                    board.board
+                    "policy of {}: {lines} lines, {} keys; rings of {cells} cells and Linux",
+                    board.board,
+                    trust.keys().len()
                 ))
             }
         }

@@ -42,9 +42,9 @@ const MAX_RIGHTS_BYTES: usize = 1024;
 /// The longest version, in bytes. Versions are as long as who writes them likes.
 const MAX_VERSION_BYTES: usize = 64;
 
-/// Kinds, reasons and cells whose counts are kept: with eight cells there can be 123 (uploads and requests refused for 21
-/// reasons each, five verbs and four things that the node sees of a cell or of none, five of sessions). Beyond, what was quiet
-/// for longest is written.
+/// Kinds, reasons and cells whose counts are kept: with eight cells there can be 124 (uploads and requests refused for 21
+/// reasons each, five verbs and four things that the node sees of a cell or of none, five of sessions, uploads broken off).
+/// Beyond, what was quiet for longest is written.
 const MAX_ALIKE: usize = 128;
 
 /// Alike things that get an entry each: more than a person makes in a row by mistyping.
@@ -112,6 +112,9 @@ impl Act {
                 | AuditKind::UpdateAccepted
                 | AuditKind::UpdateDone
                 | AuditKind::UpdateRolledBack
+                // There are as many as owners sign.
+                | AuditKind::KeysChanged
+                | AuditKind::Revoked
         )
     }
 

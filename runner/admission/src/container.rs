@@ -15,7 +15,7 @@ use runner_interfaces::{
     rate::{Bucket, Rate},
     warden::{Intervention, Succession, WardenCell},
 };
-use runner_tokens::Verdict;
+use runner_tokens::Signatures;
 use sha2::Sha256;
 use shared_ring_messages::{AuditSession, ContainerReport, DeployRequest, ErrorCode};
 
@@ -28,7 +28,7 @@ use crate::{
     log::Log,
     policy::Rights,
     session::{Session, SessionKey},
-    trust,
+    trust::{self, Revoked},
     used::Counted,
 };
 
@@ -74,7 +74,9 @@ pub(crate) struct Container {
     pub(crate) request: DeployRequest,
     pub(crate) rights: Rights,
     /// What its parties signed; none where nobody did.
-    pub(crate) signed: Option<Verdict>,
+    pub(crate) signed: Option<Signatures>,
+    /// A key that signed it does not count any more: it is never loaded again.
+    pub(crate) revoked: Option<Revoked>,
     /// What its manifest says; nothing before the upload is whole.
     pub(crate) declaration: Declaration,
     /// Its channels.
@@ -139,6 +141,7 @@ impl Container {
             request,
             rights,
             signed: None,
+            revoked: None,
             deployed: now,
             upload: Some(Upload { received: 0, next_sequence: 0, hasher: Sha256::default() }),
             generation: 0,
@@ -306,6 +309,9 @@ impl Container {
     /// Why it ended or is about to, where it did not fail.
     fn end_text(&self, view: &View) -> String {
         let ends = matches!(view.state, ContainerState::Stopping | ContainerState::Finalised);
+        if let Some(revoked) = self.revoked.filter(|revoked| ends && revoked.was_live) {
+            return revoked.to_string();
+        }
         let cause = self.seen.and_then(|status| EndCause::from_wire(status.end_cause)).filter(|_| ends);
         cause.unwrap_or(EndCause::None).to_string()
     }
@@ -408,6 +414,25 @@ impl Container {
     }
 
     pub(crate) fn view(&self, shown: &WardenCell, fault_name: fn(u64) -> &'static str) -> View {
+        let mut view = self.view_as_told(shown, fault_name);
+        if let Some(revoked) = self.revoked.filter(|revoked| revoked.was_live && view.state == ContainerState::Failed) {
+            view.reason_text = format!("{}: {revoked}", view.reason_text);
+        }
+        view
+    }
+
+    /// Refused where a key that signed it does not count any more.
+    pub(crate) fn check_believed(&self) -> Result<(), Failure> {
+        match &self.revoked {
+            None => Ok(()),
+            Some(revoked) => {
+                let detail = format!("{revoked}; remove `{}` and deploy it signed anew", self.name());
+                Err(Failure::new(ErrorCode::NotSigned, detail))
+            }
+        }
+    }
+
+    fn view_as_told(&self, shown: &WardenCell, fault_name: fn(u64) -> &'static str) -> View {
         let begun = self.seen.is_some_and(|status| status.ready_ns != 0);
         let failed =
             |reason: FailureReason, reason_text| View { state: ContainerState::Failed, reason, reason_text, begun };
@@ -514,7 +539,7 @@ impl Container {
             channels: Vec::new(),
             update: if self.replaces.is_some() { "new".into() } else { String::new() },
             signers: self.signed.as_ref().map(trust::signers).unwrap_or_default(),
-            signed_until_s: self.signed.as_ref().and_then(Verdict::expires).unwrap_or(0),
+            signed_until_s: self.signed.as_ref().and_then(Signatures::expires).unwrap_or(0),
         }
     }
 }

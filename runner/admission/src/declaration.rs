@@ -32,9 +32,9 @@ pub(crate) struct Declaration {
 /// What a container says of itself, and the channels that it asks for.
 pub(crate) type Read = (Declaration, Vec<End>);
 
-/// Reads what `wasm` declares, a module of that world; a module without a manifest declares nothing.
-pub(crate) fn read(wasm: &[u8], world: World, limits: &BoardLimits) -> Result<Read, Failure> {
-    let Some(manifest) = manifest(wasm)? else { return Ok(Read::default()) };
+/// What a module of that world declares by its manifest; one without a manifest declares nothing.
+pub(crate) fn read(manifest: Option<Manifest>, world: World, limits: &BoardLimits) -> Result<Read, Failure> {
+    let Some(manifest) = manifest else { return Ok(Read::default()) };
     if manifest.world.is_some_and(|said| said != world) {
         let said = manifest.world.map_or("", World::name);
         let detail = format!("its manifest says that it is a {said}; by its exports it is a {}", world.name());
@@ -139,13 +139,13 @@ mod tests {
 
     fn declared(manifest: &Manifest) -> Result<Read, Failure> {
         let wasm = embed(&wat::parse_str("(module)").unwrap(), manifest, &[]).unwrap();
-        read(&wasm, World::Reactor, &BOARD)
+        read(super::manifest(&wasm)?, World::Reactor, &BOARD)
     }
 
     #[test]
     fn a_module_without_a_manifest_declares_nothing() {
         let wasm = wat::parse_str("(module)").unwrap();
-        let (declaration, ends) = read(&wasm, World::WasiCommand, &BOARD).unwrap();
+        let (declaration, ends) = read(manifest(&wasm).unwrap(), World::WasiCommand, &BOARD).unwrap();
         assert_eq!(declaration, Declaration::default());
         assert!(ends.is_empty());
     }
@@ -215,8 +215,8 @@ mod tests {
         let mut wasm = embed(&wat::parse_str("(module)").unwrap(), &Manifest::named("a"), &[]).unwrap();
         let end = wasm.len();
         wasm[end - 1] ^= 0xff;
-        assert_eq!(read(&wasm, World::Reactor, &BOARD).unwrap_err().code, ErrorCode::InvalidManifest);
+        assert_eq!(manifest(&wasm).unwrap_err().code, ErrorCode::InvalidManifest);
         wasm.truncate(end - 1);
-        assert_eq!(read(&wasm, World::Reactor, &BOARD).unwrap_err().code, ErrorCode::InvalidModule);
+        assert_eq!(manifest(&wasm).unwrap_err().code, ErrorCode::InvalidModule);
     }
 }

@@ -21,8 +21,10 @@ const SESSION_BYTES: usize = MAX_UNREAD_BYTES + 16 * KIB;
 /// came.
 const CONTAINER_BYTES: usize = MAX_LOG_BYTES + MAX_LOG_RECORDS * 32 + 3 * 32 * KIB + COUNTED_BYTES;
 
-/// A manifest while it is decoded, which is at the end of an upload and not while a long frame is decoded: 20 times its size at the most (`runner_container::Manifest::decode`).
-const MANIFEST_BYTES: usize = 20 * runner_container::MAX_MANIFEST_BYTES;
+/// A manifest from its decoding until its module was looked over, which is at the end of an upload and not while a long frame is
+/// decoded: 20 times its size at the most (`runner_container::Manifest::decode`). And the tokens that go with it, ten times
+/// (`runner_tokens`, `tests/heap.rs`).
+const MANIFEST_BYTES: usize = 20 * runner_container::MAX_MANIFEST_BYTES + 10 * runner_tokens::MAX_TOKEN_BYTES;
 
 /// An event with the longest name and text; the list has room for half as many again as it grows.
 const EVENTS_BYTES: usize = MAX_EVENTS * (MAX_EVENT_TEXT_BYTES + shared_ring_messages::MAX_NAME_BYTES + 2 * 96);

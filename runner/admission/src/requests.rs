@@ -9,6 +9,7 @@ use runner_interfaces::{
     plan::{LoadRequest, Plan},
     warden::{self, Procedure, WardenStatus},
 };
+use runner_tokens::Verdict;
 use sha2::Digest;
 use shared_ring::{SharedMemory, SharedValues};
 use shared_ring_messages::{Answer, CHUNK_BYTES, CHUNK_CREDIT, DeployRequest, ErrorCode, Request};
@@ -70,7 +71,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
                 Ok(Some(Answer::Events { records, next, lost }))
             }
             Request::Audit { cursor } => Ok(Some(Answer::Audit(self.audit.page(now, cursor).into()))),
-            Request::ChangeKeys { token } => self.change_keys(&token, now),
+            Request::ChangeKeys { token } => self.change_keys(kernel, index, &token),
             Request::Channels => Ok(Some(Answer::Channels(self.channel_reports()))),
             Request::Update { deploy, probation_ns } => {
                 let refused = self.begin_update(kernel, index, deploy, probation_ns);
@@ -262,29 +263,35 @@ impl<M: SharedMemory + Clone> Admission<M> {
             CopyError::OutOfRange => Failure::internal("the module does not lie in the cell's region"),
         })?;
         // Before anything of it is looked at more closely: whoever may not deploy has nothing parsed.
-        let verdict = self.verify(&wasm, kernel.now())?;
-        if let Some(verdict) = &verdict {
-            self.hold_to_signatures(cell, &wasm, verdict)?;
-        }
+        let (signed, signatures) = match self.verify(&wasm, kernel.now())? {
+            Some(Verdict { declared, signatures, .. }) => {
+                self.hold_to_signatures(cell, &declared, &signatures)?;
+                (Some(declared), Some(signatures))
+            }
+            None => (None, None),
+        };
         let rights = &self.container_in(cell)?.rights;
         rights.check_module(size)?;
         limits.memory_limit_bytes = rights.memory_limit_bytes(limits.memory_limit_bytes);
         let world = inspection::inspect(&wasm, &limits)?;
-        let (declaration, ends) = declaration::read(&wasm, world, &limits)?;
+        // What was signed was read where it was verified.
+        let manifest = if signed.is_some() { signed } else { declaration::manifest(&wasm)? };
         drop(wasm);
+        let (declaration, ends) = declaration::read(manifest, world, &limits)?;
         self.policy()?.check_endpoints(&declaration.endpoints)?;
         let rights = self.policy()?.with_channels(&self.container_in(cell)?.rights, &ends)?;
         let container = self.container(cell)?;
         (container.declaration, container.ends, container.rights) = (declaration, ends, rights);
         self.bind_channels(kernel, cell)?;
-        if let Some(verdict) = &verdict {
-            self.trust()?.accept(verdict)?;
+        if let Some(signatures) = &signatures {
+            self.trust()?.accept(signatures)?;
         }
         Ok((self.load(kernel, cell, start)?, start))
     }
 
     /// Has the warden load what is staged, and answers the load's generation.
     pub(crate) fn load<K: Kernel>(&mut self, kernel: &mut K, cell: usize, run: bool) -> Result<u32, Failure> {
+        self.container_in(cell)?.check_believed()?;
         let labels = self.policy()?.labels();
         let identity = self.identity();
         let container = self.container(cell)?;
@@ -336,6 +343,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
         let cell = self.named(name)?;
         self.look_at(kernel, cell);
         self.check_may_wait(index)?;
+        self.container_in(cell)?.check_believed()?;
         let generation = match self.state(cell) {
             ContainerState::Installed => {
                 self.ask_warden(kernel, Procedure::Run, cell)
@@ -444,6 +452,17 @@ impl<M: SharedMemory + Clone> Admission<M> {
             WardenStatus::Ok => Ok(()),
             status => Err(status),
         }
+    }
+
+    /// Ends a container that must not run on: by its stop hook where there is one, within the usual limit, for which the warden
+    /// stands.
+    pub(crate) fn end_for_sure<K: Kernel>(&mut self, kernel: &mut K, cell: usize, how: Procedure) {
+        // Refused where it ended or faulted in this moment; what is left then, if anything, goes at once.
+        let ended = self.ask_warden(kernel, how, cell).or_else(|_| self.ask_warden(kernel, Procedure::Kill, cell));
+        if ended.is_err() && !self.state(cell).is_final() {
+            self.counters.count(Counter::WardenRefusals);
+        }
+        self.look_at(kernel, cell);
     }
 
     fn check_may_wait(&self, index: usize) -> Result<(), Failure> {

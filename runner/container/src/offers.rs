@@ -3,6 +3,8 @@
 //! The cells serve these functions (`runner-executor`, `worlds`); tools that look at a container without a node need to know
 //! them too. `tests/container/offers.rs` holds this table to both: what a cell serves and what `runner/wit/atoll.wit` says.
 
+use alloc::{format, string::String};
+
 /// A function that a container may import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
@@ -265,6 +267,22 @@ pub fn interface(module: &str) -> Option<&str> {
     let (_, versions) = PACKAGES.iter().find(|(package, _)| interface.starts_with(package))?;
     let is_served = OFFERS.iter().any(|offer| offer.interface == interface);
     (is_served && versions.have(version)).then_some(interface)
+}
+
+/// A module that [`interface`] reads that interface of the table from, in a version that is served: for who writes imports.
+#[must_use]
+pub fn module_of(interface: &str) -> String {
+    if interface == WASI || interface == TINY {
+        return interface.into();
+    }
+    if !interface.contains('/') {
+        return format!("{NODE_PACKAGE}{interface}@{NODE_VERSION}0");
+    }
+    match PACKAGES.iter().find(|(package, _)| interface.starts_with(package)) {
+        Some((_, Versions::Patches(begin))) => format!("{interface}@{begin}0"),
+        Some((_, Versions::These(versions))) => format!("{interface}@{}", versions.last().unwrap_or(&"")),
+        None => interface.into(),
+    }
 }
 
 /// The first of `imports` (module and name) that no draft has together with those before it.

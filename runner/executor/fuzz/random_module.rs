@@ -5,7 +5,7 @@
 //! stops where a cell's fuel does.
 
 use ::arbitrary::Unstructured;
-use runner_container::offers::{COMMAND_HOOKS, OFFERS, Offer, REACTOR_HOOKS, TINY, TINY_HOOKS, WASI};
+use runner_container::offers::{COMMAND_HOOKS, OFFERS, Offer, REACTOR_HOOKS, TINY_HOOKS, module_of};
 use wasm_smith::{Config, Module};
 
 /// Calls and rounds of loops that a module may make in its whole life.
@@ -13,17 +13,6 @@ const TURNS: u32 = 2000;
 
 /// The hooks of the worlds.
 const WORLDS: [&[(&str, &str)]; 3] = [COMMAND_HOOKS, REACTOR_HOOKS, TINY_HOOKS];
-
-/// Where an interface is imported from.
-pub(crate) fn module_of(interface: &str) -> String {
-    match interface.split_once('/').map(|(package, _)| package) {
-        None if [WASI, TINY].contains(&interface) => interface.to_owned(),
-        None => format!("atoll:node/{interface}@0.1.0"),
-        Some("wasi:logging") => format!("{interface}@0.1.0-draft"),
-        Some("wasi:i2c") => format!("{interface}@0.2.0-draft"),
-        Some(_) => format!("{interface}@0.2.0"),
-    }
-}
 
 fn types(letters: &str) -> String {
     let name = |letter| match letter {

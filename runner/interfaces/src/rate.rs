@@ -20,35 +20,36 @@ const SAVED_FRACTION: u32 = 10;
 /// The least that can be saved up: who acts once in each period of a timer is at times early by the timer's jitter.
 const LEAST_SAVED: u32 = 2;
 
-/// How many tokens a second, and how many can be saved up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How many tokens a second, and how many can be saved up. The default is none at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rate {
     per_second: u32,
-    saved: u32,
+    /// The most that may be spent, in billionths of a token; nothing at a rate of 0.
+    limit: u64,
 }
 
 impl Rate {
     /// For what is to be even: a tenth of a second's tokens can be saved up, and at least two.
     pub const fn even(per_second: u32) -> Self {
         let per_second = bounded(per_second);
-        let tenth = per_second / SAVED_FRACTION;
-        Self { per_second, saved: if tenth > LEAST_SAVED { tenth } else { LEAST_SAVED } }
+        Self::saving(per_second, per_second / SAVED_FRACTION)
     }
 
     /// For what comes in bursts: a second's tokens can be saved up.
     pub const fn in_bursts(per_second: u32) -> Self {
         let per_second = bounded(per_second);
-        Self { per_second, saved: if per_second > LEAST_SAVED { per_second } else { LEAST_SAVED } }
+        Self::saving(per_second, per_second)
+    }
+
+    /// That rate, of which so many tokens can be saved up; a few in any case.
+    const fn saving(per_second: u32, saved: u32) -> Self {
+        let saved = if saved > LEAST_SAVED { saved } else { LEAST_SAVED };
+        Self { per_second, limit: if per_second == 0 { 0 } else { saved as u64 * TOKEN } }
     }
 
     /// How many tokens can be saved up.
-    pub const fn saved(self) -> u32 {
-        self.saved
-    }
-
-    /// The most that may be spent.
-    fn limit(self) -> u64 {
-        u64::from(self.saved) * TOKEN
+    pub const fn saved(self) -> u64 {
+        self.limit / TOKEN
     }
 }
 
@@ -67,17 +68,21 @@ pub struct Bucket {
 
 impl Bucket {
     /// Takes a token, if there is one. At a rate of 0 there never is.
+    #[inline]
     pub fn take(&mut self, rate: Rate, now: Instant) -> bool {
-        self.take_up_to(1, rate, now) == 1
+        self.earn(rate, now);
+        let spent = self.spent + TOKEN;
+        let may_take = spent <= rate.limit;
+        if may_take {
+            self.spent = spent;
+        }
+        may_take
     }
 
     /// Takes so many tokens, or as many as there are; answers how many.
     pub fn take_up_to(&mut self, wanted: u64, rate: Rate, now: Instant) -> u64 {
-        if rate.per_second == 0 {
-            return 0;
-        }
         self.earn(rate, now);
-        let taken = wanted.min(rate.limit().saturating_sub(self.spent) / TOKEN);
+        let taken = wanted.min(rate.limit.saturating_sub(self.spent) / TOKEN);
         self.spent += taken * TOKEN;
         taken
     }
@@ -86,7 +91,7 @@ impl Bucket {
     pub fn owe(&mut self, rate: Rate, now: Instant) {
         self.earn(rate, now);
         // One more than can be saved up, so that a debt is bounded too.
-        self.spent = (self.spent + TOKEN).min(rate.limit() + TOKEN);
+        self.spent = (self.spent + TOKEN).min(rate.limit + TOKEN);
     }
 
     /// In how many nanoseconds there is a token; `None` where that is never.
@@ -95,14 +100,15 @@ impl Bucket {
             return None;
         }
         self.earn(rate, now);
-        let missing = (self.spent + TOKEN).saturating_sub(rate.limit());
+        let missing = (self.spent + TOKEN).saturating_sub(rate.limit);
         Some(missing.div_ceil(u64::from(rate.per_second)))
     }
 
+    #[inline]
     fn earn(&mut self, rate: Rate, now: Instant) {
         let earned = now.nanoseconds_since(self.at).saturating_mul(u64::from(rate.per_second));
         // A rate that was higher before may have let more be spent.
-        self.spent = self.spent.saturating_sub(earned).min(rate.limit() + TOKEN);
+        self.spent = self.spent.saturating_sub(earned).min(rate.limit + TOKEN);
         self.at = self.at.max(now);
     }
 }
@@ -138,11 +144,11 @@ mod tests {
             assert!(bucket.take(THREE, at(now)));
             taken += 1;
         }
-        assert_eq!(taken, 3 * seconds + u64::from(THREE.saved()));
+        assert_eq!(taken, 3 * seconds + THREE.saved());
         // And a year at once earns what can be saved up, no more.
         let year = 365 * 86_400 * SECOND;
         let burst = (0..10).filter(|_| bucket.take(THREE, at(now + year))).count();
-        assert_eq!(burst, THREE.saved() as usize);
+        assert_eq!(burst as u64, THREE.saved());
     }
 
     #[test]

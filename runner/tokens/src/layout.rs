@@ -3,7 +3,7 @@
 //! A signed container is: the module's own bytes in one piece, then Atoll's sections in their order, nothing behind or among
 //! them, each length in its shortest form. So every byte is covered by a hash or a signature, or follows from those that are.
 
-use alloc::{string::String, vec::Vec};
+use alloc::vec::Vec;
 
 use runner_container::{
     CODE_SECTION, DATA_SECTION, Files, GRANT_SECTION, METADATA_SECTION, Manifest, OWN_PREFIX, OWN_SECTIONS, Section,
@@ -16,8 +16,8 @@ use crate::{Body, Claims, Hash, Refusal, Token, TokenKind};
 /// A container's pieces, found in the order that they must have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedParts<'w> {
-    /// The name in the manifest.
-    pub name: String,
+    /// What the manifest says.
+    pub declared: Manifest,
     /// All before the first section of Atoll's.
     pub code: &'w [u8],
     /// The body of `atoll.app`.
@@ -65,8 +65,9 @@ impl<'w> SignedParts<'w> {
     /// What they are about instead.
     pub fn is_meant_by(&self, claims: &Claims) -> Result<(), Refusal> {
         let kind = claims.kind();
-        if claims.subject != self.name {
-            return Err(Refusal::OtherContainer { kind, subject: claims.subject.clone(), name: self.name.clone() });
+        if claims.subject != self.declared.name {
+            let (subject, name) = (claims.subject.clone(), self.declared.name.clone());
+            return Err(Refusal::OtherContainer { kind, subject, name });
         }
         match &claims.body {
             Body::Code { code } if *code != self.code_hash => Err(Refusal::OtherCode(kind)),
@@ -112,11 +113,11 @@ pub fn layout(wasm: &[u8]) -> Result<SignedParts<'_>, Refusal> {
     let (code, own) = own_sections(wasm)?;
     let [manifest, files, tokens @ ..] = own;
     let manifest = manifest.ok_or(Refusal::NoManifest)?;
-    let name = Manifest::decode(manifest).map_err(Refusal::Manifest)?.name;
+    let declared = Manifest::decode(manifest).map_err(Refusal::Manifest)?;
     files.map(Files::decode).transpose().map_err(Refusal::Files)?;
     let hash = |bytes| Sha256::digest(bytes).into();
     Ok(SignedParts {
-        name,
+        declared,
         code,
         manifest,
         files,

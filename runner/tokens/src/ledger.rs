@@ -5,7 +5,8 @@
 use alloc::{string::String, vec::Vec};
 
 use crate::{
-    Body, Key, KeyId, KeyTable, MAX_KEYS, MAX_REVOKED, MAX_SEQUENCES, Refusal, Role, TokenKind, Update, Verdict,
+    Accepted, Body, Key, KeyId, KeyTable, MAX_KEYS, MAX_REVOKED, MAX_SEQUENCES, Refusal, Role, Signatures, TokenKind,
+    Update,
 };
 
 /// See the module's documentation.
@@ -99,16 +100,16 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Refusal::LedgerFull`]; nothing is remembered then, and the container must not run.
-    pub fn accept(&mut self, verdict: &Verdict) -> Result<(), Refusal> {
-        let new = verdict.tokens.iter().filter(|token| self.highest(token.claims.kind(), &verdict.name).is_none());
+    pub fn accept(&mut self, Signatures { tokens }: &Signatures) -> Result<(), Refusal> {
+        let is_new = |Accepted { claims, .. }: &&Accepted| self.highest(claims.kind(), &claims.subject).is_none();
+        let new = tokens.iter().filter(is_new);
         if self.sequences.len() + new.count() > MAX_SEQUENCES {
             return Err(Refusal::LedgerFull);
         }
-        for token in &verdict.tokens {
-            let kind = token.claims.kind();
-            self.remember(kind, &token.claims.subject, token.claims.sequence);
-            if kind.role() == Role::Owner {
-                self.learn_time(token.claims.issued);
+        for Accepted { claims, .. } in tokens {
+            self.remember(claims.kind(), &claims.subject, claims.sequence);
+            if claims.kind().role() == Role::Owner {
+                self.learn_time(claims.issued);
             }
         }
         Ok(())

@@ -6,7 +6,7 @@
 //! those who make tokens with other tools.
 //!
 //! Whoever verifies trusts the key table and the ledger, and nothing of the container: no input makes this crate panic or
-//! recurse, or take more memory than twice [`MAX_TOKEN_BYTES`] and what the manifest takes (`tests/heap.rs`).
+//! recurse, or take more memory than ten times [`MAX_TOKEN_BYTES`] and what the manifest takes (`tests/heap.rs`).
 //!
 //! | module | what |
 //! |---|---|
@@ -46,7 +46,7 @@ pub use refusal::{Date, Refusal};
 pub use sign::{SigningKey, sign};
 pub use table::{KeyTable, KeyTableError, Minimum};
 pub use token::Token;
-pub use verify::{Accepted, Update, Verdict, check, verify, verify_update};
+pub use verify::{Accepted, Signatures, Update, Verdict, check, verify, verify_update};
 
 /// The largest token. One with 64 rights of 24 bytes fits.
 pub const MAX_TOKEN_BYTES: usize = 2048;

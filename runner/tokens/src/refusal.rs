@@ -1,9 +1,9 @@
 //! A name for each rule, and a line for the person who broke it.
 
-use alloc::string::String;
+use alloc::{string::String, vec::Vec};
 use core::fmt;
 
-use runner_container::{FilesError, ManifestError, OWN_SECTIONS, SectionError, Violation};
+use runner_container::{FilesError, ManifestError, OWN_SECTIONS, SectionError, Violation, rights::WrongRight};
 
 use crate::{KeyId, MAX_TOKEN_BYTES, Role, TokenKind, claims::claim};
 
@@ -101,6 +101,13 @@ pub enum Refusal {
     EndsBeforeItBegins(TokenKind),
     /// Rights do not ascend, or one is there twice.
     RightsOrder,
+    /// Rights are not written in their one form.
+    RightsForm {
+        /// The same rights, written as they must be.
+        canonical: Vec<String>,
+    },
+    /// What is granted is no right, or contradicts another.
+    NotARight(WrongRight),
     /// The key is not known.
     UnknownKey {
         /// Of which token.
@@ -200,16 +207,18 @@ impl fmt::Display for Refusal {
             | Self::SectionOrder { .. }
             | Self::ForeignSection { .. }
             | Self::SectionLength { .. } => self.layout(formatter),
-            Self::NoManifest => formatter.write_str("it has no manifest (`atoll.app`): pack it before it is signed"),
+            Self::NoManifest => {
+                formatter.write_str("the container has no manifest (`atoll.app`): pack it before it is signed")
+            }
             Self::Manifest(error) => error.fmt(formatter),
             Self::Files(error) => error.fmt(formatter),
             Self::MissingToken(kind) => {
                 write!(formatter, "the {kind} token is missing: the {} has to sign it", kind.role())
             }
             Self::FilesWithoutToken => {
-                formatter.write_str("it has files and no data token: the provider has to sign it")
+                formatter.write_str("the container has files and no data token: the provider has to sign them")
             }
-            Self::TokenWithoutFiles => formatter.write_str("it has a data token and no files"),
+            Self::TokenWithoutFiles => formatter.write_str("the container has a data token and no files"),
             Self::KeysInContainer => {
                 formatter.write_str("a keys token stands in a file of its own, not in a container")
             }
@@ -221,7 +230,7 @@ impl fmt::Display for Refusal {
             Self::OtherIntegrator { trusted, signed } => {
                 write!(formatter, "the grant token trusts integrator {trusted}, and {signed} signed the metadata token")
             }
-            Self::RightsOrder => formatter.write_str("the grant token's rights do not ascend, or one is there twice"),
+            Self::RightsOrder | Self::RightsForm { .. } | Self::NotARight(_) => self.rights(formatter),
             Self::LedgerFull => {
                 formatter.write_str("this node can remember no more sequences or keys until it is started anew")
             }
@@ -248,6 +257,19 @@ impl Refusal {
                 formatter,
                 "the section at byte {offset} stands behind or among Atoll's, where nobody signed it: pack it again"
             ),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is wrong with the list of rights in a grant token.
+    fn rights(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RightsOrder => formatter.write_str("the grant token's rights do not ascend, or one is there twice"),
+            Self::RightsForm { canonical } => {
+                formatter.write_str("the grant token's rights are not in their one form, which is")?;
+                canonical.iter().try_for_each(|right| write!(formatter, " `{right}`"))
+            }
+            Self::NotARight(wrong) => write!(formatter, "the grant token has `{}`: {wrong}", wrong.text),
             _ => Ok(()),
         }
     }
@@ -284,7 +306,7 @@ impl Refusal {
     fn belief(&self, kind: TokenKind, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownKey { key, .. } => {
-                write!(formatter, "is signed with key {key}, which this node does not know")
+                write!(formatter, "is signed with key {key}, which is not known here")
             }
             Self::RevokedKey { key, .. } => write!(formatter, "is signed with key {key}, which the owner revoked"),
             Self::WrongRole { key, role, .. } => {
@@ -336,7 +358,9 @@ impl Refusal {
             | Self::OtherFiles(kind)
             | Self::OtherManifest(kind) => Some(*kind),
             Self::FilesWithoutToken | Self::TokenWithoutFiles => Some(TokenKind::Data),
-            Self::RightsOrder | Self::OtherIntegrator { .. } => Some(TokenKind::Grant),
+            Self::RightsOrder | Self::RightsForm { .. } | Self::NotARight(_) | Self::OtherIntegrator { .. } => {
+                Some(TokenKind::Grant)
+            }
             Self::KeysInContainer | Self::BadKey { .. } | Self::NoOwnerLeft => Some(TokenKind::Keys),
             _ => None,
         }

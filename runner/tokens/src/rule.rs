@@ -30,6 +30,8 @@ impl Refusal {
             Self::BadClaim { .. } => "bad-claim",
             Self::EndsBeforeItBegins(_) => "ends-before-it-begins",
             Self::RightsOrder => "rights-order",
+            Self::RightsForm { .. } => "rights-form",
+            Self::NotARight(_) => "not-a-right",
             Self::UnknownKey { .. } => "unknown-key",
             Self::RevokedKey { .. } => "revoked-key",
             Self::WrongRole { .. } => "wrong-role",

@@ -2,6 +2,8 @@
 
 use alloc::{string::String, vec::Vec};
 
+use runner_container::Manifest;
+
 use crate::{
     Body, Claims, Hash, Key, KeyId, KeyTable, Ledger, Refusal, SignedParts, Token, TokenKind, layout, token::Envelope,
 };
@@ -18,10 +20,10 @@ pub struct Accepted {
 /// A container that everybody signed who must.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// The container's name.
-    pub name: String,
-    /// The tokens, in their order: code, data where there are files, metadata, grant.
-    pub tokens: Vec<Accepted>,
+    /// What its manifest says, read from the bytes that were signed.
+    pub declared: Manifest,
+    /// Who signed, and what they say.
+    pub signatures: Signatures,
     /// Of the code.
     pub code_hash: Hash,
     /// Of the manifest.
@@ -30,7 +32,14 @@ pub struct Verdict {
     pub files_hash: Option<Hash>,
 }
 
-impl Verdict {
+/// The tokens that a container was believed by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signatures {
+    /// In their order: code, data where there are files, metadata, grant.
+    pub tokens: Vec<Accepted>,
+}
+
+impl Signatures {
     /// The token of that kind.
     #[must_use]
     pub fn token(&self, kind: TokenKind) -> Option<&Accepted> {
@@ -105,14 +114,15 @@ pub fn verify(wasm: &[u8], board: &str, table: &KeyTable, ledger: &Ledger) -> Re
             tokens.push(check(&parts, kind, board, table, ledger)?);
         }
     }
-    let SignedParts { name, code_hash, manifest_hash, files_hash, .. } = parts;
-    let verdict = Verdict { name, tokens, code_hash, manifest_hash, files_hash };
-    trusts_its_integrator(&verdict)?;
-    Ok(verdict)
+    let signatures = Signatures { tokens };
+    trusts_its_integrator(&signatures)?;
+    let SignedParts { declared, code_hash, manifest_hash, files_hash, .. } = parts;
+    Ok(Verdict { declared, signatures, code_hash, manifest_hash, files_hash })
 }
 
-fn trusts_its_integrator(verdict: &Verdict) -> Result<(), Refusal> {
-    let (Some(metadata), Some(grant)) = (verdict.token(TokenKind::Metadata), verdict.token(TokenKind::Grant)) else {
+fn trusts_its_integrator(signatures: &Signatures) -> Result<(), Refusal> {
+    let (Some(metadata), Some(grant)) = (signatures.token(TokenKind::Metadata), signatures.token(TokenKind::Grant))
+    else {
         return Ok(());
     };
     match grant.claims.body {

@@ -162,7 +162,10 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
         if self.cell(to).phase != Phase::Installed {
             return None;
         }
-        self.call_gpio(kernel, gpio::Procedure::Succeed, from, to);
+        // Who has replaced another has its lines on standby for it until that one has stopped; its end comes round here again.
+        if self.call_gpio(kernel, gpio::Procedure::Succeed, from, to) == gpio::Status::Busy {
+            return None;
+        }
         let cell = self.cell(to);
         let start_ns = u64::from(cell.assignment.plan.start_limit_us) * 1_000;
         cell.phase = Phase::Starting { deadline: deadline(now, start_ns) };
@@ -251,10 +254,16 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
         self.call_exchange(kernel, ends);
     }
 
-    /// The driver cannot refuse: the channel is the warden's and both cells exist.
-    fn call_gpio<K: Kernel>(&mut self, kernel: &mut K, procedure: gpio::Procedure, from: usize, to: usize) {
+    /// The driver cannot refuse, but because one of the two has lines on standby: the channel is the warden's and both cells exist.
+    fn call_gpio<K: Kernel>(
+        &mut self,
+        kernel: &mut K,
+        procedure: gpio::Procedure,
+        from: usize,
+        to: usize,
+    ) -> gpio::Status {
         let words = [from as u64, to as u64, 0, 0];
-        kernel.call(self.gpio, Message { label: u64::from(procedure.to_wire()), words });
+        gpio::Status::of(&kernel.call(self.gpio, Message { label: u64::from(procedure.to_wire()), words }))
     }
 
     fn show_succession(&mut self, number: usize, succession: Succession) {

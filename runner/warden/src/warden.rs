@@ -245,6 +245,8 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
         if procedure != Procedure::Release {
             // What the cell said last decides in which state it is.
             self.look_at(kernel, number);
+            // Who was to replace another, or to be replaced, and has just ended, is so no longer before its cell holds another.
+            self.advance_heirs(kernel);
         }
         match procedure {
             Procedure::Load => self.load(kernel, number, message.words),

@@ -92,6 +92,10 @@ audit_kinds! {
     CallRefused = 21 => "call-refused",
     /// The owner of the device changed whose signatures count. Refused, it is a refused request.
     KeysChanged = 22 => "keys-changed",
+    /// By such a change a key does not count any more that signed the container: it is ended, and never loaded again.
+    Revoked = 23 => "revoked",
+    /// An upload that was announced did not come to its end: its session ended before.
+    UploadBrokenOff = 24 => "upload-broken-off",
 }
 
 /// Who asked.

@@ -151,7 +151,7 @@ pub enum Request {
         /// The number of the first entry that is wanted; 0 for the oldest kept.
         cursor: u64,
     },
-    /// Changes whose signatures the node believes, until its next start: [`Answer::Done`].
+    /// Changes whose signatures the node believes, until its next start: [`Answer::KeysChanged`].
     ChangeKeys {
         /// The owner's token that says so, at the most [`MAX_CHANGE_BYTES`].
         token: Vec<u8>,
@@ -228,6 +228,13 @@ pub enum Answer {
     Channels(Vec<ChannelReport>),
     /// A page of the audit log.
     Audit(Box<AuditPage>),
+    /// The keys were changed. A container that a revoked key signed is never loaded again.
+    KeysChanged {
+        /// Those of them that were told to stop, by name. They have ended when their stop hook has, or its limit is over.
+        stopped: Vec<String>,
+        /// Those that had ended before.
+        barred: Vec<String>,
+    },
 }
 
 /// Something that happened to a container.

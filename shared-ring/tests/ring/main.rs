@@ -3,5 +3,4 @@
 
 mod conversation;
 mod hostile;
-#[path = "../../fuzz/hostile_peer.rs"]
 mod hostile_peer;

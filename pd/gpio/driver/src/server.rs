@@ -8,7 +8,7 @@ use runner_interfaces::grants::{CellGrants, LineRates, MAX_LINES, RateOf, grant_
 use runner_interfaces::kernel::{
     Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring, required_channel, required_region,
 };
-use runner_interfaces::rate::Rate;
+use runner_interfaces::rate::{Bucket, Rate};
 use runner_interfaces::usage::{Count, UsageTable};
 use shared_ring::{KeptValue, OutOfRange, SequencedCell};
 
@@ -47,16 +47,39 @@ struct Line {
 pub const ACCESS_IS_CHECKED: bool = !cfg!(atoll_unchecked_access);
 
 /// What everybody may do where nothing is checked.
-const EVERYTHING: CellGrants = CellGrants {
-    output_lines: u64::MAX,
-    input_lines: u64::MAX,
-    edge_lines: u64::MAX,
-    active_low_lines: 0,
-    minimum_period_ns: 0,
-    i2c_addresses: [u64::MAX; 2],
-    timers: u32::MAX,
-    generation: 0,
-};
+const EVERYTHING: LineGrants = LineGrants { output: true, input: true, edges: true, active_low: false };
+
+/// What a cell may do with one line: little enough to be handed on in a register.
+#[derive(Clone, Copy, Debug, Default)]
+struct LineGrants {
+    output: bool,
+    input: bool,
+    edges: bool,
+    /// No right: the line is active while it is low.
+    active_low: bool,
+}
+
+impl LineGrants {
+    fn of(grants: &CellGrants, line: u8) -> Self {
+        let has = |lines: u64| CellGrants::allows(lines, line);
+        Self {
+            output: has(grants.output_lines),
+            input: has(grants.input_lines),
+            edges: has(grants.edge_lines),
+            active_low: has(grants.active_low_lines),
+        }
+    }
+
+    /// Who may watch a line's edges learns its level from them, so may read it too.
+    const fn readable(self) -> bool {
+        self.input || self.edges
+    }
+
+    /// Whether it may be used in some way.
+    const fn any(self) -> bool {
+        self.readable() || self.output
+    }
+}
 
 /// What a served call answers, or why it was not served.
 type Outcome = Result<u64, Status>;
@@ -150,12 +173,12 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         self.cells.iter().position(|&known| known == Some(channel))
     }
 
-    /// What the cell may use now; nothing before the warden's first word.
-    fn grants_of(&mut self, cell: usize) -> CellGrants {
+    /// What the cell may do with the line now; nothing before the warden's first word.
+    fn grants_of(&mut self, cell: usize, line: u8) -> LineGrants {
         if !ACCESS_IS_CHECKED {
             return EVERYTHING;
         }
-        self.grants[cell].latest().copied().unwrap_or_default()
+        self.grants[cell].latest().map_or(LineGrants::default(), |grants| LineGrants::of(grants, line))
     }
 
     /// Serves the call, and counts it for the cell and the line.
@@ -171,7 +194,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
 
     fn serve_line(&mut self, cell: usize, line: u8, message: Message) -> Outcome {
         let procedure = procedure_of(message)?;
-        let grants = self.grants_of(cell);
+        let grants = self.grants_of(cell, line);
         if self.stands_by(cell, line) {
             return self.serve_standby(cell, line, message, grants);
         }
@@ -241,46 +264,46 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         }
     }
 
-    fn held_output(&self, cell: usize, line: u8, grants: CellGrants) -> Result<bool, Status> {
-        granted(grants.output_lines, line, grants)?;
+    fn held_output(&self, cell: usize, line: u8, grants: LineGrants) -> Result<bool, Status> {
+        granted(grants.output, grants)?;
         match self.held(cell, line)? {
             Use::Output { high } => Ok(high),
             Use::Input { .. } => Err(Status::Invalid),
         }
     }
 
-    fn open_output(&mut self, cell: usize, line: u8, grants: CellGrants) -> Outcome {
-        granted(grants.output_lines, line, grants)?;
+    fn open_output(&mut self, cell: usize, line: u8, grants: LineGrants) -> Outcome {
+        granted(grants.output, grants)?;
         match self.held(cell, line) {
             Err(Status::Busy) => Err(Status::Busy),
             // Opened again: it goes on as it is.
-            Ok(Use::Output { high }) => Ok(opened(grants, line, high)),
+            Ok(Use::Output { high }) => Ok(opened(grants, high)),
             Ok(Use::Input { .. }) | Err(_) => {
                 if !self.line(line).is_output && !self.take_change(cell, line) {
                     return Err(Status::Full);
                 }
-                let high = active_low(grants, line);
+                let high = grants.active_low;
                 self.stop_watching(line);
                 self.line(line).rests_high = high;
                 self.hold(line, Some((cell, Use::Output { high })));
                 self.put_level(line, high);
-                Ok(opened(grants, line, high))
+                Ok(opened(grants, high))
             }
         }
     }
 
-    fn open_input(&mut self, cell: usize, line: u8, grants: CellGrants) -> Outcome {
-        granted(readable_lines(grants), line, grants)?;
+    fn open_input(&mut self, cell: usize, line: u8, grants: LineGrants) -> Outcome {
+        granted(grants.readable(), grants)?;
         match self.held(cell, line) {
             Err(Status::Busy) => return Err(Status::Busy),
-            Ok(Use::Input { .. }) => return Ok(opened(grants, line, self.bank.level(line))),
+            Ok(Use::Input { .. }) => return Ok(opened(grants, self.bank.level(line))),
             // What was driven goes to rest first, as at any release.
             Ok(Use::Output { .. }) => self.rest(line),
             Err(_) => {}
         }
         self.listen(cell, line);
         self.hold(line, Some((cell, Use::Input { watched: None, pull: None })));
-        Ok(opened(grants, line, self.bank.level(line)))
+        Ok(opened(grants, self.bank.level(line)))
     }
 
     /// Drives an output that is held to its inactive level.
@@ -290,8 +313,13 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
     }
 
     /// A level that is driven already costs nothing. One that changes takes of the cell's rate, or is refused.
-    fn set(&mut self, cell: usize, line: u8, grants: CellGrants, high: bool) -> Outcome {
-        if self.held_output(cell, line, grants)? != high {
+    fn set(&mut self, cell: usize, line: u8, grants: LineGrants, high: bool) -> Outcome {
+        let before = self.held_output(cell, line, grants)?;
+        self.set_from(cell, line, before, high)
+    }
+
+    fn set_from(&mut self, cell: usize, line: u8, before: bool, high: bool) -> Outcome {
+        if before != high {
             if !self.take_change(cell, line) {
                 return Err(Status::Full);
             }
@@ -302,27 +330,27 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         Ok(u64::from(high))
     }
 
-    fn toggle(&mut self, cell: usize, line: u8, grants: CellGrants) -> Outcome {
+    fn toggle(&mut self, cell: usize, line: u8, grants: LineGrants) -> Outcome {
         let high = self.held_output(cell, line, grants)?;
-        self.set(cell, line, grants, !high)
+        self.set_from(cell, line, high, !high)
     }
 
-    fn get(&mut self, cell: usize, line: u8, grants: CellGrants) -> Outcome {
-        granted(all_lines(grants), line, grants)?;
+    fn get(&mut self, cell: usize, line: u8, grants: LineGrants) -> Outcome {
+        granted(grants.any(), grants)?;
         match self.held(cell, line)? {
             Use::Output { high } => {
-                granted(grants.output_lines, line, grants)?;
+                granted(grants.output, grants)?;
                 Ok(u64::from(high))
             }
             Use::Input { .. } => {
-                granted(readable_lines(grants), line, grants)?;
+                granted(grants.readable(), grants)?;
                 Ok(u64::from(self.bank.level(line)))
             }
         }
     }
 
-    fn watch(&mut self, cell: usize, line: u8, grants: CellGrants, edges: Edges) -> Outcome {
-        granted(grants.edge_lines, line, grants)?;
+    fn watch(&mut self, cell: usize, line: u8, grants: LineGrants, edges: Edges) -> Outcome {
+        granted(grants.edges, grants)?;
         let Use::Input { pull, .. } = self.held(cell, line)? else { return Err(Status::Invalid) };
         self.bank.watch(line, Some(edges));
         self.hold(line, Some((cell, Use::Input { watched: Some(edges), pull })));
@@ -330,8 +358,8 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         Ok(0)
     }
 
-    fn take_edges(&mut self, cell: usize, line: u8, grants: CellGrants) -> Outcome {
-        granted(grants.edge_lines, line, grants)?;
+    fn take_edges(&mut self, cell: usize, line: u8, grants: LineGrants) -> Outcome {
+        granted(grants.edges, grants)?;
         match self.held(cell, line)? {
             Use::Input { watched: Some(_), .. } => {
                 // Those that the interrupt is still on its way for.
@@ -343,8 +371,8 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         }
     }
 
-    fn pull(&mut self, cell: usize, line: u8, grants: CellGrants, pull: Pull) -> Outcome {
-        granted(readable_lines(grants), line, grants)?;
+    fn pull(&mut self, cell: usize, line: u8, grants: LineGrants, pull: Pull) -> Outcome {
+        granted(grants.readable(), grants)?;
         match self.held(cell, line)? {
             Use::Input { watched, .. } if self.bank.pull(line, pull) => {
                 self.hold(line, Some((cell, Use::Input { watched, pull: Some(pull) })));
@@ -430,8 +458,8 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
     }
 
     fn owe_change(&mut self, cell: usize, line: u8) {
-        let (rate, now) = (self.rate(cell, line, RateOf::Transitions), self.now);
-        if let Some(bucket) = self.transitions.of(cell, line) {
+        let (sequence, now) = (self.sequence_of(cell), self.now);
+        if let Some((bucket, rate)) = self.metered(cell, line, RateOf::Transitions, sequence) {
             bucket.owe(rate, now);
         }
     }
@@ -441,12 +469,25 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         if !ACCESS_IS_CHECKED {
             return true;
         }
-        let (rate, now) = (self.rate(cell, line, RateOf::Transitions), self.now);
-        self.transitions.of(cell, line).is_some_and(|bucket| bucket.take(rate, now))
+        // The grants were looked at for this call.
+        let (sequence, now) = (self.grants[cell].sequence(), self.now);
+        self.metered(cell, line, RateOf::Transitions, sequence).is_some_and(|(bucket, rate)| bucket.take(rate, now))
     }
 
-    fn rate(&self, cell: usize, line: u8, of: RateOf) -> Rate {
-        Rate::even(LineRates::read(&self.rates, cell, line, of))
+    /// What the cell has spent on the line, and its rate.
+    fn metered(&mut self, cell: usize, line: u8, of: RateOf, sequence: u32) -> Option<(&mut Bucket, Rate)> {
+        let buckets = match of {
+            RateOf::Transitions => &mut self.transitions,
+            RateOf::Edges => &mut self.edges,
+        };
+        let rates = &self.rates;
+        buckets.of(cell, line, sequence, || LineRates::read(rates, cell, line, of))
+    }
+
+    /// Which grants the cell has now.
+    fn sequence_of(&mut self, cell: usize) -> u32 {
+        self.grants[cell].latest();
+        self.grants[cell].sequence()
     }
 
     /// When the cell may be told of what is withheld from it; 0 where that is nothing, or where its rate allows nothing at all.
@@ -454,18 +495,20 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         if self.line(line).withheld == 0 || self.held(cell, line).is_err() {
             return 0;
         }
-        let (rate, now) = (self.rate(cell, line, RateOf::Edges), self.now);
-        self.edges.of(cell, line).and_then(|bucket| bucket.wait_ns(rate, now)).unwrap_or(0)
+        let (sequence, now) = (self.sequence_of(cell), self.now);
+        self.metered(cell, line, RateOf::Edges, sequence)
+            .and_then(|(bucket, rate)| bucket.wait_ns(rate, now))
+            .unwrap_or(0)
     }
 
     /// Edges came for who holds the line: as many as the rate allows may be taken, the others wait together. Answers whether
     /// that is worth a word: who was told that edges wait is not told again.
     fn admit_edges(&mut self, cell: usize, line: u8, edges: u64) -> bool {
         let released = self.release_withheld(cell, line);
-        let (rate, now) = (self.rate(cell, line, RateOf::Edges), self.now);
+        let (sequence, now) = (self.sequence_of(cell), self.now);
         let waits = self.line(line).withheld > 0;
-        let admitted = match self.edges.of(cell, line) {
-            Some(bucket) if !waits => bucket.take_up_to(edges, rate, now),
+        let admitted = match self.metered(cell, line, RateOf::Edges, sequence) {
+            Some((bucket, rate)) if !waits => bucket.take_up_to(edges, rate, now),
             _ => 0,
         };
         let slot = self.line(line);
@@ -476,9 +519,13 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
 
     /// What is withheld becomes one edge, if the rate allows one by now. Answers whether it did.
     fn release_withheld(&mut self, cell: usize, line: u8) -> bool {
-        let (rate, now) = (self.rate(cell, line, RateOf::Edges), self.now);
         let withheld = self.line(line).withheld;
-        if withheld == 0 || !self.edges.of(cell, line).is_some_and(|bucket| bucket.take(rate, now)) {
+        if withheld == 0 {
+            return false;
+        }
+        let (sequence, now) = (self.sequence_of(cell), self.now);
+        let metered = self.metered(cell, line, RateOf::Edges, sequence);
+        if !metered.is_some_and(|(bucket, rate)| bucket.take(rate, now)) {
             return false;
         }
         let slot = self.line(line);
@@ -622,30 +669,16 @@ fn pull_of(word: u64) -> Result<Pull, Status> {
     u32::try_from(word).ok().and_then(Pull::from_wire).ok_or(Status::Invalid)
 }
 
-/// Who may watch a line's edges learns its level from them, so may read it too.
-fn readable_lines(grants: CellGrants) -> u64 {
-    grants.input_lines | grants.edge_lines
-}
-
-/// Lines that it may use in some way.
-fn all_lines(grants: CellGrants) -> u64 {
-    readable_lines(grants) | grants.output_lines
-}
-
-fn granted(lines: u64, line: u8, grants: CellGrants) -> Result<(), Status> {
-    if CellGrants::allows(lines, line) {
+fn granted(may: bool, grants: LineGrants) -> Result<(), Status> {
+    if may {
         Ok(())
-    } else if CellGrants::allows(all_lines(grants), line) {
+    } else if grants.any() {
         Err(Status::ModeNotGranted)
     } else {
         Err(Status::NotGranted)
     }
 }
 
-fn active_low(grants: CellGrants, line: u8) -> bool {
-    CellGrants::allows(grants.active_low_lines, line)
-}
-
-fn opened(grants: CellGrants, line: u8, high: bool) -> u64 {
-    Opened { high, active_low: active_low(grants, line) }.to_word()
+fn opened(grants: LineGrants, high: bool) -> u64 {
+    Opened { high, active_low: grants.active_low }.to_word()
 }

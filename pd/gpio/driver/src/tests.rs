@@ -936,7 +936,7 @@ proptest! {
         let coalesced = bench.status().coalesced;
         prop_assert_eq!(told + coalesced, made);
         prop_assert_eq!(bench.used(0, 0).coalesced, coalesced);
-        let most = bench.kernel.now_ns.div_ceil(1_000_000_000) * u64::from(rate) + u64::from(runner_interfaces::rate::Rate::even(rate).saved());
+        let most = bench.kernel.now_ns.div_ceil(1_000_000_000) * u64::from(rate) + runner_interfaces::rate::Rate::even(rate).saved();
         prop_assert!(told <= most);
     }
 }

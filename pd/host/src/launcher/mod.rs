@@ -137,8 +137,20 @@ fn plan(options: &LaunchOptions) -> Result<Plan> {
     // A host has a clock, and an image is only as old as the node here.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let table = keys::table(options.keys.as_deref(), &policy, now)?;
-    let key_bytes = keys::region_bytes(&table, &system).map_err(anyhow::Error::msg)?;
+    let mut key_bytes = keys::region_bytes(&table, &system).map_err(anyhow::Error::msg)?;
+    damage(&mut key_bytes, &options.run_directory);
     let prefilled = [("policy".to_owned(), policy_bytes), ("keys".to_owned(), key_bytes)].into();
     let labels = policy.board.lines.into_iter().map(|line| (line.label, line.line)).collect();
     Ok(Plan { system, prefilled, labels })
 }
+
+/// Where a test left a file of that name, it wants an image whose key table is damaged.
+#[cfg(feature = "hostile-domains")]
+fn damage(key_bytes: &mut [u8], run_directory: &Path) {
+    if run_directory.join("keys.damaged").exists() {
+        key_bytes[0] ^= 0xff;
+    }
+}
+
+#[cfg(not(feature = "hostile-domains"))]
+const fn damage(_: &mut [u8], _: &Path) {}

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use pd_host::node::{Node, Options};
 use pd_host::pins::Pins;
 use pd_system_description::Description;
+use shared_ring_messages::ErrorCode;
 
 use crate::client::{Client, blinker};
 use crate::{TestNode, eventually, project};
@@ -69,6 +70,21 @@ fn every_domain_says_how_its_start_went() {
     ] {
         assert!(row(domain).contains(" ok ") && row(domain).contains(words), "{}", row(domain));
     }
+}
+
+#[test]
+fn a_damaged_key_table_is_told_and_nothing_is_deployed() {
+    let node = TestNode::start_with(|options| {
+        std::fs::write(options.run_directory.join("keys.damaged"), "").expect("marked");
+    });
+    let log = node.log("launcher");
+    let rows = log.lines().filter(|line| line.split_whitespace().take(2).eq(["atoll:", "admission"]));
+    let row: Vec<&str> = rows.collect();
+    assert!(matches!(row[..], [row] if row.contains("FAILED") && row.contains("key table")), "{log}");
+    assert!(log.contains("atoll: 1 of 12 domains is not well: admission\n"), "{log}");
+    let (code, detail) = Client::greeted(&node).deploy(&blinker("blinker")).expect_err("nobody's word counts");
+    assert_eq!(code, ErrorCode::Internal);
+    assert!(detail.contains("key table"), "{detail}");
 }
 
 #[test]

@@ -4,12 +4,16 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use elf::{ElfBytes, endian::LittleEndian};
+use key_files::{KeyDirectory, KeyFileError, PrivateKey};
 use qemu::board::Board;
 use qemu::debugger::Debugger;
+use runner_container::{Manifest, embed};
+use runner_tokens::{Body, Claims, Role, SigningKey, attach, layout, sign};
+use serde_json::json;
 
 use super::{TestBoard, boot_report, on, on_every_board, play_on};
 use crate::hostile;
@@ -22,6 +26,9 @@ const BOARD: TestBoard =
 
 /// The same machine with `hostile-cell` as the second of its cells.
 const TAKEN_OVER: TestBoard = TestBoard { image: "ATOLL_IMAGE_HOSTILE", ..BOARD };
+
+/// The same machine with an image for use: a release kernel, signed containers only. The keys lie beside it.
+const SIGNED_ONLY: TestBoard = TestBoard { image: "ATOLL_IMAGE_SIGNED_ONLY", ..BOARD };
 
 /// The line RELAY.
 const RELAY: u32 = 1 << 1;
@@ -219,6 +226,92 @@ fn a_cell_that_was_taken_over_harms_nobody() {
         ensure!(number(&node.container("blinker")?, "refused_calls")? == 0, "its neighbour has what it had");
         node.clear()
     });
+}
+
+/// An image for use runs what its parties signed and nothing else, and that ends when the owner takes back a key.
+#[test]
+#[ignore = "needs a boot image: run by `cargo xtask test`"]
+fn an_image_for_use_runs_signed_containers_only() {
+    on!(SIGNED_ONLY, |node| {
+        boot_report::every_domain_is_well(node, BOARD.board)?;
+        let parties = Parties::of(&SIGNED_ONLY.image()?)?;
+        node.emit_ends_with("deploy blinker.wasm --grant gpio:LED:out", 7, "the container is not signed")?;
+        let signed = parties.sign("blinker", &["gpio:LED:out", "timer:10ms"])?;
+        let mut changed = signed.clone();
+        changed[100] ^= 1;
+        node.type_file("/tmp/changed.wasm", &changed)?;
+        node.emit_ends_with("deploy /tmp/changed.wasm --name blinker", 7, "the code token is about other code")?;
+        ensure!(node.ask("ps")? == json!([]), "nothing of them is left");
+
+        node.type_file("/tmp/signed.wasm", &signed)?;
+        node.emit("deploy /tmp/signed.wasm")?;
+        let report = node.container("blinker")?;
+        ensure!(report["signers"].as_array().is_some_and(|signers| signers.len() == 3), "{report}");
+        node.wait_until("it blinks", |node| Ok(number(&node.line("LED")?.0, "transitions")? > 4))?;
+
+        node.type_file("/tmp/revoke.keys", &parties.revoke_developer()?)?;
+        let told = node.emit("keys send /tmp/revoke.keys")?;
+        ensure!(told.contains("blinker: is stopped"), "{told}");
+        node.wait_until("it has ended", |node| Ok(node.state("blinker")? == "finalised"))?;
+        node.emit_ends_with("start blinker", 7, "the owner revoked key")?;
+        node.emit("rm blinker")?;
+        node.emit_ends_with("deploy /tmp/signed.wasm", 7, "which the owner revoked")
+    });
+}
+
+/// Who signs for an image for use.
+struct Parties {
+    developer: SigningKey,
+    integrator: SigningKey,
+    owner: SigningKey,
+    /// Seconds since 1970.
+    now: u64,
+}
+
+impl Parties {
+    /// Those whose keys lie beside that image.
+    fn of(image: &Path) -> Result<Self> {
+        let keys = KeyDirectory::at(image.with_file_name("keys"));
+        let no_passphrase = || Ok::<_, KeyFileError>(None);
+        let key = |role: Role| {
+            let key = PrivateKey::read(&keys.private_path(role.name()), no_passphrase)?;
+            Ok::<_, KeyFileError>(key.signing_key())
+        };
+        Ok(Self {
+            developer: key(Role::Developer)?,
+            integrator: key(Role::Integrator)?,
+            owner: key(Role::Owner)?,
+            now: SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
+        })
+    }
+
+    fn claims(&self, subject: &str, body: Body) -> Claims {
+        Claims { subject: subject.into(), audience: None, expires: None, issued: self.now, sequence: self.now, body }
+    }
+
+    /// That sample with those rights, signed by everybody.
+    fn sign(&self, sample: &str, rights: &[&str]) -> Result<Vec<u8>> {
+        let file =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/prebuilt").join(sample).with_extension("wasm");
+        let rights: Vec<String> = rights.iter().map(|right| (*right).to_owned()).collect();
+        let manifest = Manifest { grants: rights.clone(), ..Manifest::named(sample) };
+        let mut wasm = embed(&std::fs::read(file)?, &manifest, &[])?;
+        let parts = layout(&wasm)?;
+        let grant = Body::Grant { integrator: self.integrator.public().id(), rights };
+        let bodies =
+            [(parts.code_body(), &self.developer), (parts.metadata_body(), &self.integrator), (grant, &self.owner)];
+        for (body, key) in bodies {
+            let claims = self.claims(sample, body);
+            wasm = attach(&wasm, claims.kind(), &sign(&claims, key)?)?;
+        }
+        Ok(wasm)
+    }
+
+    /// The owner's word that the developer's key does not count any more.
+    fn revoke_developer(&self) -> Result<Vec<u8>> {
+        let body = Body::Keys { added: Vec::new(), revoked: vec![self.developer.public().id()] };
+        Ok(sign(&self.claims("keys", body), &self.owner)?)
+    }
 }
 
 /// What the bank's registers say: nobody drives a line, or hears of one, but those who may.

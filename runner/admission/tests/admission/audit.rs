@@ -5,8 +5,8 @@ use runner_interfaces::{cell::FailureReason, gpio::GpioStatus, link::LinkKind};
 use sha2::Digest;
 use shared_ring::SharedMemory;
 use shared_ring_messages::{
-    Answer, AuditEntry, AuditHash, AuditKind, AuditPage, AuditSession, DeployRequest, ErrorCode, FIRST_AUDIT_HASH,
-    FromAgent, PROTOCOL_MAJOR, Request,
+    Answer, AuditEntry, AuditHash, AuditKind, AuditPage, AuditSession, CHUNK_BYTES, DeployRequest, ErrorCode,
+    FIRST_AUDIT_HASH, FromAgent, PROTOCOL_MAJOR, Request,
 };
 use zerocopy::FromZeros;
 
@@ -270,7 +270,7 @@ fn the_first_refused_call_of_a_load_is_on_record_for_each_owner() {
     let before = entries(&mut node, 0).len();
     let mut status = GpioStatus::new_zeroed();
     for calls in [1, 2, 1000] {
-        status.refused_by_cell[1] = calls;
+        (status.refused, status.refused_by_cell[1]) = (calls, calls);
         node.show_gpio(&status);
         node.wake_everybody();
         node.run();
@@ -283,12 +283,40 @@ fn the_first_refused_call_of_a_load_is_on_record_for_each_owner() {
     // Another load is told of again; a cell that holds nothing too.
     node.ask(0, Request::Restart("b".into())).expect("done");
     let before = entries(&mut node, 0).len();
-    (status.refused_by_cell[1], status.refused_by_cell[3]) = (1001, 7);
+    (status.refused, status.refused_by_cell[1], status.refused_by_cell[3]) = (1008, 1001, 7);
     node.show_gpio(&status);
     let found = news(&mut node, 0, before);
     let told: Vec<_> = found.iter().map(|entry| (entry.container.as_str(), entry.cell, entry.load)).collect();
     let load = node.table().cells[1].generation;
     assert_eq!(told, [("b", Some(1), load), ("", Some(3), 0)]);
+}
+
+#[test]
+fn an_upload_that_is_broken_off_is_on_record_and_a_flood_of_them_is_counted() {
+    let mut node = Node::new();
+    node.greet(1);
+    let before = entries(&mut node, 1).len();
+    let wasm = reactor();
+    let break_off = |node: &mut Node, name: &str, chunks: usize| {
+        node.greet(0);
+        node.ask(0, Request::Deploy(request(name, &wasm))).expect("announced");
+        for (sequence, chunk) in (0..).zip(wasm.chunks(CHUNK_BYTES)).take(chunks) {
+            node.ask(0, Request::Chunk { sequence, bytes: chunk.to_vec() }).expect("taken");
+        }
+        node.hang_up(0);
+    };
+    break_off(&mut node, "half", 1);
+    let found = news(&mut node, 1, before);
+    let entry = only(&found);
+    assert_eq!((kind(entry), entry.container.as_str()), (AuditKind::UploadBrokenOff, "half"));
+    assert_eq!(entry.text, format!("it hung up: {CHUNK_BYTES} of {} bytes had arrived", wasm.len()));
+    assert_eq!(entry.sha256, Some(sha2::Sha256::digest(&wasm).into()));
+    assert!(entry.session.is_some_and(|session| session.port == 0), "{entry:?}");
+    (0..50).for_each(|attempt| break_off(&mut node, &format!("flood-{attempt}"), 0));
+    let found = news(&mut node, 1, before);
+    assert_eq!(found.iter().filter(|entry| kind(entry) == AuditKind::UploadBrokenOff).count(), 8);
+    assert!(page(&mut node, 1, 0).held >= 43, "the others are counted");
+    assert_eq!(node.counter(1, "uploads_abandoned"), 51);
 }
 
 #[test]

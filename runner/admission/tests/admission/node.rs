@@ -898,6 +898,7 @@ impl Node {
     #[allow(dead_code, reason = "the test of the heap does not ask")]
     pub(crate) fn refuse_timers(&self, calls: [u64; CELLS]) {
         let mut status = timer::TimerStatus::new_zeroed();
+        status.refused = calls.iter().sum();
         status.refused_by_cell[..CELLS].copy_from_slice(&calls);
         SequencedCell::new(self.regions["timer_status"].clone(), 0).expect("fits").write(&status);
     }

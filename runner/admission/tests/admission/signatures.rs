@@ -1,9 +1,9 @@
 //! Signed containers, as admission meets them: what the rules of `runner-tokens` mean for a node.
 
-use runner_container::{Manifest, embed};
+use runner_container::{Manifest, Restart, RestartPolicy, embed};
 use runner_interfaces::{grants::CellGrants, policy::BoardPolicy};
 use runner_tokens::{Body, Claims, Key, KeyTable, Minimum, Role, SigningKey, TokenKind, attach, layout, sign};
-use shared_ring_messages::{Answer, ContainerReport, DeployRequest, ErrorCode, Request};
+use shared_ring_messages::{Answer, AuditEntry, AuditKind, ContainerReport, DeployRequest, ErrorCode, Request};
 
 use crate::node::*;
 
@@ -275,7 +275,8 @@ fn the_owner_changes_keys_and_nobody_else() {
         assert_eq!(node.refusal(0, change(stranger, 1)).0, ErrorCode::NotSigned);
     }
     assert_eq!(node.refusal(0, Request::ChangeKeys { token: vec![0xd2; 3000] }).0, ErrorCode::NotSigned);
-    assert_eq!(node.ask(0, change(&parties.owner, 1)), Ok(Answer::Done));
+    let nobody_ran = Answer::KeysChanged { stopped: Vec::new(), barred: Vec::new() };
+    assert_eq!(node.ask(0, change(&parties.owner, 1)), Ok(nobody_ran));
     assert_eq!(node.refusal(0, change(&parties.owner, 1)).0, ErrorCode::NotSigned, "once");
     let (code, detail) = refused(&mut node, "pump", &signed);
     assert_eq!(code, ErrorCode::NotSigned, "the developer's key counts no more: {detail}");
@@ -284,6 +285,108 @@ fn the_owner_changes_keys_and_nobody_else() {
     let keys = node.info(0).keys;
     assert_eq!(keys.iter().filter(|key| key.revoked).count(), 1, "{keys:?}");
     assert_eq!((node.counter(0, "keys_changed"), node.counter(0, "key_changes_refused")), (1, 4));
+}
+
+/// The owner's word that those keys are not to be believed any more.
+fn revoke(parties: &Parties, keys: &[&SigningKey]) -> Request {
+    let mut revoked: Vec<_> = keys.iter().map(|key| key.public().id()).collect();
+    revoked.sort();
+    let body = Body::Keys { added: Vec::new(), revoked };
+    let claims = Claims { subject: "keys".into(), audience: None, expires: None, issued: NOW, sequence: 1, body };
+    Request::ChangeKeys { token: sign(&claims, &parties.owner).expect("sound") }
+}
+
+/// What is on record of keys.
+fn on_record(node: &mut Node) -> Vec<(AuditKind, String, String)> {
+    let Ok(Answer::Audit(page)) = node.ask(0, Request::Audit { cursor: 0 }) else { panic!("the audit log") };
+    let entries = page.records.iter().map(|record| AuditEntry::decode(&record.entry).expect("an entry"));
+    let of_keys = |entry: &AuditEntry| entry.kind >= AuditKind::KeysChanged.number();
+    entries
+        .filter(of_keys)
+        .map(|entry| (AuditKind::of(entry.kind).expect("known"), entry.container, entry.text))
+        .collect()
+}
+
+#[test]
+fn what_runs_by_the_word_of_a_revoked_key_is_stopped_and_stays_so() {
+    let parties = Parties::new();
+    let others = Parties { developer: SigningKey::from_secret(&[9; 32]), ..Parties::new() };
+    let mut table = parties.table();
+    table.keys.push(Key { role: Role::Developer, public: others.developer.public() });
+    let mut node = parties.node_with(&table);
+    let named = |name: &str| Manifest { name: name.into(), ..manifest(&["gpio:LED:out"]) };
+    let pump = parties.sign(&named("pump"), &["gpio:LED:out"]);
+    deploy(&mut node, "pump", &pump).expect("it runs");
+    deploy(&mut node, "valve", &others.sign(&named("valve"), &[])).expect("it runs");
+    let lamp = parties.sign(&named("lamp"), &[]);
+    node.upload(0, request("lamp", &lamp), &lamp).expect("announced");
+    node.ask(0, Request::Commit).expect("installed");
+    deploy(&mut node, "done", &parties.sign(&named("done"), &[])).expect("it runs");
+    node.ask(0, Request::Stop("done".into())).expect("stopped");
+
+    let key = parties.developer.public().id();
+    let answer = node.ask(0, revoke(&parties, &[&parties.developer]));
+    assert_eq!(
+        answer,
+        Ok(Answer::KeysChanged { stopped: vec!["pump".into(), "lamp".into()], barred: vec!["done".into()] })
+    );
+    let why = format!("the owner revoked key {key} of the developer, which signed its code token");
+    let report = node.report(0, Request::Inspect("pump".into()));
+    assert_eq!((report.state_text.as_str(), report.end_text.as_str()), ("finalised", why.as_str()));
+    assert_eq!(node.table().cells[0].grants, CellGrants::default(), "it has no rights any more");
+    assert_eq!(node.report(0, Request::Inspect("valve".into())).state_text, "ready", "others go on");
+    let report = node.report(0, Request::Inspect("done".into()));
+    assert!(!report.end_text.contains("revoked"), "it had ended before: {}", report.end_text);
+    for name in ["pump", "lamp", "done"] {
+        for again in [Request::Start(name.into()), Request::Restart(name.into())] {
+            let (code, detail) = node.refusal(0, again);
+            assert_eq!(code, ErrorCode::NotSigned, "{detail}");
+            assert!(detail.contains(&key.to_string()) && detail.contains(&format!("`{name}`")), "{detail}");
+        }
+    }
+    let recorded = on_record(&mut node);
+    let (changed, ended) = recorded.split_first().expect("on record");
+    assert_eq!(changed.0, AuditKind::KeysChanged);
+    assert!(changed.2.contains(&format!("revoked {key}")), "{changed:?}");
+    let expected = ["pump", "lamp", "done"].map(|name| (AuditKind::Revoked, name.to_owned(), why.clone()));
+    assert_eq!(ended, expected);
+    // Once it is gone, its name is free for who is believed.
+    node.ask(0, Request::Remove("pump".into())).expect("removed");
+    assert_eq!(deploy(&mut node, "pump", &pump).expect_err("not by that key").0, ErrorCode::NotSigned);
+    deploy(&mut node, "pump", &others.sign(&named("pump"), &[])).expect("by another's");
+}
+
+#[test]
+fn what_does_not_stop_for_a_revocation_is_killed() {
+    let parties = Parties::new();
+    let mut node = parties.node();
+    node.cells[0].script = Script::IgnoresStop;
+    deploy(&mut node, "pump", &parties.sign(&manifest(&[]), &[])).expect("it runs");
+    let answer = node.ask(0, revoke(&parties, &[&parties.integrator]));
+    assert_eq!(answer, Ok(Answer::KeysChanged { stopped: vec!["pump".into()], barred: Vec::new() }));
+    assert_eq!(node.report(0, Request::Inspect("pump".into())).state_text, "running", "it has its time");
+    node.pass(2 * HOOK_NS);
+    let report = node.report(0, Request::Inspect("pump".into()));
+    assert_eq!(report.state_text, "failed");
+    let key = parties.integrator.public().id();
+    assert!(report.reason_text.contains(&format!("revoked key {key} of the integrator")), "{}", report.reason_text);
+    assert_eq!(node.refusal(0, Request::Start("pump".into())).0, ErrorCode::NotSigned);
+}
+
+#[test]
+fn what_waits_to_be_started_again_is_not() {
+    let parties = Parties::new();
+    let mut node = parties.node();
+    let restart = Restart { policy: RestartPolicy::Always, first_back_off_ns: 5 * HOOK_NS, ..Restart::default() };
+    let wasm = parties.sign(&Manifest { restart, ..manifest(&[]) }, &[]);
+    deploy(&mut node, "pump", &wasm).expect("it runs");
+    node.fault(0);
+    assert_ne!(node.report(0, Request::Inspect("pump".into())).next_start_ns, 0, "its policy starts it again");
+    let answer = node.ask(0, revoke(&parties, &[&parties.developer]));
+    assert_eq!(answer, Ok(Answer::KeysChanged { stopped: vec!["pump".into()], barred: Vec::new() }));
+    node.pass(20 * HOOK_NS);
+    let report = node.report(0, Request::Inspect("pump".into()));
+    assert_eq!((report.state_text.as_str(), report.next_start_ns, report.new_starts), ("failed", 0, 0));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use runner_container::{
     Manifest, embed,
-    offers::{self, DRAFTS, MAX_TABLES, OFFERS, Offer, TINY, WASI},
+    offers::{self, DRAFTS, MAX_TABLES, OFFERS, Offer, TINY, WASI, module_of},
 };
 use runner_executor::{
     Options,
@@ -19,14 +19,10 @@ use wit_parser::{
     abi::{AbiVariant, WasmType},
 };
 
-/// Where an interface is imported from.
-fn module_of(interface: &str) -> String {
-    match interface.split_once('/').map(|(package, _)| package) {
-        None if [WASI, TINY].contains(&interface) => interface.to_owned(),
-        None => format!("atoll:node/{interface}@0.1.0"),
-        Some("wasi:i2c") => format!("{interface}@0.2.0-draft"),
-        Some("wasi:logging") => format!("{interface}@0.1.0-draft"),
-        Some(_) => format!("{interface}@0.2.0"),
+#[test]
+fn every_interface_is_found_by_the_module_that_it_is_imported_from() {
+    for Offer { interface, .. } in OFFERS {
+        assert_eq!(offers::interface(&module_of(interface)), Some(*interface));
     }
 }
 

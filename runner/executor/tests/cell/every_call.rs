@@ -8,7 +8,7 @@
 
 use runner_container::{
     Manifest, embed,
-    offers::{DRAFTS, OFFERS, Offer, TINY, WASI},
+    offers::{DRAFTS, OFFERS, Offer, TINY, WASI, module_of},
 };
 use runner_executor::{
     Options,
@@ -22,7 +22,7 @@ use runner_interfaces::{
 };
 use shared_ring::SharedMemory;
 
-use crate::{random_module::module_of, support::*};
+use crate::support::*;
 
 /// Bytes of the container's memory: one page.
 const END: u64 = 65536;

@@ -1,11 +1,12 @@
 //! Claims read from bytes that nobody vouches for.
 
-use alloc::{borrow::ToOwned, vec::Vec};
+use alloc::{borrow::ToOwned, string::String, vec::Vec};
 
 use runner_container::{
     MAX_TEXT_BYTES, Violation,
     cbor::{Fault, Reader, Result as Read},
     check_name,
+    rights::Rights,
 };
 
 use super::{Body, Claims, Hash, LAST_TIME, TokenKind, claim};
@@ -85,7 +86,7 @@ impl Claims {
         match &self.body {
             Body::Grant { rights, .. } => {
                 rights.iter().try_for_each(|right| check_text(right, MAX_TEXT_BYTES)).map_err(bad(claim::RIGHTS))?;
-                if rights.is_sorted_by(|one, other| one < other) { Ok(()) } else { Err(Refusal::RightsOrder) }
+                check_rights(rights)
             }
             Body::Keys { added, revoked } => {
                 if !added.is_sorted_by(|one, other| one.id() < other.id()) {
@@ -100,6 +101,21 @@ impl Claims {
                 Ok(())
             }
             _ => Ok(()),
+        }
+    }
+}
+
+/// One set of rights has one list: what was signed is what a person is shown, letter for letter.
+fn check_rights(rights: &[String]) -> Result<(), Refusal> {
+    if !rights.is_sorted_by(|one, other| one < other) {
+        return Err(Refusal::RightsOrder);
+    }
+    match Rights::of_canonical(rights) {
+        Ok(_) => Ok(()),
+        Err(Some(wrong)) => Err(Refusal::NotARight(wrong)),
+        Err(None) => {
+            let canonical = Rights::of(rights).map(|rights| rights.texts()).unwrap_or_default();
+            Err(Refusal::RightsForm { canonical })
         }
     }
 }

@@ -8,6 +8,7 @@ use coset::{
 };
 use ed25519_dalek::Signer;
 use proptest::{collection::vec, option, prelude::*, sample::Index};
+use runner_container::rights::{Right, Rights};
 use runner_tokens::{Body, Claims, Key, KeyId, PublicKey, Refusal, Role, SigningKey, Token, TokenKind, sign};
 
 use crate::parties::{key, nobody};
@@ -125,8 +126,25 @@ fn added(value: &Value) -> Option<Key> {
     Some(Key { role, public: PublicKey(public.as_bytes()?.as_slice().try_into().ok()?) })
 }
 
+/// Lists in their one form.
 fn rights() -> impl Strategy<Value = Vec<String>> {
-    proptest::collection::btree_set("[!-~é]{1,30}", 0..20).prop_map(|rights| rights.into_iter().collect())
+    let amount = prop_oneof![1..24_u32, 24..256_u32, 256..100_000_u32];
+    let right = prop_oneof![
+        ("[A-Za-z][A-Za-z0-9_-]{0,9}", amount.clone()).prop_map(|(line, rate)| format!("gpio:{line}:out@{rate}/s")),
+        "[A-Za-z][A-Za-z0-9_-]{0,9}".prop_map(|line| format!("gpio:{line}:in")),
+        "[a-z][a-z0-9-]{0,9}".prop_map(|name| format!("channel:{name}:put:u16")),
+        (0x08..0x78_u8).prop_map(|address| format!("i2c:{address:#04x}")),
+        amount.prop_map(|milliseconds| format!("timer:{milliseconds}ms")),
+        Just("node".into()),
+    ];
+    vec(right, 0..20).prop_map(|texts: Vec<String>| {
+        let mut rights = Rights::default();
+        for right in texts.iter().filter_map(|text| Right::parse(text).ok()) {
+            // What contradicts another is left out.
+            let _ = rights.add(right);
+        }
+        rights.texts()
+    })
 }
 
 fn changes() -> impl Strategy<Value = Body> {

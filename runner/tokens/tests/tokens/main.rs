@@ -4,7 +4,6 @@ mod bits;
 mod comparison;
 mod example;
 mod hostile;
-#[path = "../../fuzz/hostile_bytes.rs"]
 mod hostile_bytes;
 mod keys;
 mod parties;

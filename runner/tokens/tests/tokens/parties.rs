@@ -62,7 +62,7 @@ impl Fixture {
         };
         let bodies = [Some(parts.code_body()), parts.data_body(), Some(parts.metadata_body()), Some(grant)];
         let claims = |body| Claims {
-            subject: parts.name.clone(),
+            subject: parts.declared.name.clone(),
             audience: None,
             expires: None,
             issued: SIGNED,

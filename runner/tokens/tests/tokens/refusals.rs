@@ -1,7 +1,11 @@
 //! One fixture for each way to be wrong, named for it; each is right but for that.
 
 use coset::{CborSerializable, CoseSign1Builder, HeaderBuilder, TaggedCborSerializable, iana};
-use runner_container::{Violation, append_custom_section, sections};
+use runner_container::{
+    Violation, append_custom_section,
+    rights::{RightError, WrongRight},
+    sections,
+};
 use runner_tokens::{
     Body, KeyId, KeyTable, Ledger, MAX_TOKEN_BYTES, Minimum, Refusal, Role, SigningKey, TokenKind, attach, check,
     is_signed, layout, sign, verify,
@@ -35,13 +39,13 @@ fn refused(fixture: &Fixture, refusal: &Refusal, words: &str) {
 #[test]
 fn right() {
     let verdict = complete().verified().expect("it is right");
-    assert_eq!(verdict.name, "blinker");
-    assert_eq!(verdict.tokens.iter().map(|token| token.claims.kind()).collect::<Vec<_>>(), KINDS);
-    assert_eq!(verdict.tokens.iter().map(|token| token.key).collect::<Vec<_>>(), Role::ALL.map(id));
-    assert_eq!(verdict.rights(), ["gpio:LED:out", "timer:10ms"]);
-    assert_eq!(verdict.expires(), None);
+    assert_eq!(verdict.declared.name, "blinker");
+    assert_eq!(verdict.signatures.tokens.iter().map(|token| token.claims.kind()).collect::<Vec<_>>(), KINDS);
+    assert_eq!(verdict.signatures.tokens.iter().map(|token| token.key).collect::<Vec<_>>(), Role::ALL.map(id));
+    assert_eq!(verdict.signatures.rights(), ["gpio:LED:out", "timer:10ms"]);
+    assert_eq!(verdict.signatures.expires(), None);
     let verdict = Fixture::of(without_files()).verified().expect("it is right");
-    assert_eq!(verdict.tokens.len(), 3);
+    assert_eq!(verdict.signatures.tokens.len(), 3);
     assert_eq!(verdict.files_hash, None);
 }
 
@@ -52,7 +56,7 @@ fn right_for_a_while_on_this_board() {
         claims.expires = Some(SIGNED + 100 - at as u64);
         claims.audience = matches!(claims.kind(), TokenKind::Metadata | TokenKind::Grant).then(|| BOARD.into());
     }
-    assert_eq!(fixture.verified().expect("it is right").expires(), Some(SIGNED + 97));
+    assert_eq!(fixture.verified().expect("it is right").signatures.expires(), Some(SIGNED + 97));
 }
 
 #[test]
@@ -70,7 +74,7 @@ fn unknown_key() {
     for kind in KINDS {
         let fixture = complete().signed_by(kind, nobody());
         let refusal = Refusal::UnknownKey { kind, key: nobody().public().id() };
-        refused(&fixture, &refusal, "which this node does not know");
+        refused(&fixture, &refusal, "which is not known here");
     }
 }
 
@@ -116,7 +120,7 @@ fn expired_where_time_is_known() {
         assert!(matches!(verify(&wasm, BOARD, &table, &ledger), Err(Refusal::Expired { .. })));
         let newer = complete().claims(TokenKind::Grant, |claims| claims.issued = expires);
         let mut ledger = Ledger::new(&table);
-        ledger.accept(&newer.verified().expect("right")).expect("there is room");
+        ledger.accept(&newer.verified().expect("right").signatures).expect("there is room");
         assert_eq!(ledger.known_time(), expires);
         assert!(matches!(verify(&wasm, BOARD, &table, &ledger), Err(Refusal::Expired { .. })));
     }
@@ -129,7 +133,7 @@ fn only_the_owner_tells_the_time() {
     for kind in [TokenKind::Code, TokenKind::Data, TokenKind::Metadata] {
         fixture = fixture.claims(kind, |claims| claims.issued = SIGNED + 1_000_000);
     }
-    ledger.accept(&fixture.verified().expect("right")).expect("there is room");
+    ledger.accept(&fixture.verified().expect("right").signatures).expect("there is room");
     assert_eq!(ledger.known_time(), SIGNED);
 }
 
@@ -138,7 +142,7 @@ fn older_sequence() {
     for kind in KINDS {
         let table = table();
         let mut ledger = Ledger::new(&table);
-        ledger.accept(&complete().verified().expect("right")).expect("there is room");
+        ledger.accept(&complete().verified().expect("right").signatures).expect("there is room");
         // The same again is no older one.
         assert!(verify(&complete().signed(), BOARD, &table, &ledger).is_ok());
         let older = complete().claims(kind, |claims| claims.sequence = 4).signed();
@@ -306,6 +310,38 @@ fn rights_not_sorted_or_twice() {
         assert_eq!(verdict(&wasm), Err(Refusal::RightsOrder));
     }
     assert!(Refusal::RightsOrder.to_string().contains("rights do not ascend, or one is there twice"));
+}
+
+#[test]
+fn rights_not_in_their_one_form() {
+    let cases: [(&[&str], Refusal, &str); 4] = [
+        (&["timer:10000us"], Refusal::RightsForm { canonical: vec!["timer:10ms".into()] }, "which is `timer:10ms`"),
+        (
+            &["gpio:LED:out", "i2c:0x48", "i2c:0x49"],
+            Refusal::RightsForm { canonical: vec!["gpio:LED:out".into(), "i2c:0x48-0x49".into()] },
+            "`gpio:LED:out` `i2c:0x48-0x49`",
+        ),
+        (
+            &["gpio:LED:out", "teapot:1"],
+            Refusal::NotARight(WrongRight { text: "teapot:1".into(), error: Some(RightError::Unknown) }),
+            "`teapot:1`",
+        ),
+        (
+            &["timer:10ms", "timer:20ms"],
+            Refusal::NotARight(WrongRight { text: "timer:20ms".into(), error: None }),
+            "says twice",
+        ),
+    ];
+    for (rights, refusal, words) in cases {
+        let (mut claims, signer) = complete().token(TokenKind::Grant).clone();
+        let rights = rights.iter().map(|right| (*right).to_owned()).collect();
+        claims.body = Body::Grant { integrator: id(Role::Integrator), rights };
+        assert_eq!(sign(&claims, &signer), Err(refusal.clone()));
+        // Made by somebody else's encoder.
+        let wasm = with_token_bytes(TokenKind::Grant, &encoded(&claims, &signer));
+        assert_eq!(verdict(&wasm), Err(refusal.clone()));
+        assert!(refusal.to_string().contains(words), "{refusal}");
+    }
 }
 
 #[test]
@@ -557,11 +593,11 @@ fn full_ledger() {
     let named = |number: usize| Fixture::of(packed(&format!("c{number}"), &[])).verified().expect("right");
     let fit = runner_tokens::MAX_SEQUENCES / 3;
     for number in 0..fit {
-        ledger.accept(&named(number)).expect("there is room");
+        ledger.accept(&named(number).signatures).expect("there is room");
     }
     let before = ledger.clone();
-    assert_eq!(ledger.accept(&named(fit)), Err(Refusal::LedgerFull));
+    assert_eq!(ledger.accept(&named(fit).signatures), Err(Refusal::LedgerFull));
     assert_eq!(ledger, before);
     // Those that are known go on.
-    assert_eq!(ledger.accept(&named(0)), Ok(()));
+    assert_eq!(ledger.accept(&named(0).signatures), Ok(()));
 }

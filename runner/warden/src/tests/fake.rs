@@ -197,6 +197,8 @@ pub(super) struct Clockwork {
     pub(super) now_ns: u64,
     pub(super) alarm_ns: Option<u64>,
     pub(super) timer_fails: bool,
+    /// `gpio` still has lines on standby for one of the two.
+    pub(super) lines_are_busy: bool,
     diary: Diary,
 }
 
@@ -224,7 +226,12 @@ impl Kernel for Clockwork {
             TIMER => self.timer(timer::Procedure::from_wire(label).expect("known"), message.words),
             other => panic!("the warden has no call on channel {other}"),
         }
-        let status = if self.timer_fails { gpio::Status::Unavailable } else { gpio::Status::Ok };
+        let succeeds = channel.number() == GPIO && label == gpio::Procedure::Succeed.to_wire();
+        let status = match (self.timer_fails, succeeds && self.lines_are_busy) {
+            (true, _) => gpio::Status::Unavailable,
+            (false, true) => gpio::Status::Busy,
+            (false, false) => gpio::Status::Ok,
+        };
         status.answer()
     }
 
@@ -365,7 +372,7 @@ impl Node {
         let wires = Wires::new(regions.clone());
         let (diary, steps) = (wires.diary.clone(), wires.diary.steps.clone());
         let warden = Warden::new(&wires, Domains { diary: diary.clone(), refuses: false }).expect("complete");
-        let kernel = Clockwork { now_ns: 1_000, alarm_ns: None, timer_fails: false, diary };
+        let kernel = Clockwork { now_ns: 1_000, alarm_ns: None, timer_fails: false, lines_are_busy: false, diary };
         Self { regions, kernel, warden, steps }
     }
 

@@ -248,3 +248,57 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
     node.running(1);
     assert_eq!(succeed(&mut node, 0, 1), Err(WardenStatus::WrongState), "it runs already");
 }
+
+/// Found by the fuzz target `warden`: the old version's end and the next load of its cell come to the warden at once.
+#[test]
+fn what_is_loaded_where_the_old_one_just_ended_is_not_taken_for_the_old_one() {
+    let mut node = on_probation();
+    let generation = node.control(OLD).generation;
+    node.write_status(OLD, status(generation, State::Finalised));
+    node.request(OLD, ceiling());
+    node.load(OLD, true).expect("the cell is free");
+    assert_eq!(succession(&node), Some(Succession::Done), "there is nobody to give back to");
+    node.show(OLD, State::Running);
+    node.take_steps();
+    pass(&mut node, 2 * PROBATION_NS, 3);
+    assert_eq!(node.command(OLD), Some(Command::Run), "another container, and nobody's predecessor");
+    node.show(NEW, State::Failed);
+    let given_back = actions(&mut node).into_iter().any(|action| matches!(action, Action::TakeOver(..)));
+    assert!(!given_back, "what the new one had is not another container's");
+}
+
+/// Likewise: the new version's end and the next load of its cell.
+#[test]
+fn what_is_loaded_where_the_new_one_just_ended_succeeds_nobody() {
+    for mut node in [started(), on_probation()] {
+        let generation = node.control(NEW).generation;
+        node.write_status(NEW, status(generation, State::Failed));
+        node.request(NEW, ceiling());
+        node.load(NEW, false).expect("the cell is free");
+        assert_eq!(succession(&node), Some(Succession::None), "it was to replace nobody");
+        assert_eq!(told(&node, OLD), (Some(Command::Run), Some(Hold::No)), "the old one goes on");
+        node.take_steps();
+        node.show(NEW, State::Installed);
+        assert_eq!(node.command(NEW), Some(Command::Load), "nobody told it to run");
+        assert!(!actions(&mut node).iter().any(|action| matches!(action, Action::Succeed(..))));
+    }
+}
+
+/// Found by the fuzz target `warden`: until the one that was replaced has stopped, `gpio` has its lines on standby, and refuses
+/// another succession of the one that replaced it.
+#[test]
+fn an_update_right_after_another_waits_until_the_first_version_has_stopped() {
+    const NEXT: usize = 2;
+    let mut node = on_probation();
+    pass(&mut node, PROBATION_NS, 3);
+    assert_eq!((succession(&node), node.command(OLD)), (Some(Succession::Done), Some(Command::Stop)));
+    node.request(NEXT, ceiling());
+    node.load(NEXT, false).expect("free");
+    assert_eq!(succeed(&mut node, NEW as u64, NEXT as u64), Ok(0));
+    node.kernel.lines_are_busy = true;
+    node.show(NEXT, State::Installed);
+    assert_eq!(node.command(NEXT), Some(Command::Load), "it could not open what it is to take over");
+    node.kernel.lines_are_busy = false;
+    node.show(OLD, State::Finalised);
+    assert_eq!(told(&node, NEXT), (Some(Command::Run), Some(Hold::AtLoop)));
+}

@@ -7,14 +7,11 @@
 use runner_interfaces::{
     MAX_CELLS,
     gpio::{Edges, Procedure, Pull, Status},
-    grants::{CellGrants, MAX_LINES},
+    grants::MAX_LINES,
     kernel::{Message, Wiring},
 };
 
-use super::{
-    Gpio, Outcome, Use, active_low, all_lines, edges_of, granted, level_of, opened, procedure_of, pull_of,
-    readable_lines,
-};
+use super::{Gpio, LineGrants, Outcome, Use, edges_of, granted, level_of, opened, procedure_of, pull_of};
 use crate::bank::Bank;
 
 /// What a cell on standby wants of a line.
@@ -93,18 +90,18 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
     }
 
     /// Serves the call of a cell that stands by at the line.
-    pub(super) fn serve_standby(&mut self, cell: usize, line: u8, message: Message, grants: CellGrants) -> Outcome {
+    pub(super) fn serve_standby(&mut self, cell: usize, line: u8, message: Message, grants: LineGrants) -> Outcome {
         let argument = message.words[1];
         match procedure_of(message)? {
             Procedure::OpenOutput => {
-                granted(grants.output_lines, line, grants)?;
+                granted(grants.output, grants)?;
                 self.stand_by(cell, line, Standby::Output { high: None });
-                Ok(opened(grants, line, self.level_on_standby(cell, line)))
+                Ok(opened(grants, self.level_on_standby(cell, line)))
             }
             Procedure::OpenInput => {
-                granted(readable_lines(grants), line, grants)?;
+                granted(grants.readable(), grants)?;
                 self.stand_by(cell, line, Standby::Input { watched: None, pull: None });
-                Ok(opened(grants, line, self.level_on_standby(cell, line)))
+                Ok(opened(grants, self.level_on_standby(cell, line)))
             }
             Procedure::Set => self.set_on_standby(cell, line, grants, level_of(argument)?),
             Procedure::Toggle => {
@@ -112,12 +109,12 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
                 self.set_on_standby(cell, line, grants, !high)
             }
             Procedure::Get => {
-                granted(all_lines(grants), line, grants)?;
+                granted(grants.any(), grants)?;
                 self.standby(cell, line)?;
                 Ok(u64::from(self.level_on_standby(cell, line)))
             }
             Procedure::Watch => {
-                granted(grants.edge_lines, line, grants)?;
+                granted(grants.edges, grants)?;
                 let edges = edges_of(argument)?;
                 let Standby::Input { pull, .. } = self.standby(cell, line)? else { return Err(Status::Invalid) };
                 self.stand_by(cell, line, Standby::Input { watched: Some(edges), pull });
@@ -125,14 +122,14 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
             }
             // Edges are counted for who has the line.
             Procedure::TakeEdges => {
-                granted(grants.edge_lines, line, grants)?;
+                granted(grants.edges, grants)?;
                 match self.standby(cell, line)? {
                     Standby::Input { watched: Some(_), .. } => Ok(0),
                     _ => Err(Status::Invalid),
                 }
             }
             Procedure::Pull => {
-                granted(readable_lines(grants), line, grants)?;
+                granted(grants.readable(), grants)?;
                 let pull = pull_of(argument)?;
                 let Standby::Input { watched, .. } = self.standby(cell, line)? else { return Err(Status::Invalid) };
                 self.stand_by(cell, line, Standby::Input { watched, pull: Some(pull) });
@@ -167,8 +164,8 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         }
     }
 
-    fn set_on_standby(&mut self, cell: usize, line: u8, grants: CellGrants, high: bool) -> Outcome {
-        granted(grants.output_lines, line, grants)?;
+    fn set_on_standby(&mut self, cell: usize, line: u8, grants: LineGrants, high: bool) -> Outcome {
+        granted(grants.output, grants)?;
         match self.standby(cell, line)? {
             Standby::Output { .. } => self.line(line).heir = Some((cell, Standby::Output { high: Some(high) })),
             Standby::Input { .. } => return Err(Status::Invalid),
@@ -189,7 +186,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         self.line(line).heir = None;
         match standby {
             Standby::Output { high } => {
-                let rest = active_low(self.grants_of(to), line);
+                let rest = self.grants_of(to, line).active_low;
                 self.line(line).rests_high = rest;
                 self.hold(line, Some((to, Use::Output { high: rest })));
                 let high = high.unwrap_or(rest);
@@ -220,7 +217,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
             }
             (Use::Input { .. }, Standby::Output { high }) => {
                 self.stop_watching(line);
-                let rest = active_low(self.grants_of(to), line);
+                let rest = self.grants_of(to, line).active_low;
                 self.line(line).rests_high = rest;
                 let high = high.unwrap_or(rest);
                 self.hold(line, Some((to, Use::Output { high })));

@@ -1,7 +1,6 @@
 //! One end of a ring behaves; the other does to its own regions whatever the input says.
 //!
-//! The same function serves the fuzzer (`fuzz_targets/hostile_peer.rs`), the property tests and a smoke test on stable Rust
-//! (`tests/ring/hostile.rs`). It checks what must hold against any peer: no panic, no byte written where the kernel
+//! The same function serves the fuzz target `ring` (`ci/fuzz`), the property tests and a smoke test (`hostile.rs`). It checks what must hold against any peer: no panic, no byte written where the kernel
 //! would forbid it or beyond a message's length, each misbehaviour counted once, and a ring that works again as
 //! soon as the peer does.
 
