@@ -16,7 +16,7 @@ use runner_interfaces::i2c::ADDRESSES;
 use runner_interfaces::policy::{
     BoardChannel, BoardDevice, BoardLimits, BoardLine, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES,
 };
-use runner_interfaces::timer::TIMERS_PER_CLIENT;
+use runner_interfaces::timer;
 use runner_tokens::{Minimum, TokenKind};
 use serde::Deserialize;
 use zerocopy::IntoBytes;
@@ -24,8 +24,8 @@ use zerocopy::IntoBytes;
 use crate::model::System;
 use crate::quantity;
 
-/// Timers of a client that are the container's: all but the executor's.
-const CONTAINER_TIMERS: u32 = TIMERS_PER_CLIENT as u32 - 1;
+/// Timers of a client that are the container's.
+const CONTAINER_TIMERS: u32 = *timer::CONTAINER_TIMERS.end() as u32;
 
 /// A policy that was read and found sound.
 #[derive(Clone, Debug, PartialEq, Eq)]

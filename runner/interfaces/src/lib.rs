@@ -24,7 +24,9 @@ pub mod output;
 pub mod plan;
 pub mod policy;
 pub mod rate;
+pub mod schedule;
 pub mod timer;
+pub mod timing;
 pub mod usage;
 pub mod warden;
 

@@ -7,6 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
     grants::{CellGrants, LineRates},
+    schedule::Schedule,
     wire_enum,
 };
 
@@ -79,6 +80,8 @@ pub struct Plan {
     pub restart_policy: u32,
     /// New starts in a row before it is given up.
     pub restart_attempts: u32,
+    /// When it runs.
+    pub schedule: Schedule,
 }
 
 /// What `admission` asks the warden for with a load. Entries lie where the grants of a cell lie

@@ -294,7 +294,7 @@ fn words_that_make_no_sense_are_refused() {
         (Message::new(u64::MAX), Status::Invalid),
         (arm(8, 0, 0), Status::NotFound),
         (arm(255, 0, 0), Status::NotFound),
-        (call(Procedure::Disarm, 8), Status::NotFound),
+        (call(Procedure::Disarm, 9), Status::NotFound),
         (call(Procedure::Disarm, 1 << 32), Status::NotFound),
     ];
     for (message, expected) in cases {
