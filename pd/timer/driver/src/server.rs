@@ -8,7 +8,8 @@ use runner_interfaces::kernel::{
     Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring, required_channel, required_region,
 };
 use runner_interfaces::timer::{
-    EXECUTOR_MINIMUM_NS, EXECUTOR_TIMER, Procedure, RELEASE_TIMER, Status, TIMER_USAGE_OFFSET_BYTES, TIMERS_PER_CLIENT, TimerStatus,
+    EXECUTOR_MINIMUM_NS, EXECUTOR_TIMER, Procedure, RELEASE_TIMER, Status, TIMER_USAGE_OFFSET_BYTES, TIMERS_PER_CLIENT,
+    TimerStatus,
 };
 use runner_interfaces::usage::{Count, UsageTable};
 use shared_ring::{OutOfRange, SequencedCell, SharedMemory};
