@@ -243,8 +243,8 @@ fn a_panic_is_the_tests() {
 fn mistakes_in_an_app_are_said() {
     for (app, words) in [
         ("name = ", "app.toml: "),
-        ("[grants]\nlist = [\"gpio:LED\"]", "`gpio:LED` is no grant"),
-        ("[grants]\nlist = [\"timer:1\"]", "`timer:1` is no grant"),
+        ("[grants]\nlist = [\"gpio:LED\"]", "`gpio:LED` is no right"),
+        ("[grants]\nlist = [\"timer:1\"]", "`timer:1` is no right"),
         ("[[channel]]\nname = \"a\"", "says its direction"),
         ("[[channel]]\nname = \"a\"\ndirection = \"up\"", "a: a channel puts or gets"),
         (
