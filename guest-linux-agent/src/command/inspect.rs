@@ -376,7 +376,6 @@ fn manifest_json(manifest: &Manifest) -> Value {
         "channels": channels,
         "provides": provides,
         "needs": needs,
-        "schedule": manifest.schedule.map(|schedule| json!({ "period_ns": schedule.period_ns,
-            "deadline_ns": schedule.deadline_ns, "budget_ns": schedule.budget_ns, "class": schedule.class })),
+        "schedule": manifest.schedule.map(schedule_json),
     })
 }
