@@ -17,7 +17,7 @@ use runner_interfaces::policy::{
     BoardChannel, BoardDevice, BoardLimits, BoardLine, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES,
 };
 use runner_interfaces::scheduling::{Share, Shares};
-use runner_interfaces::timer::TIMERS_PER_CLIENT;
+use runner_interfaces::timer;
 use runner_tokens::{Minimum, TokenKind};
 use serde::Deserialize;
 use zerocopy::IntoBytes;
@@ -26,8 +26,8 @@ use crate::model::System;
 use crate::quantity;
 use crate::role::Role;
 
-/// Timers of a client that are the container's: all but the executor's.
-const CONTAINER_TIMERS: u32 = TIMERS_PER_CLIENT as u32 - 1;
+/// Timers of a client that are the container's.
+const CONTAINER_TIMERS: u32 = *timer::CONTAINER_TIMERS.end() as u32;
 
 /// The badge of the first protection domain's scheduling context; the others follow in order (Microkit's tool, `build_capdl_spec`).
 const FIRST_BADGE: u32 = 0x100;

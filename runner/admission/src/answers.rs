@@ -238,6 +238,12 @@ fn shorten(answer: Answer) -> Option<Answer> {
             }
             Some(Answer::Info(report))
         }
+        // As long as that are only distributions that nobody measured.
+        Answer::Timing(mut report) => {
+            let longest = report.measures.iter_mut().max_by_key(|measure| measure.buckets.len())?;
+            longest.buckets.pop()?;
+            Some(Answer::Timing(report))
+        }
         _ => None,
     }
 }

@@ -25,7 +25,9 @@ pub mod plan;
 pub mod policy;
 pub mod rate;
 pub mod scheduling;
+pub mod schedule;
 pub mod timer;
+pub mod timing;
 pub mod usage;
 pub mod warden;
 

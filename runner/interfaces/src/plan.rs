@@ -7,6 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
     grants::{CellGrants, LineRates},
+    schedule::Schedule,
     wire_enum,
 };
 
@@ -83,6 +84,8 @@ pub struct Plan {
     pub class: u32,
     /// The priority that its cell has while it runs under a class.
     pub priority: u32,
+    /// When it runs.
+    pub schedule: Schedule,
 }
 
 /// What `admission` asks the warden for with a load. Entries lie where the grants of a cell lie

@@ -1,9 +1,11 @@
 //! The `timer` domain's protected procedures.
 //!
-//! Each cell has timers 0 to 7. Timer 0 belongs to the cell's executor (sleeps, poll) and needs no grant, but it keeps
-//! [`EXECUTOR_MINIMUM_NS`]; 1 to 7 are the container's, checked against the grants of the cell whose channel the call
+//! Each cell has timers 0 to 8. Timers 0 (sleeps, poll) and 8 (releases) belong to the cell's executor and need no grant, but
+//! keep [`EXECUTOR_MINIMUM_NS`]; 1 to 7 are the container's, checked against the grants of the cell whose channel the call
 //! came in on. An expiry notifies the cell; [`Procedure::Take`] then tells which. The warden has a channel too, with the
 //! executor's rights.
+
+use core::ops::RangeInclusive;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -17,8 +19,8 @@ use crate::{
 
 pub use crate::gpio::Status;
 
-/// Timers a client has, number 0 included.
-pub const TIMERS_PER_CLIENT: u8 = 8;
+/// Timers a client has, the executor's included.
+pub const TIMERS_PER_CLIENT: u8 = 9;
 
 /// The timer that the cell's executor uses for sleeps.
 pub const EXECUTOR_TIMER: u8 = 0;
@@ -60,6 +62,11 @@ impl Lateness {
         *bucket = bucket.wrapping_add(1);
     }
 }
+/// The timers that are the container's.
+pub const CONTAINER_TIMERS: RangeInclusive<u8> = 1..=7;
+
+/// The timer that the cell's executor uses for the container's releases.
+pub const RELEASE_TIMER: u8 = 8;
 
 wire_enum! {
     /// A procedure's number, the label of the call.

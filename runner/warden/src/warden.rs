@@ -14,7 +14,7 @@ use runner_interfaces::{
     plan::{EndCause, LoadRequest},
     policy::{BoardLimits, POLICY_MAGIC},
     scheduling::Shares,
-    timer::{self, EXECUTOR_TIMER, TIMERS_PER_CLIENT},
+    timer::{self, CONTAINER_TIMERS, EXECUTOR_TIMER},
     warden::{CELL_OUT_OF_SERVICE, CELL_PRESENT, Intervention, Procedure, Succession, WardenStatus, WardenTable},
 };
 use shared_ring::{OutOfRange, SequencedCell, SharedMemory, SharedValues};
@@ -117,7 +117,7 @@ impl Limits {
         if limits.magic != POLICY_MAGIC {
             return None;
         }
-        let timers = limits.ceiling.timers.min(u32::from(TIMERS_PER_CLIENT) - 1);
+        let timers = limits.ceiling.timers.min((*CONTAINER_TIMERS.end()).into());
         Some(Self {
             ceiling: CellGrants { timers, ..limits.ceiling },
             rates: limits.rates,
@@ -309,6 +309,7 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
             loop_limit_us: plan.loop_limit_us,
             stop_limit_us: plan.stop_limit_us,
             loops_limit: plan.loops,
+            schedule: plan.schedule,
             ..CellControl::default()
         };
         let now = kernel.now();

@@ -7,7 +7,8 @@ use runner_interfaces::boot_report::Finding;
 use runner_interfaces::grants::{CellGrants, grant_offset_bytes};
 use runner_interfaces::kernel::{Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring};
 use runner_interfaces::timer::{
-    EXECUTOR_TIMER, Procedure, Status, TIMER_USAGE_OFFSET_BYTES, TIMERS_PER_CLIENT, TimerStatus, arm, call,
+    EXECUTOR_TIMER, Procedure, RELEASE_TIMER, Status, TIMER_USAGE_OFFSET_BYTES, TIMERS_PER_CLIENT, TimerStatus, arm,
+    call,
 };
 use runner_interfaces::usage::{Usage, UsageTable};
 use shared_ring::{HeapMemory, SequencedCell};
@@ -222,7 +223,7 @@ fn arming_again_and_again_is_no_faster_than_granted() {
 }
 
 #[test]
-fn the_executors_timer_needs_no_grant() {
+fn the_executors_timers_need_no_grant() {
     let mut bench = Bench::new();
     for channel in [CELL[0], CELL[1], WARDEN] {
         assert_eq!(bench.arm(channel, EXECUTOR_TIMER, 0, 0), Status::Ok);
@@ -231,7 +232,26 @@ fn the_executors_timer_needs_no_grant() {
     assert_eq!(bench.take(WARDEN), (1, 0));
     assert_eq!(bench.arm(CELL[0], EXECUTOR_TIMER, 0, MILLISECOND - 1), Status::Invalid);
     assert_eq!(bench.arm(CELL[0], EXECUTOR_TIMER, 0, MILLISECOND), Status::Ok);
+    assert_eq!(bench.arm(CELL[0], RELEASE_TIMER, 0, MILLISECOND - 1), Status::Invalid);
+    assert_eq!(bench.arm(CELL[0], RELEASE_TIMER, 0, MILLISECOND), Status::Ok);
     assert_eq!(bench.arm(WARDEN, 1, MILLISECOND, 0), Status::NotGranted, "the warden has no more than that");
+}
+
+/// Over 10⁶ periods, with a tick that comes late by another time each: what is due is due by the clock, and not by when the
+/// domain came to look.
+#[test]
+fn releases_do_not_drift() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.arm(CELL[0], RELEASE_TIMER, 3 * MILLISECOND, MILLISECOND), Status::Ok);
+    let mut late_ns = 1;
+    for period in 3..1_000_003_u64 {
+        late_ns = late_ns * 48_271 % 0x7fff_ffff;
+        if period % 1000 == 0 {
+            assert_eq!(bench.tick_at(period * MILLISECOND - 1), []);
+        }
+        assert_eq!(bench.tick_at(period * MILLISECOND + late_ns % 900_000), [CELL[0]]);
+        assert_eq!(bench.take(CELL[0]), (1 << RELEASE_TIMER, 0));
+    }
 }
 
 #[test]
@@ -320,9 +340,9 @@ fn words_that_make_no_sense_are_refused() {
         (Message::new(0), Status::Invalid),
         (Message::new(5), Status::Invalid),
         (Message::new(u64::MAX), Status::Invalid),
-        (arm(8, 0, 0), Status::NotFound),
+        (arm(9, 0, 0), Status::NotFound),
         (arm(255, 0, 0), Status::NotFound),
-        (call(Procedure::Disarm, 8), Status::NotFound),
+        (call(Procedure::Disarm, 9), Status::NotFound),
         (call(Procedure::Disarm, 1 << 32), Status::NotFound),
     ];
     for (message, expected) in cases {
