@@ -1,5 +1,7 @@
 //! Who holds which line, and what a caller may do with it.
 
+use alloc::{boxed::Box, vec};
+
 use runner_interfaces::MAX_CELLS;
 use runner_interfaces::boot_report::Finding;
 use runner_interfaces::driver::StartError;
@@ -49,6 +51,8 @@ struct Line {
 /// beside the same call without it. A `cfg` and no feature, because a feature can be switched on by any crate that depends on this
 /// one; and such a program says at its start that something is wrong.
 pub const ACCESS_IS_CHECKED: bool = !cfg!(atoll_unchecked_access);
+
+const LINES: usize = MAX_LINES as usize;
 
 /// What everybody may do where nothing is checked.
 const EVERYTHING: LineGrants = LineGrants { output: true, input: true, edges: true, active_low: false };
@@ -138,7 +142,8 @@ pub struct Gpio<W: Wiring, B> {
     usage: UsageTable<W::Memory>,
     /// When what is being served arrived.
     now: Instant,
-    lines: [Line; MAX_LINES as usize],
+    /// Not on the stack, which is small.
+    lines: Box<[Line; LINES]>,
     /// By cell, who may stand by where it has a line open.
     heirs: [Option<usize>; MAX_CELLS],
     shown: SequencedCell<W::Memory, GpioStatus>,
@@ -168,7 +173,9 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
             buckets: Buckets::new(),
             usage: UsageTable::new(status.clone(), GPIO_USAGE_OFFSET_BYTES, usize::from(MAX_LINES))?,
             now: Instant::default(),
-            lines: [Line::default(); MAX_LINES as usize],
+            lines: vec![Line::default(); LINES]
+                .try_into()
+                .unwrap_or_else(|_| unreachable!("there are as many as that")),
             heirs: [None; MAX_CELLS],
             shown: SequencedCell::new(status, 0)?,
             status: GpioStatus {
