@@ -149,13 +149,20 @@ impl<M: SharedMemory, T: FromBytes + IntoBytes + Immutable> KeptValue<M, T> {
     /// The last value that was written whole, as [`SequencedCell::try_read`] has it.
     pub fn latest(&mut self) -> Option<&T> {
         // Also while the next value is being written: up to its end the number before it is the last whole one's.
-        if self.cell.load_sequence() & !1 != self.sequence {
-            self.read_anew();
-        }
+        self.look();
         self.value.as_ref()
     }
 
-    /// Which value that was, as of the last look: another number for each that was written; 0 for none.
+    /// Which value [`Self::latest`] would be: another number for each that was written; 0 for none.
+    #[inline]
+    pub fn look(&mut self) -> u32 {
+        if self.cell.load_sequence() & !1 != self.sequence {
+            self.read_anew();
+        }
+        self.sequence
+    }
+
+    /// The number that the last look found.
     pub fn sequence(&self) -> u32 {
         self.sequence
     }

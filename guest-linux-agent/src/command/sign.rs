@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use runner_container::rights::Rights;
+use runner_container::rights::{NotCanonical, Rights};
 use runner_tokens::{Body, KeyId, Role, TokenKind};
 use serde_json::{Value, json};
 
@@ -83,7 +83,7 @@ fn check_options(arguments: &Sign, role: Role, asked: &[String]) -> Result<()> {
     let has_rights = !arguments.grants.is_empty() || arguments.no_rights;
     if role == Role::Owner {
         if !has_rights {
-            let asked = Rights::of(asked).map(|rights| as_options(&rights)).unwrap_or_default();
+            let asked = Rights::of(asked).map(|rights| as_options(&rights.texts())).unwrap_or_default();
             let asks = if asked.is_empty() { " no rights: --no-rights".to_owned() } else { asked };
             return usage(
                 format!("an owner says which rights it grants; the container asks for{asks}"),
@@ -126,9 +126,9 @@ fn integrator(directory: &key_files::KeyDirectory, word: &str) -> Result<KeyId> 
     }
 }
 
-/// The one form of a set, as an owner types it.
-fn as_options(rights: &Rights) -> String {
-    rights.texts().iter().map(|right| format!(" --grant {right}")).collect()
+/// Rights as an owner types them.
+fn as_options(texts: &[String]) -> String {
+    texts.iter().map(|right| format!(" --grant {right}")).collect()
 }
 
 /// In any order, and otherwise as it is signed: an owner reads in the token, and on the node, what was typed here.
@@ -136,11 +136,12 @@ fn rights(texts: &[String]) -> Result<Rights> {
     let mut sorted = texts.to_vec();
     sorted.sort();
     Rights::of_canonical(&sorted).map_err(|wrong| match wrong {
-        Some(wrong) => Error::new(Failure::Usage, format!("`--grant {}` is not understood: {wrong}", wrong.text)),
-        None => {
-            let canonical = Rights::of(&sorted).map(|rights| as_options(&rights)).unwrap_or_default();
+        NotCanonical::Wrong(wrong) => {
+            Error::new(Failure::Usage, format!("`--grant {}` is not understood: {wrong}", wrong.text))
+        }
+        NotCanonical::Form(canonical) => {
             let message = "rights are signed in the one form that each set of them has";
-            Error::new(Failure::Usage, format!("{message}; for these it is{canonical}"))
+            Error::new(Failure::Usage, format!("{message}; for these it is{}", as_options(&canonical)))
         }
     })
 }

@@ -34,7 +34,7 @@ use core::fmt;
 
 use crate::{Direction, check_name, value_type::ValueType};
 
-pub use set::{LineRights, Rights, TimerRights, WrongRight};
+pub use set::{LineRights, NotCanonical, Rights, TimerRights, WrongRight};
 pub use units::{bytes_text, duration_text, rate_of};
 
 /// The most rights in one list: as many as a manifest has room for.

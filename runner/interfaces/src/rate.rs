@@ -94,6 +94,11 @@ impl Bucket {
         self.spent = (self.spent + TOKEN).min(rate.limit + TOKEN);
     }
 
+    /// From now on another rate counts. One that was higher before may have let more be spent.
+    pub fn change(&mut self, rate: Rate) {
+        self.spent = self.spent.min(rate.limit + TOKEN);
+    }
+
     /// In how many nanoseconds there is a token; `None` where that is never.
     pub fn wait_ns(&mut self, rate: Rate, now: Instant) -> Option<u64> {
         if rate.per_second == 0 {
@@ -107,9 +112,8 @@ impl Bucket {
     #[inline]
     fn earn(&mut self, rate: Rate, now: Instant) {
         let earned = now.nanoseconds_since(self.at).saturating_mul(u64::from(rate.per_second));
-        // A rate that was higher before may have let more be spent.
-        self.spent = self.spent.saturating_sub(earned).min(rate.limit + TOKEN);
-        self.at = self.at.max(now);
+        self.spent = self.spent.saturating_sub(earned);
+        self.at = now;
     }
 }
 

@@ -23,13 +23,7 @@ use super::paper::{
 };
 use crate::script::Script;
 
-const CHANNELS: &[(&str, u8)] = &[
-    ("channel_cell0", CELLS[0]),
-    ("channel_cell1", CELLS[1]),
-    ("channel_cell2", CELLS[2]),
-    ("channel_warden", WARDEN),
-    ("channel_admission", ADMISSION),
-];
+const CHANNELS: &[(&str, u8)] = &[("channel_warden", WARDEN), ("channel_admission", ADMISSION)];
 
 /// Regions by cell: what it writes, what it reads.
 const VALUE_REGIONS: [(&str, &str); CELLS.len()] = [

@@ -15,11 +15,10 @@ use runner_interfaces::{
 };
 use shared_ring::SequencedCell;
 
-use super::paper::{CELLS, GRANTS_BYTES, Grants, PaperKernel, PaperMemory, Wires, caller, cell_of, message, status_of};
+use super::paper::{
+    CELLS, GRANTS_BYTES, Grants, PaperKernel, PaperMemory, Wires, caller, cell_of, check_refused, message, status_of,
+};
 use crate::script::Script;
-
-const CHANNELS: &[(&str, u8)] =
-    &[("channel_cell0", CELLS[0]), ("channel_cell1", CELLS[1]), ("channel_cell2", CELLS[2])];
 
 /// What is read from every device.
 const READ: u8 = 0x5a;
@@ -53,7 +52,7 @@ impl Bus for PaperBus {
 
 pub(super) fn drive(input: &[u8]) {
     let mut script = Script::new(input);
-    let wires = Wires::new(CHANNELS, &[("region_grants", GRANTS_BYTES), ("region_status", I2C_STATUS_REGION_BYTES)]);
+    let wires = Wires::new(&[], &[("region_grants", GRANTS_BYTES), ("region_status", I2C_STATUS_REGION_BYTES)]);
     let bus = PaperBus::default();
     let i2c = I2c::new(&wires, bus.clone()).expect("wired");
     let status = wires.get("region_status");
@@ -160,9 +159,7 @@ impl Bench {
         let after = self.shown.try_read().expect("shown at each call");
         let refused = u64::from(status == Status::NotGranted);
         assert_eq!((after.calls, after.refused), (before.calls + 1, before.refused + refused));
-        for (number, (after, before)) in after.refused_by_cell.iter().zip(before.refused_by_cell).enumerate() {
-            assert_eq!(*after, before + if cell == Some(number) { refused } else { 0 });
-        }
+        check_refused(before.refused_by_cell, after.refused_by_cell, cell, refused);
         if let (Some(cell), Some(before)) = (cell, own_before) {
             let counted = use_of(self, cell).since(before);
             let is_of_table = address < ADDRESSES && is_sound;

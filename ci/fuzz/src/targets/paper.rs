@@ -100,7 +100,7 @@ pub(super) struct Wires {
 }
 
 impl Wires {
-    /// Regions of these sizes, in bytes, all zero.
+    /// Channels to the cells and these others; regions of these sizes, in bytes, all zero.
     pub(super) fn new(channels: &'static [(&'static str, u8)], regions: &[(&'static str, usize)]) -> Self {
         let regions = regions.iter().map(|(symbol, bytes)| (*symbol, PaperMemory::new(*bytes)));
         Self { channels, regions: regions.collect() }
@@ -115,7 +115,9 @@ impl Wiring for Wires {
     type Memory = PaperMemory;
 
     fn channel(&self, symbol: &str) -> Option<Channel> {
-        self.channels.iter().find(|(known, _)| *known == symbol).and_then(|(_, number)| Channel::new(*number))
+        let cell = symbol.strip_prefix("channel_cell").and_then(|number| CELLS.get(number.parse::<usize>().ok()?));
+        let others = || self.channels.iter().find(|(known, _)| *known == symbol).map(|(_, number)| number);
+        Channel::new(*cell.or_else(others)?)
     }
 
     fn region(&self, symbol: &str) -> Option<PaperMemory> {
@@ -169,6 +171,13 @@ impl Grants {
 
     pub(super) fn write_rates(&self, cell: usize, rates: &LineRates) {
         rates.write(&self.memory, cell).expect("a cell");
+    }
+}
+
+/// What a driver says of refused calls after one by that cell: one more where it was refused, and for nobody else.
+pub(super) fn check_refused(before: [u64; MAX_CELLS], after: [u64; MAX_CELLS], cell: Option<usize>, refused: u64) {
+    for (number, (after, before)) in after.iter().zip(before).enumerate() {
+        assert_eq!(*after, before + if cell == Some(number) { refused } else { 0 });
     }
 }
 

@@ -27,9 +27,6 @@ const TIMER: u8 = 21;
 const EXCHANGE: u8 = 23;
 const ADMISSION: u8 = 22;
 const CHANNELS: &[(&str, u8)] = &[
-    ("channel_cell0", CELLS[0]),
-    ("channel_cell1", CELLS[1]),
-    ("channel_cell2", CELLS[2]),
     ("channel_gpio", GPIO),
     ("channel_timer", TIMER),
     ("channel_exchange", EXCHANGE),

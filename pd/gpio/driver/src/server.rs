@@ -1,5 +1,7 @@
 //! Who holds which line, and what a caller may do with it.
 
+use alloc::{boxed::Box, vec};
+
 use runner_interfaces::MAX_CELLS;
 use runner_interfaces::boot_report::Finding;
 use runner_interfaces::driver::StartError;
@@ -8,11 +10,13 @@ use runner_interfaces::grants::{CellGrants, LineRates, MAX_LINES, RateOf, grant_
 use runner_interfaces::kernel::{
     Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring, required_channel, required_region,
 };
-use runner_interfaces::rate::{Bucket, Rate};
 use runner_interfaces::usage::{Count, UsageTable};
 use shared_ring::{KeptValue, OutOfRange, SequencedCell};
 
-use crate::{bank::Bank, buckets::Buckets};
+use crate::{
+    bank::Bank,
+    buckets::{Buckets, Meter, Spent},
+};
 
 mod succession;
 
@@ -37,6 +41,8 @@ struct Line {
     withheld: u64,
     /// It is an output, held or at rest. One that becomes an output changes its level for all that anybody knows.
     is_output: bool,
+    /// Who asked last. Who drives a line asks again and again, and is to be answered fast.
+    asker: Asker,
     /// The level at which it is inactive. From the grants of who opened it last: when a cell is released, it has none left.
     rests_high: bool,
 }
@@ -45,6 +51,8 @@ struct Line {
 /// beside the same call without it. A `cfg` and no feature, because a feature can be switched on by any crate that depends on this
 /// one; and such a program says at its start that something is wrong.
 pub const ACCESS_IS_CHECKED: bool = !cfg!(atoll_unchecked_access);
+
+const LINES: usize = MAX_LINES as usize;
 
 /// What everybody may do where nothing is checked.
 const EVERYTHING: LineGrants = LineGrants { output: true, input: true, edges: true, active_low: false };
@@ -57,6 +65,32 @@ struct LineGrants {
     edges: bool,
     /// No right: the line is active while it is low.
     active_low: bool,
+}
+
+/// A cell that asked about a line: what it was found to have, and what it has spent of its rates. All that the driver keeps for
+/// a cell and a line is here, and in [`Buckets`] for those who did not ask last.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asker {
+    key: AskerKey,
+    grants: LineGrants,
+    changes: Meter,
+    edges: Meter,
+}
+
+/// Which cell, under which of its grants. All zero: nobody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct AskerKey(u64);
+
+impl AskerKey {
+    /// That cell under the grants of that number.
+    const fn new(cell: usize, sequence: u32) -> Self {
+        Self((cell as u64) << 32 | sequence as u64)
+    }
+
+    /// The cell; `None` where nobody asked.
+    fn cell(self) -> Option<usize> {
+        if self == Self::default() { None } else { usize::try_from(self.0 >> 32).ok() }
+    }
 }
 
 impl LineGrants {
@@ -103,13 +137,13 @@ pub struct Gpio<W: Wiring, B> {
     grants: [KeptValue<W::Memory, CellGrants>; MAX_CELLS],
     /// The region of the grants, for the rates in it.
     rates: W::Memory,
-    /// What each cell has spent of its rate of changes, and of edges.
-    transitions: Buckets,
-    edges: Buckets,
+    /// What each cell has spent of its rates of changes and of edges.
+    buckets: Buckets,
     usage: UsageTable<W::Memory>,
     /// When what is being served arrived.
     now: Instant,
-    lines: [Line; MAX_LINES as usize],
+    /// Not on the stack, which is small.
+    lines: Box<[Line; LINES]>,
     /// By cell, who may stand by where it has a line open.
     heirs: [Option<usize>; MAX_CELLS],
     shown: SequencedCell<W::Memory, GpioStatus>,
@@ -136,11 +170,12 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
             interrupt: wiring.channel("channel_interrupt"),
             grants: grant_cells(&grants)?,
             rates: grants,
-            transitions: Buckets::new(),
-            edges: Buckets::new(),
+            buckets: Buckets::new(),
             usage: UsageTable::new(status.clone(), GPIO_USAGE_OFFSET_BYTES, usize::from(MAX_LINES))?,
             now: Instant::default(),
-            lines: [Line::default(); MAX_LINES as usize],
+            lines: vec![Line::default(); LINES]
+                .try_into()
+                .unwrap_or_else(|_| unreachable!("there are as many as that")),
             heirs: [None; MAX_CELLS],
             shown: SequencedCell::new(status, 0)?,
             status: GpioStatus {
@@ -178,7 +213,31 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         if !ACCESS_IS_CHECKED {
             return EVERYTHING;
         }
-        self.grants[cell].latest().map_or(LineGrants::default(), |grants| LineGrants::of(grants, line))
+        self.asker(cell, line).grants
+    }
+
+    /// The line's account of a cell, under the grants that it has now.
+    fn asker(&mut self, cell: usize, line: u8) -> &mut Asker {
+        let key = AskerKey::new(cell, self.grants[cell].look());
+        if self.line(line).asker.key != key {
+            self.change_asker(cell, line, key);
+        }
+        &mut self.line(line).asker
+    }
+
+    /// Another cell asks, or the same one under other grants.
+    #[cold]
+    #[inline(never)]
+    fn change_asker(&mut self, cell: usize, line: u8, key: AskerKey) {
+        let before = self.line(line).asker;
+        if let Some(other) = before.key.cell() {
+            *self.buckets.of(other, line) = Spent { changes: before.changes.bucket(), edges: before.edges.bucket() };
+        }
+        let Spent { changes, edges } = *self.buckets.of(cell, line);
+        let grants = self.grants[cell].latest().map_or(LineGrants::default(), |grants| LineGrants::of(grants, line));
+        let rate = |of| LineRates::read(&self.rates, cell, line, of);
+        let (changes, edges) = (Meter::new(changes, rate(RateOf::Transitions)), Meter::new(edges, rate(RateOf::Edges)));
+        self.line(line).asker = Asker { key, grants, changes, edges };
     }
 
     /// Serves the call, and counts it for the cell and the line.
@@ -194,6 +253,16 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
 
     fn serve_line(&mut self, cell: usize, line: u8, message: Message) -> Outcome {
         let procedure = procedure_of(message)?;
+        if let Some(before) = self.drives(cell, line) {
+            let high = match procedure {
+                Procedure::Set => Some(level_of(message.words[1])?),
+                Procedure::Toggle => Some(!before),
+                _ => None,
+            };
+            if let Some(high) = high {
+                return self.set_from(cell, line, before, high);
+            }
+        }
         let grants = self.grants_of(cell, line);
         if self.stands_by(cell, line) {
             return self.serve_standby(cell, line, message, grants);
@@ -264,6 +333,19 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         }
     }
 
+    /// The level at which the cell drives the line, where it was found before that it may and its grants are still the same: what
+    /// is asked for most, and so asked first.
+    #[inline]
+    fn drives(&mut self, cell: usize, line: u8) -> Option<bool> {
+        let key = if ACCESS_IS_CHECKED { AskerKey::new(cell, self.grants[cell].look()) } else { AskerKey::default() };
+        let Line { holder, asker, .. } = self.line(line);
+        let may = !ACCESS_IS_CHECKED || (asker.key == key && asker.grants.output);
+        match *holder {
+            Some((holder, Use::Output { high })) if holder == cell && may => Some(high),
+            _ => None,
+        }
+    }
+
     fn held_output(&self, cell: usize, line: u8, grants: LineGrants) -> Result<bool, Status> {
         granted(grants.output, grants)?;
         match self.held(cell, line)? {
@@ -279,7 +361,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
             // Opened again: it goes on as it is.
             Ok(Use::Output { high }) => Ok(opened(grants, high)),
             Ok(Use::Input { .. }) | Err(_) => {
-                if !self.line(line).is_output && !self.take_change(cell, line) {
+                if !self.line(line).is_output && !self.take_change(line) {
                     return Err(Status::Full);
                 }
                 let high = grants.active_low;
@@ -315,12 +397,19 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
     /// A level that is driven already costs nothing. One that changes takes of the cell's rate, or is refused.
     fn set(&mut self, cell: usize, line: u8, grants: LineGrants, high: bool) -> Outcome {
         let before = self.held_output(cell, line, grants)?;
+        self.set_seldom(cell, line, before, high)
+    }
+
+    /// Out of line, so that it stands in line where it is asked for often.
+    #[cold]
+    fn set_seldom(&mut self, cell: usize, line: u8, before: bool, high: bool) -> Outcome {
         self.set_from(cell, line, before, high)
     }
 
+    #[inline(always)]
     fn set_from(&mut self, cell: usize, line: u8, before: bool, high: bool) -> Outcome {
         if before != high {
-            if !self.take_change(cell, line) {
+            if !self.take_change(line) {
                 return Err(Status::Full);
             }
             self.count_transition(line);
@@ -332,7 +421,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
 
     fn toggle(&mut self, cell: usize, line: u8, grants: LineGrants) -> Outcome {
         let high = self.held_output(cell, line, grants)?;
-        self.set_from(cell, line, high, !high)
+        self.set_seldom(cell, line, high, !high)
     }
 
     fn get(&mut self, cell: usize, line: u8, grants: LineGrants) -> Outcome {
@@ -458,36 +547,14 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
     }
 
     fn owe_change(&mut self, cell: usize, line: u8) {
-        let (sequence, now) = (self.sequence_of(cell), self.now);
-        if let Some((bucket, rate)) = self.metered(cell, line, RateOf::Transitions, sequence) {
-            bucket.owe(rate, now);
-        }
+        let now = self.now;
+        self.asker(cell, line).changes.owe(now);
     }
 
-    /// Takes a change of the line's level of the cell's rate, if there is one.
-    fn take_change(&mut self, cell: usize, line: u8) -> bool {
-        if !ACCESS_IS_CHECKED {
-            return true;
-        }
-        // The grants were looked at for this call.
-        let (sequence, now) = (self.grants[cell].sequence(), self.now);
-        self.metered(cell, line, RateOf::Transitions, sequence).is_some_and(|(bucket, rate)| bucket.take(rate, now))
-    }
-
-    /// What the cell has spent on the line, and its rate.
-    fn metered(&mut self, cell: usize, line: u8, of: RateOf, sequence: u32) -> Option<(&mut Bucket, Rate)> {
-        let buckets = match of {
-            RateOf::Transitions => &mut self.transitions,
-            RateOf::Edges => &mut self.edges,
-        };
-        let rates = &self.rates;
-        buckets.of(cell, line, sequence, || LineRates::read(rates, cell, line, of))
-    }
-
-    /// Which grants the cell has now.
-    fn sequence_of(&mut self, cell: usize) -> u32 {
-        self.grants[cell].latest();
-        self.grants[cell].sequence()
+    /// Takes a change of the line's level of the rate of the cell that asks, if there is one.
+    fn take_change(&mut self, line: u8) -> bool {
+        let now = self.now;
+        !ACCESS_IS_CHECKED || self.line(line).asker.changes.take(now)
     }
 
     /// When the cell may be told of what is withheld from it; 0 where that is nothing, or where its rate allows nothing at all.
@@ -495,22 +562,17 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         if self.line(line).withheld == 0 || self.held(cell, line).is_err() {
             return 0;
         }
-        let (sequence, now) = (self.sequence_of(cell), self.now);
-        self.metered(cell, line, RateOf::Edges, sequence)
-            .and_then(|(bucket, rate)| bucket.wait_ns(rate, now))
-            .unwrap_or(0)
+        let now = self.now;
+        self.asker(cell, line).edges.wait_ns(now).unwrap_or(0)
     }
 
     /// Edges came for who holds the line: as many as the rate allows may be taken, the others wait together. Answers whether
     /// that is worth a word: who was told that edges wait is not told again.
     fn admit_edges(&mut self, cell: usize, line: u8, edges: u64) -> bool {
         let released = self.release_withheld(cell, line);
-        let (sequence, now) = (self.sequence_of(cell), self.now);
+        let now = self.now;
         let waits = self.line(line).withheld > 0;
-        let admitted = match self.metered(cell, line, RateOf::Edges, sequence) {
-            Some((bucket, rate)) if !waits => bucket.take_up_to(edges, rate, now),
-            _ => 0,
-        };
+        let admitted = if waits { 0 } else { self.asker(cell, line).edges.take_up_to(edges, now) };
         let slot = self.line(line);
         slot.untaken = slot.untaken.saturating_add(admitted);
         slot.withheld = slot.withheld.saturating_add(edges - admitted);
@@ -519,13 +581,8 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
 
     /// What is withheld becomes one edge, if the rate allows one by now. Answers whether it did.
     fn release_withheld(&mut self, cell: usize, line: u8) -> bool {
-        let withheld = self.line(line).withheld;
-        if withheld == 0 {
-            return false;
-        }
-        let (sequence, now) = (self.sequence_of(cell), self.now);
-        let metered = self.metered(cell, line, RateOf::Edges, sequence);
-        if !metered.is_some_and(|(bucket, rate)| bucket.take(rate, now)) {
+        let (withheld, now) = (self.line(line).withheld, self.now);
+        if withheld == 0 || !self.asker(cell, line).edges.take(now) {
             return false;
         }
         let slot = self.line(line);

@@ -69,6 +69,15 @@ pub struct WrongRight {
     pub error: Option<RightError>,
 }
 
+/// Why a list is not the one that its set has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotCanonical {
+    /// It is none of rights.
+    Wrong(WrongRight),
+    /// It is another list of the set than this one.
+    Form(Vec<String>),
+}
+
 impl fmt::Display for WrongRight {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.error {
@@ -105,13 +114,13 @@ impl Rights {
     /// form that it has.
     ///
     /// # Errors
-    /// `None` where every text is a right and the list is not canonical.
-    pub fn of_canonical<T: AsRef<str>>(texts: &[T]) -> Result<Self, Option<WrongRight>> {
-        let rights = Self::of(texts).map_err(Some)?;
+    /// What is wrong with a text, or the list that it should be.
+    pub fn of_canonical<T: AsRef<str>>(texts: &[T]) -> Result<Self, NotCanonical> {
+        let rights = Self::of(texts).map_err(NotCanonical::Wrong)?;
         let canonical = rights.texts();
         let is_canonical = canonical.len() == texts.len()
             && canonical.iter().zip(texts).all(|(canonical, text)| canonical == text.as_ref());
-        if is_canonical { Ok(rights) } else { Err(None) }
+        if is_canonical { Ok(rights) } else { Err(NotCanonical::Form(canonical)) }
     }
 
     /// Adds a right; false where the set says something else of the same already, and nothing is changed.

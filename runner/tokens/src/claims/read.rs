@@ -6,7 +6,7 @@ use runner_container::{
     MAX_TEXT_BYTES, Violation,
     cbor::{Fault, Reader, Result as Read},
     check_name,
-    rights::Rights,
+    rights::{NotCanonical, Rights},
 };
 
 use super::{Body, Claims, Hash, LAST_TIME, TokenKind, claim};
@@ -112,11 +112,8 @@ fn check_rights(rights: &[String]) -> Result<(), Refusal> {
     }
     match Rights::of_canonical(rights) {
         Ok(_) => Ok(()),
-        Err(Some(wrong)) => Err(Refusal::NotARight(wrong)),
-        Err(None) => {
-            let canonical = Rights::of(rights).map(|rights| rights.texts()).unwrap_or_default();
-            Err(Refusal::RightsForm { canonical })
-        }
+        Err(NotCanonical::Wrong(wrong)) => Err(Refusal::NotARight(wrong)),
+        Err(NotCanonical::Form(canonical)) => Err(Refusal::RightsForm { canonical }),
     }
 }
 

@@ -73,9 +73,9 @@ impl Wiring for CountedWiring {
     }
 }
 
-/// What one call of a cell may read of the grants: the masks with their sequence number before and after, and the rate of the one
-/// line that it is about, for a look before a change, for the change, and for edges that wait.
-const GRANTS_BYTES: usize = size_of::<CellGrants>() + 2 * 4 + 4 * 4;
+/// What one call of a cell may read of the grants: the masks with their sequence number before and after, that number for each
+/// look at whether they changed, and both rates of the one line that it is about, for who asks and for who has it.
+const GRANTS_BYTES: usize = size_of::<CellGrants>() + 2 * 4 + 4 * 4 + 2 * 2 * 4;
 
 /// What it may write of the status: all of that, with the two stores of its sequence number, and three counts of its line, each of
 /// which is read first.
