@@ -100,6 +100,8 @@ pub(crate) enum Command {
     Events(Events),
     /// Show the audit log: who had what deployed, started and stopped, what was refused, and why
     Audit(Audit),
+    /// Show how punctual a container with a schedule is: release jitter, response times, slack, host calls
+    Jitter(Jitter),
     /// Show the channels between containers: type, values, who writes and who reads
     Channels,
     /// Show the node: cells, limits, lines, counters
@@ -379,6 +381,24 @@ pub(crate) struct Audit {
     /// Show what was saved to a file, not what the node has
     #[arg(long, value_name = "FILE", conflicts_with_all = ["follow", "save"])]
     pub(crate) file: Option<PathBuf>,
+}
+
+/// `emit jitter`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Counted by the container's cell since its last start, each time to an eighth of itself. In QEMU and on the host they are no
+claim about hardware.
+
+Examples:
+  emit jitter pid
+  emit jitter pid --svg pid.svg
+  emit --format json jitter pid | jq .measures.response.percentiles_ns")]
+pub(crate) struct Jitter {
+    /// The container
+    pub(crate) name: String,
+    /// Write the distributions to a picture, too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
 }
 
 /// `emit top`.

@@ -10,6 +10,7 @@ mod arguments;
 mod audit;
 mod command;
 mod exit;
+mod jitter;
 #[cfg(feature = "kit")]
 mod kit;
 mod metadata;

@@ -4,7 +4,7 @@ use std::{ffi::OsStr, path::Path, time::Duration};
 
 use indicatif::HumanBytes;
 use runner_container::{
-    Manifest,
+    Manifest, Release, Schedule,
     rights::{Right, Rights},
 };
 use serde_json::{Value, json};
@@ -376,7 +376,18 @@ fn manifest_json(manifest: &Manifest) -> Value {
         "channels": channels,
         "provides": provides,
         "needs": needs,
-        "schedule": manifest.schedule.map(|schedule| json!({ "period_ns": schedule.period_ns,
-            "deadline_ns": schedule.deadline_ns, "budget_ns": schedule.budget_ns, "class": schedule.class })),
+        "schedule": manifest.schedule.map(schedule_json),
+    })
+}
+
+fn schedule_json(schedule: Schedule) -> Value {
+    json!({
+        "release": if schedule.release == Release::Events { "events" } else { "periodic" },
+        "period_ns": schedule.period_ns,
+        "deadline_ns": schedule.deadline_ns(),
+        "budget_ns": schedule.budget_ns,
+        "offset_ns": schedule.offset_ns,
+        "on_overrun": schedule.on_overrun.name(),
+        "class": schedule.class.name(),
     })
 }

@@ -8,6 +8,7 @@ mod check;
 mod deploy;
 mod events;
 mod inspect;
+mod jitter;
 mod keys;
 mod logs;
 #[cfg(feature = "kit")]
@@ -175,6 +176,7 @@ fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Update(arguments) => deploy::update(context, &arguments),
         Command::Events(arguments) => events::events(context, &arguments),
         Command::Audit(arguments) => audit::audit(context, &arguments),
+        Command::Jitter(arguments) => jitter::jitter(context, &arguments),
         Command::Channels => channels(context),
         Command::Info => info(context),
         #[cfg(feature = "top")]

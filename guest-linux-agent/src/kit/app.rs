@@ -11,8 +11,8 @@ use std::{
 };
 
 use runner_container::{
-    Channel, ChannelKind, Direction, Endpoint, Lifetime, Limits, Manifest, Restart, RestartPolicy, Schedule, Service,
-    World, rights::Right,
+    Channel, ChannelKind, Direction, Endpoint, Lifetime, Limits, Manifest, OnOverrun, Release, Restart, RestartPolicy,
+    Schedule, Service, Urgency, World, rights::Right,
 };
 use serde::{
     Deserialize, Deserializer,
@@ -143,7 +143,7 @@ struct Document {
     needs: Vec<ServiceTable>,
     #[serde(default, rename = "endpoint")]
     endpoints: Vec<EndpointTable>,
-    schedule: Option<ScheduleTable>,
+    schedule: Option<Spanned<ScheduleTable>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -232,12 +232,71 @@ struct EndpointTable {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 struct ScheduleTable {
     period: Nanoseconds,
+    min_interval: Nanoseconds,
     deadline: Nanoseconds,
     budget: Nanoseconds,
-    class: u64,
+    offset: Nanoseconds,
+    on_overrun: Overrun,
+    class: Class,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Overrun {
+    #[default]
+    Skip,
+    Stop,
+    Restart,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Class {
+    #[default]
+    Normal,
+    High,
+    Critical,
+}
+
+impl ScheduleTable {
+    /// A container that events release states the least time between two of them, one that the clock releases its period.
+    /// `place` is where the table stands.
+    fn check(&self, place: &str) -> std::result::Result<(), Fault> {
+        let wrong = match (self.period.0, self.min_interval.0) {
+            (0, 0) => "neither `period` nor `min-interval`",
+            (0, _) | (_, 0) => return Ok(()),
+            _ => "both `period` and `min-interval`",
+        };
+        let hint = "`period` for a loop that the clock releases, `min-interval` for one that events do";
+        Err(Fault { message: format!("{place}: [schedule] states {wrong}"), hint })
+    }
+
+    fn into_schedule(self) -> Schedule {
+        let (release, period_ns) = match self.period.0 {
+            0 => (Release::Events, self.min_interval.0),
+            period_ns => (Release::Periodic, period_ns),
+        };
+        Schedule {
+            release,
+            period_ns,
+            deadline_ns: self.deadline.0,
+            budget_ns: self.budget.0,
+            offset_ns: self.offset.0,
+            on_overrun: match self.on_overrun {
+                Overrun::Skip => OnOverrun::Skip,
+                Overrun::Stop => OnOverrun::Stop,
+                Overrun::Restart => OnOverrun::Restart,
+            },
+            class: match self.class {
+                Class::Normal => Urgency::Normal,
+                Class::High => Urgency::High,
+                Class::Critical => Urgency::Critical,
+            },
+        }
+    }
 }
 
 impl Document {
@@ -247,6 +306,9 @@ impl Document {
             let place = position(text, &entry.span());
             Err(Fault { message: format!("{place}: `{}`: {why}", entry.get_ref()), hint: "" })
         };
+        if let Some(schedule) = &self.schedule {
+            schedule.get_ref().check(&position(text, &schedule.span()))?;
+        }
         for path in &self.files {
             if let Err(violation) = runner_container::check_path(path.get_ref()) {
                 return wrong(path, violation.to_string());
@@ -290,12 +352,7 @@ impl Document {
             provides: self.provides.into_iter().map(ServiceTable::into_service).collect(),
             needs: self.needs.into_iter().map(ServiceTable::into_service).collect(),
             endpoints: endpoints(self.endpoints),
-            schedule: self.schedule.map(|table| Schedule {
-                period_ns: table.period.0,
-                deadline_ns: table.deadline.0,
-                budget_ns: table.budget.0,
-                class: table.class,
-            }),
+            schedule: self.schedule.map(|schedule| schedule.into_inner().into_schedule()),
         }
     }
 }
@@ -485,7 +542,11 @@ service = "kitchen"
 
 [schedule]
 period = "1ms"
+deadline = "800us"
 budget = "100us"
+offset = "250us"
+on-overrun = "stop"
+class = "high"
 "#;
 
     fn parse(text: &str) -> std::result::Result<App, String> {
@@ -514,8 +575,16 @@ budget = "100us"
         assert_eq!(manifest.provides[0].attributes, [("room".into(), "kitchen".into())]);
         assert_eq!(manifest.needs[0].service, "kitchen");
         assert_eq!(
-            manifest.schedule.map(|schedule| (schedule.period_ns, schedule.budget_ns)),
-            Some((1_000_000, 100_000))
+            manifest.schedule,
+            Some(Schedule {
+                release: Release::Periodic,
+                period_ns: 1_000_000,
+                deadline_ns: 800_000,
+                budget_ns: 100_000,
+                offset_ns: 250_000,
+                on_overrun: OnOverrun::Stop,
+                class: Urgency::High,
+            })
         );
         assert_eq!(app.files[1], ("data/more.bin".into(), Path::new("folder/data/more.bin").into()));
     }

@@ -371,16 +371,16 @@ fn check_manifest(manifest: &Manifest, verdict: &mut Verdict) {
             ));
         }
     }
-    if manifest.schedule.is_some() {
-        verdict.findings.push(Finding::error(
-            "schedule",
-            "it asks for a schedule, which nodes do not serve yet",
-            "leave [schedule] out until then",
-        ));
-    }
 }
 
 fn check_agreement(manifest: &Manifest, analysis: &Analysis, verdict: &mut Verdict) {
+    if manifest.schedule.is_some() && analysis.world() == Detected::World(World::WasiCommand) {
+        verdict.findings.push(Finding::error(
+            "schedule",
+            "it has a [schedule], and is a WASI command, which runs once and has no loop to release",
+            "leave [schedule] out, or write it as a reactor (`emit new --world reactor`)",
+        ));
+    }
     if let (Some(said), Detected::World(found)) = (manifest.world, analysis.world())
         && said != found
     {

@@ -67,7 +67,7 @@ fn what_fails_before_it_runs_is_refused() {
         let output = node.emit(&["run", "--format", "json", &module]);
         assert_eq!((output.code, &output.json()["kind"]), (Some(126), &kind.into()), "{output:?}");
     }
-    assert_eq!(node.cells_free(), 3);
+    assert_eq!(node.cells_free(), 7);
     blinker.lost_nothing();
 }
 
@@ -102,7 +102,7 @@ fn what_fails_while_it_runs_says_why() {
         assert_eq!(node.counter("containers_failed"), before + 1, "{name} is counted");
         node.emit(&["rm", name]).succeeds();
     }
-    assert_eq!(node.cells_free(), 3);
+    assert_eq!(node.cells_free(), 7);
     blinker.lost_nothing();
 }
 
@@ -127,6 +127,6 @@ fn what_never_comes_back_is_stopped() {
             node.emit(&["rm", name]).succeeds();
         }
     }
-    assert_eq!(node.cells_free(), 3);
+    assert_eq!(node.cells_free(), 7);
     blinker.lost_nothing();
 }

@@ -106,12 +106,12 @@ fn the_cells_are_given_out_once() {
     let node = TestNode::start();
     let blinker = Blinker::deploy(&node);
     let hello = sample("hello");
-    for name in ["one", "two", "three"] {
+    for name in ["one", "two", "three", "four", "five", "six", "seven"] {
         node.emit(&["deploy", "--no-start", "--name", name, &hello]).succeeds();
     }
     let before = node.counter("uploads_refused");
-    node.emit(&["deploy", &hello]).fails(8, &["all 4 cells are taken", "emit rm NAME"]);
-    node.emit(&["run", &hello]).fails(125, &["all 4 cells are taken"]);
+    node.emit(&["deploy", &hello]).fails(8, &["all 8 cells are taken", "emit rm NAME"]);
+    node.emit(&["run", &hello]).fails(125, &["all 8 cells are taken"]);
     assert_eq!(node.counter("uploads_refused"), before + 2);
     node.emit(&["rm", "two"]).succeeds();
     assert!(node.emit(&[&hello]).succeeds().starts_with("Hello"));

@@ -110,11 +110,11 @@ fn an_upload_that_is_cut_off_leaves_nothing() {
         let mut running = emit::start(&middleman.socket(), &arguments);
         eventually("the upload is half done", || middleman.passed() == IN_THE_MIDDLE);
         eventually("the node knows of it", || node.names() == ["blinker", "cut"]);
-        assert_eq!(node.cells_free(), 2, "a cell is kept for it");
+        assert_eq!(node.cells_free(), 6, "a cell is kept for it");
         running.signal(signal);
         assert_eq!(running.finish().code, None);
         eventually("the half upload is given up", || node.counter("uploads_abandoned") == before + 1);
-        assert_eq!((node.names(), node.cells_free()), (vec!["blinker".to_owned()], 3));
+        assert_eq!((node.names(), node.cells_free()), (vec!["blinker".to_owned()], 7));
     }
     node.emit(&arguments).succeeds();
     blinker.lost_nothing();
@@ -177,16 +177,16 @@ fn two_and_five_at_once_each_get_an_answer() {
         assert!(running.finish().succeeds().contains("blinker"));
     }
 
-    // Five containers for three cells: two hear that there is none.
-    let names = ["a", "b", "c", "d", "e"];
+    // Nine containers for seven cells: two hear that there is none.
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
     let hello = sample("hello");
-    let five = names.map(|name| node.start_emit(&["deploy", "--no-start", "--name", name, &hello]));
-    let outputs = five.map(emit::Running::finish);
-    assert_eq!(outputs.iter().filter(|output| output.code == Some(0)).count(), 3, "{outputs:?}");
+    let nine = names.map(|name| node.start_emit(&["deploy", "--no-start", "--name", name, &hello]));
+    let outputs = nine.map(emit::Running::finish);
+    assert_eq!(outputs.iter().filter(|output| output.code == Some(0)).count(), 7, "{outputs:?}");
     for refused in outputs.iter().filter(|output| output.code != Some(0)) {
-        refused.fails(8, &["all 4 cells are taken"]);
+        refused.fails(8, &["all 8 cells are taken"]);
     }
-    assert_eq!(node.names().len(), 4);
+    assert_eq!(node.names().len(), 8);
 
     // One name for two: one hears that it is taken.
     for name in names {

@@ -125,7 +125,7 @@ fn the_new_version_takes_over_and_the_old_one_is_gone() {
     assert_ne!((&before["sha256"], &before["cell"]), (&after["sha256"], &after["cell"]));
     assert_eq!((&after["grants"], &after["update"]), (&before["grants"], &"".into()), "it has the rights that stood");
     assert_eq!(node.names(), ["led"]);
-    assert_eq!(node.cells_free(), 3);
+    assert_eq!(node.cells_free(), 7);
     assert!(node.emit(&["logs", "led"]).succeeds().contains("two"));
     let told = node.emit(&["events", "led"]).succeeds();
     for event in ["update-begun", "update-took-over", "update-done", "replaced by another version", "removed"] {
@@ -158,7 +158,7 @@ fn a_version_that_fails_leaves_the_old_one_as_it_was() {
             (&after["sha256"], &after["cell"], &after["update"]),
             (&before["sha256"], &before["cell"], &"".into())
         );
-        assert_eq!((node.names(), node.cells_free()), (vec!["led".to_owned()], 3), "{name}");
+        assert_eq!((node.names(), node.cells_free()), (vec!["led".to_owned()], 7), "{name}");
     }
     let blinks = transitions(&node);
     let loops = number(&node.ask(&["inspect", "led"]), "loops");
@@ -213,9 +213,9 @@ fn what_cannot_be_replaced_is_refused() {
     let second = files.write("second.wasm", &version("two", ""));
     node.emit(&["update", "nobody", &second]).fails(8, &["there is no container `nobody`"]);
     node.emit(&["update", "led", &second, "--grant", "gpio:VALVE:in"]).fails(7, &["VALVE"]);
-    for name in ["a", "b", "c"] {
+    for name in ["a", "b", "c", "d", "e", "f", "g"] {
         node.emit(&["deploy", &second, "--no-start", "--name", name]).succeeds();
     }
-    node.emit(&["update", "led", &second]).fails(8, &["all 4 cells are taken"]);
+    node.emit(&["update", "led", &second]).fails(8, &["all 8 cells are taken"]);
     node.emit(&["update", "a", &second]).fails(8, &["only one that runs can be replaced"]);
 }

@@ -38,7 +38,7 @@ fn a_containers_life_by_hand() {
     assert_eq!(node.emit(&["kill", "blinker"]).succeeds(), "blinker: failed: killed\n");
     assert_eq!(node.emit(&["rm", "blinker"]).succeeds(), "blinker: removed\n");
     assert_eq!(node.emit(&["ps"]).succeeds().lines().count(), 1);
-    assert_eq!(node.cells_free(), 4);
+    assert_eq!(node.cells_free(), 8);
     for verb in ["start", "stop", "restart", "kill", "rm", "inspect", "logs"] {
         node.emit(&[verb, "blinker"]).fails(8, &["there is no container `blinker`", "hint: `emit ps`"]);
     }
@@ -50,7 +50,7 @@ fn a_nodes_counts_are_told_in_prometheus_format() {
     node.emit(&["deploy", &sample("blinker"), "--grant", LED]).succeeds();
     eventually("it loops", || {
         let text = node.emit(&["metrics"]).succeeds();
-        assert!(text.contains("\natoll_cells_free 3\n") && text.contains("\natoll_gpio_calls_total "), "{text}");
+        assert!(text.contains("\natoll_cells_free 7\n") && text.contains("\natoll_gpio_calls_total "), "{text}");
         let loops = text.lines().find_map(|line| line.strip_prefix("atoll_container_loops_total{name=\"blinker\"} "));
         loops.and_then(|loops| loops.parse::<u64>().ok()).is_some_and(|loops| loops > 2)
     });
@@ -73,7 +73,7 @@ fn what_was_asked_for_is_what_it_has() {
     let text = node.emit(&["inspect", "blinker"]).succeeds();
     assert!(text.contains("right gpio:LED:out@10000/s") && text.contains("right timer:1ms:7"), "{text}");
     let info = node.emit(&["info"]).succeeds();
-    assert!(info.contains("not seL4") && info.contains("cells   4, 2 free"), "{info}");
+    assert!(info.contains("not seL4") && info.contains("cells   8, 6 free"), "{info}");
     let led = info.lines().find(|line| line.contains("LED")).expect("the board has a LED");
     assert!(led.contains("output"), "{led}");
     node.emit(&["stop", "blinker"]).succeeds();
@@ -129,7 +129,7 @@ fn a_cell_that_faults_is_told_and_used_again() {
     node.kill_domain("cell1");
     running.finish().fails(134, &["the container failed", "the cell faulted"]);
     assert!(node.counter("cell_faults") >= 1);
-    eventually("the cell is free", || node.cells_free() == 3);
+    eventually("the cell is free", || node.cells_free() == 7);
     node.emit(&["run", &sample("hello")]).succeeds();
     blinker.lost_nothing();
 }

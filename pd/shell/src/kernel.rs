@@ -25,6 +25,11 @@ impl Sel4Kernel {
     pub fn new() -> Self {
         Self { counter: counter::Counter::new() }
     }
+
+    /// Keeps the processor until `moment`. For a domain whose work is to do so, for microseconds.
+    pub fn wait_until(&self, moment: Instant) {
+        self.counter.wait_for(moment.nanoseconds());
+    }
 }
 
 impl Default for Sel4Kernel {

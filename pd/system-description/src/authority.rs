@@ -3,7 +3,9 @@
 //! What stands here is all that anybody may have: [`crate::rules`] refuses a description that gives more, wherever it gives
 //! it. A right that the architecture is to have is added here first, where a reader looks for it.
 
-use crate::model::Region;
+use runner_interfaces::scheduling::{WARDEN_THREAD_SLOT, cell_slot, class_slot};
+
+use crate::model::{CapabilityKind, Region};
 use crate::role::Role;
 
 /// The domains that may map a region.
@@ -73,8 +75,8 @@ fn readers_of_status(owner: Role) -> Vec<&'static str> {
     match owner {
         Role::Cell(_) => vec!["warden", "admission", "vmm"],
         Role::Timer | Role::Gpio | Role::I2c | Role::Exchange | Role::Warden => vec!["admission", "vmm"],
-        Role::Tick | Role::Admission => vec!["vmm"],
-        Role::Vmm | Role::Linux => Vec::new(),
+        Role::Tick | Role::Grid | Role::Admission => vec!["vmm"],
+        Role::Vmm | Role::Linux | Role::Class(_) => Vec::new(),
     }
 }
 
@@ -84,21 +86,43 @@ pub(crate) const fn may_call(caller: Role, server: Role) -> bool {
         Role::Cell(_) => matches!(server, Role::Gpio | Role::Timer | Role::I2c | Role::Exchange),
         Role::Warden => matches!(server, Role::Gpio | Role::Timer | Role::Exchange),
         Role::Admission => matches!(server, Role::Warden | Role::Exchange),
-        Role::Tick | Role::Timer | Role::Gpio | Role::I2c | Role::Exchange | Role::Vmm | Role::Linux => false,
+        Role::Tick
+        | Role::Grid
+        | Role::Timer
+        | Role::Gpio
+        | Role::I2c
+        | Role::Exchange
+        | Role::Vmm
+        | Role::Linux
+        | Role::Class(_) => false,
     }
 }
 
 /// Whether a domain of the role `sender` may notify `receiver`.
 pub(crate) const fn may_notify(sender: Role, receiver: Role) -> bool {
     match sender {
-        Role::Tick => matches!(receiver, Role::Timer),
+        Role::Tick => matches!(receiver, Role::Grid),
+        Role::Grid => matches!(receiver, Role::Timer),
         Role::Timer => matches!(receiver, Role::Warden | Role::Cell(_)),
         Role::Gpio | Role::Exchange => matches!(receiver, Role::Cell(_)),
         Role::Warden => matches!(receiver, Role::Cell(_) | Role::Admission),
         Role::Cell(_) => matches!(receiver, Role::Warden | Role::Admission),
         Role::Admission => matches!(receiver, Role::Cell(_) | Role::Vmm),
         Role::Vmm => matches!(receiver, Role::Admission),
-        Role::I2c | Role::Linux => false,
+        Role::I2c | Role::Linux | Role::Class(_) => false,
+    }
+}
+
+/// The slot at which a domain of the role `holder` has a capability of that kind for `owner`; `None` where it has none.
+///
+/// Only the warden has any: the scheduling contexts of the classes and of its cells, to put one in the place of the other, and its own
+/// thread, by whose priority the kernel bounds what it may give a cell. The cells' threads are its children's, and not in a `cspace`.
+pub(crate) fn capability(holder: Role, kind: CapabilityKind, owner: Role) -> Option<u8> {
+    match (holder, kind, owner) {
+        (Role::Warden, CapabilityKind::SchedulingContext, Role::Class(class)) => Some(class_slot(class)),
+        (Role::Warden, CapabilityKind::SchedulingContext, Role::Cell(cell)) => Some(cell_slot(cell)),
+        (Role::Warden, CapabilityKind::Thread, Role::Warden) => Some(WARDEN_THREAD_SLOT),
+        _ => None,
     }
 }
 

@@ -21,7 +21,7 @@ pub mod rules;
 mod wiring;
 
 pub use description::{Description, Input};
-pub use model::{Access, Channel, Domain, DomainKind, End, Interrupt, Map, Region, System};
+pub use model::{Access, Capability, CapabilityKind, Channel, Domain, DomainKind, End, Interrupt, Map, Region, System};
 pub use parse::ParseError;
 pub use role::Role;
 pub use wiring::{ChannelWiring, ChildWiring, DomainWiring, Peer, RegionWiring, WiringError};

@@ -3,6 +3,7 @@
 //! Names stay names here; whether they refer to something is for [`crate::rules`] and [`crate::System::wiring`]. Every
 //! item knows its line, so that whatever is wrong can be pointed at.
 
+use std::fmt;
 use std::path::PathBuf;
 
 /// One system description.
@@ -76,8 +77,8 @@ pub struct Domain {
     pub stack_bytes: u64,
     /// May make secure monitor calls.
     pub secure_monitor_calls: bool,
-    /// Is given capabilities, or I/O ports, beside what its channels and maps are.
-    pub has_capabilities: bool,
+    /// Capabilities beside what its channels and maps are.
+    pub capabilities: Vec<Capability>,
     /// The ELF, where it is a protection domain.
     pub image: Option<String>,
     /// Memory that it sees.
@@ -112,6 +113,40 @@ pub struct Map {
     pub address_symbol: Option<String>,
     /// The symbol that gets the size in bytes: the region's, or that of what fills it.
     pub size_symbol: Option<String>,
+    /// Line in the file.
+    pub line: u32,
+}
+
+/// What a capability is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CapabilityKind {
+    /// `cap_sc`: a scheduling context, to bind it.
+    SchedulingContext,
+    /// `cap_tcb`: a thread, and the priorities that it has to give.
+    Thread,
+    /// Anything else: another capability, or I/O ports. Nobody has a use for those.
+    Other,
+}
+
+impl fmt::Display for CapabilityKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::SchedulingContext => "scheduling context",
+            Self::Thread => "thread",
+            Self::Other => "capability",
+        })
+    }
+}
+
+/// One of the capabilities in a `cspace`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capability {
+    /// What it is for.
+    pub kind: CapabilityKind,
+    /// The domain whose it is; empty where there is none.
+    pub domain: String,
+    /// Where it lies.
+    pub slot: u64,
     /// Line in the file.
     pub line: u32,
 }
@@ -169,6 +204,11 @@ impl System {
     /// The domains directly inside `parent`, virtual machines included.
     pub fn children<'a>(&'a self, parent: &'a str) -> impl Iterator<Item = &'a Domain> {
         self.domains.iter().filter(move |domain| domain.parent.as_deref() == Some(parent))
+    }
+
+    /// The protection domains, in the order in which Microkit numbers them.
+    pub fn protection_domains(&self) -> impl Iterator<Item = &Domain> {
+        self.domains.iter().filter(|domain| domain.kind == DomainKind::Protection)
     }
 
     /// Who maps `region`, and how.

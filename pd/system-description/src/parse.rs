@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use roxmltree::{Document, Node};
 
-use crate::model::{Access, Channel, Domain, DomainKind, End, Interrupt, Map, Region, System};
+use crate::model::{
+    Access, Capability, CapabilityKind, Channel, Domain, DomainKind, End, Interrupt, Map, Region, System,
+};
 
 /// Microkit's default page, and the smallest.
 const DEFAULT_PAGE_BYTES: u64 = 4096;
@@ -126,8 +128,14 @@ impl<'a> Reader<'a> {
                 "virtual_machine" => inner.push(self.virtual_machine(element, &domain.name)?),
                 // Symbols with physical addresses: nothing that this reader's users need.
                 "setvar" => {}
+                "cspace" => domain.capabilities.append(&mut self.capabilities(element)?),
                 // Which, nobody needs to know: a rule refuses them all.
-                "cspace" | "ioport" => domain.has_capabilities = true,
+                "ioport" => domain.capabilities.push(Capability {
+                    kind: CapabilityKind::Other,
+                    domain: String::new(),
+                    slot: 0,
+                    line: self.line(element),
+                }),
                 _ => return Err(self.unknown_element(element)),
             }
         }
@@ -170,12 +178,27 @@ impl<'a> Reader<'a> {
             passive: self.flag(node, "passive", false)?,
             stack_bytes: self.optional_number(node, "stack_size")?.unwrap_or(DEFAULT_STACK_BYTES),
             secure_monitor_calls: self.flag(node, "smc", false)?,
-            has_capabilities: false,
+            capabilities: Vec::new(),
             image: None,
             maps: Vec::new(),
             interrupts: Vec::new(),
             line: self.line(node),
         })
+    }
+
+    fn capabilities(&self, node: Node<'a, 'a>) -> Parsed<Vec<Capability>> {
+        self.only_attributes(node, &[])?;
+        elements(node).map(|element| self.capability(element)).collect()
+    }
+
+    fn capability(&self, node: Node<'a, 'a>) -> Parsed<Capability> {
+        self.only_attributes(node, &["slot", "pd"])?;
+        let kind = match node.tag_name().name() {
+            "cap_sc" => CapabilityKind::SchedulingContext,
+            "cap_tcb" => CapabilityKind::Thread,
+            _ => CapabilityKind::Other,
+        };
+        Ok(Capability { kind, domain: self.text(node, "pd")?, slot: self.number(node, "slot")?, line: self.line(node) })
     }
 
     fn image(&self, node: Node<'a, 'a>) -> Parsed<String> {

@@ -16,16 +16,21 @@ use runner_interfaces::i2c::ADDRESSES;
 use runner_interfaces::policy::{
     BoardChannel, BoardDevice, BoardLimits, BoardLine, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES,
 };
-use runner_interfaces::timer::TIMERS_PER_CLIENT;
+use runner_interfaces::scheduling::{Share, Shares};
+use runner_interfaces::timer;
 use runner_tokens::{Minimum, TokenKind};
 use serde::Deserialize;
 use zerocopy::IntoBytes;
 
 use crate::model::System;
 use crate::quantity;
+use crate::role::Role;
 
-/// Timers of a client that are the container's: all but the executor's.
-const CONTAINER_TIMERS: u32 = TIMERS_PER_CLIENT as u32 - 1;
+/// Timers of a client that are the container's.
+const CONTAINER_TIMERS: u32 = *timer::CONTAINER_TIMERS.end() as u32;
+
+/// The badge of the first protection domain's scheduling context; the others follow in order (Microkit's tool, `build_capdl_spec`).
+const FIRST_BADGE: u32 = 0x100;
 
 /// A policy that was read and found sound.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -222,7 +227,7 @@ impl Policy {
             return Err(format!("the policy takes {needed} bytes, the region `policy` has {size}"));
         }
         let names_bytes = u32::try_from(names.len()).map_err(|_| "the policy's names take over 4 GiB")?;
-        let limits = BoardLimits { names_bytes, ..self.limits };
+        let limits = BoardLimits { names_bytes, shares: shares(system)?, ..self.limits };
         let mut bytes = vec![0; size];
         bytes[..size_of::<BoardLimits>()].copy_from_slice(limits.as_bytes());
         bytes[POLICY_NAMES_OFFSET_BYTES..needed].copy_from_slice(&names);
@@ -243,6 +248,26 @@ impl Policy {
             )),
         }
     }
+}
+
+/// The budgets of cells and classes as `system` has them.
+fn shares(system: &System) -> Result<Shares, String> {
+    let mut shares = Shares::default();
+    for (number, domain) in system.protection_domains().enumerate() {
+        let entry = match Role::of(&domain.name) {
+            Some(Role::Cell(cell)) => &mut shares.cells[cell],
+            Some(Role::Class(class)) => &mut shares.classes[class],
+            _ => continue,
+        };
+        let microseconds = |stated: Option<u64>| stated.and_then(|number| u32::try_from(number).ok());
+        let (Some(budget_us), Some(period_us)) = (microseconds(domain.budget_us), microseconds(domain.period_us))
+        else {
+            return Err(format!("`{}` states no budget and period below an hour", domain.name));
+        };
+        let badge = FIRST_BADGE + u32::try_from(number).map_err(|_| "there are too many domains")?;
+        *entry = Share { budget_us, period_us, badge, priority: u32::from(domain.priority) };
+    }
+    Ok(shares)
 }
 
 impl PolicyFile {
@@ -362,6 +387,8 @@ impl LimitsTable {
             load_limit_us: microseconds("load", &self.load)?,
             log_limit_per_second: rate(&self.log).map_err(|problem| format!("limits.log: {problem}"))?,
             rates: ceiling_rates(lines),
+            // The system's, which comes later.
+            shares: Shares::default(),
         };
         if limits.module_limit_bytes == 0 || limits.hook_limit_us == 0 || limits.load_limit_us == 0 {
             return Err("limits.module, limits.hook and limits.load must not be 0: nothing could run".into());

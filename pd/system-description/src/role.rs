@@ -3,13 +3,18 @@
 //! One thing, one name: a domain that has another name than these needs a rule of its own before it can be checked, and a
 //! host shell before it can be started.
 
-use runner_interfaces::MAX_CELLS;
+use runner_interfaces::{
+    MAX_CELLS,
+    scheduling::{CELL_PRIORITIES, MAX_CLASSES},
+};
 
 /// What a domain is in the architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
-    /// `tick`: the source of time for `timer`.
+    /// `tick`: comes round once a millisecond.
     Tick,
+    /// `grid`: holds the ticks to the counter.
+    Grid,
     /// `timer`.
     Timer,
     /// `gpio`.
@@ -28,6 +33,8 @@ pub enum Role {
     Vmm,
     /// `linux`: the virtual machine in `vmm`.
     Linux,
+    /// `class0` to `class31`: the number. It owns a scheduling context that the warden lends to cells, and never runs.
+    Class(usize),
 }
 
 impl Role {
@@ -35,6 +42,7 @@ impl Role {
     pub fn of(name: &str) -> Option<Self> {
         match name {
             "tick" => Some(Self::Tick),
+            "grid" => Some(Self::Grid),
             "timer" => Some(Self::Timer),
             "gpio" => Some(Self::Gpio),
             "i2c" => Some(Self::I2c),
@@ -43,29 +51,45 @@ impl Role {
             "admission" => Some(Self::Admission),
             "vmm" => Some(Self::Vmm),
             "linux" => Some(Self::Linux),
-            _ => cell_number(name).map(Self::Cell),
+            _ => numbered(name, "cell", MAX_CELLS)
+                .map(Self::Cell)
+                .or_else(|| numbered(name, "class", MAX_CLASSES).map(Self::Class)),
         }
     }
 
-    /// The priorities that it may have: drivers and the exchange above the warden, so that the warden's calls into them are allowed, the
-    /// warden above the cells that it stops, and everything that Linux can reach below them.
+    /// The priorities that it may have: what makes the ticks above everything, so that nobody's work moves a tick; drivers and
+    /// the exchange above the warden, so that the warden's calls into them are allowed, the warden above the cells that it stops, and
+    /// everything that Linux can reach below them.
     pub const fn priorities(self) -> core::ops::RangeInclusive<u8> {
         match self {
-            Self::Tick | Self::Timer | Self::Gpio | Self::I2c => 254..=254,
+            Self::Grid => 254..=254,
+            Self::Tick => 253..=253,
+            Self::Timer => 252..=252,
+            Self::Gpio | Self::I2c => 251..=251,
             Self::Exchange => 250..=250,
             Self::Warden => 240..=240,
-            Self::Cell(_) => 100..=200,
+            Self::Cell(_) => CELL_PRIORITIES,
             Self::Admission => 20..=20,
             Self::Vmm => 10..=10,
             Self::Linux => 1..=1,
+            // Below everything: it comes to run its first instruction only where the warden did not take its scheduling context.
+            Self::Class(_) => 0..=0,
         }
     }
 
-    /// Whether it must keep deadlines, so that its budget counts towards what the processor can promise.
+    /// Whether it must keep deadlines, so that its budget counts towards what the processor can promise. A class counts when a
+    /// cell is under it, in place of the cell's own share; that sum is for `admission` to hold, with the rest of its analysis.
     pub const fn is_real_time(self) -> bool {
         matches!(
             self,
-            Self::Tick | Self::Timer | Self::Gpio | Self::I2c | Self::Exchange | Self::Warden | Self::Cell(_)
+            Self::Tick
+                | Self::Grid
+                | Self::Timer
+                | Self::Gpio
+                | Self::I2c
+                | Self::Exchange
+                | Self::Warden
+                | Self::Cell(_)
         )
     }
 
@@ -87,6 +111,7 @@ impl Role {
         };
         match self {
             Self::Tick => program == Some("tick"),
+            Self::Grid => program == Some("grid"),
             Self::Timer => program == Some("timer") || is_for_a_device("timer"),
             Self::Gpio => program == Some("gpio") || is_for_a_device("gpio"),
             Self::I2c => program == Some("i2c") || is_for_a_device("i2c"),
@@ -95,16 +120,17 @@ impl Role {
             Self::Cell(_) => program == Some("cell"),
             Self::Admission => program == Some("admission"),
             Self::Vmm => program == Some("vmm") || is_for_a_device("vmm"),
+            Self::Class(_) => program == Some("class"),
             Self::Linux => false,
         }
     }
 }
 
-fn cell_number(name: &str) -> Option<usize> {
-    let digits = name.strip_prefix("cell")?;
+fn numbered(name: &str, what: &str, limit: usize) -> Option<usize> {
+    let digits = name.strip_prefix(what)?;
     let number: usize = digits.parse().ok()?;
     // "cell01" and "cell+1" parse, and are not the names of cell 1.
-    (number < MAX_CELLS && number.to_string() == digits).then_some(number)
+    (number < limit && number.to_string() == digits).then_some(number)
 }
 
 #[cfg(test)]
@@ -114,7 +140,8 @@ mod tests {
     #[test]
     fn only_the_name_of_a_cell_names_it() {
         assert_eq!(Role::of("cell3"), Some(Role::Cell(3)));
-        for name in ["cell", "cell8", "cell03", "cell+3", "cells", "Cell3"] {
+        assert_eq!(Role::of("class31"), Some(Role::Class(31)));
+        for name in ["cell", "cell8", "cell03", "cell+3", "cells", "Cell3", "class", "class32", "class03"] {
             assert_eq!(Role::of(name), None, "{name}");
         }
     }

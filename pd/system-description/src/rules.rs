@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use crate::authority::{self, Sharers, sharers};
-use crate::model::{Channel, Domain, DomainKind, End, Map, Region, System};
+use crate::model::{CapabilityKind, Channel, Domain, DomainKind, End, Map, Region, System};
 use crate::role::Role;
 
 /// Microkit's and seL4's least budget, in microseconds: what is shorter is spent on switching.
@@ -37,7 +37,8 @@ pub enum Rule {
     WriteExecute,
     /// Each domain runs a program of its role.
     Programs,
-    /// Nobody has capabilities beside those for its channels and its memory.
+    /// Nobody has capabilities beside those for its channels and its memory, but the warden: the scheduling contexts of the pool and
+    /// of its cells, all of them, and its own thread.
     NoCapabilities,
     /// The warden is the parent of the cells, and nobody else has one.
     Parents,
@@ -300,7 +301,9 @@ impl<'a> Checker<'a> {
         let Some(console) = system.domains.iter().find(|domain| Role::of(&domain.name) == Some(Role::Vmm)) else {
             return;
         };
-        let others = system.domains.iter().filter(|domain| domain.kind == DomainKind::Protection);
+        // A class's domain never runs, so it has nothing to tell.
+        let speaks = |domain: &&Domain| !matches!(Role::of(&domain.name), Some(Role::Class(_)));
+        let others = system.protection_domains().filter(speaks);
         for domain in others.filter(|domain| domain.name != console.name) {
             let region = format!("{}_status", domain.name);
             let reads = |reader: &Domain, symbol: &str| {
@@ -327,10 +330,7 @@ impl<'a> Checker<'a> {
             self.priority_of(domain);
             self.place_of(domain);
             self.interrupts_of(domain);
-            if domain.has_capabilities {
-                let problem = format!("`{}` is given capabilities beside its channels and its memory", domain.name);
-                self.report(Rule::NoCapabilities, domain.line, problem);
-            }
+            self.capabilities_of(domain);
             if domain.passive {
                 self.report(Rule::NoPassive, domain.line, format!("`{}` is passive", domain.name));
             }
@@ -340,6 +340,34 @@ impl<'a> Checker<'a> {
                     domain.line,
                     format!("`{}` may call the secure monitor", domain.name),
                 );
+            }
+        }
+    }
+
+    /// What is in its `cspace`, and what is missing there.
+    fn capabilities_of(&mut self, domain: &Domain) {
+        let Some(role) = Role::of(&domain.name) else { return };
+        let slot_of = |kind, owner: &str| authority::capability(role, kind, Role::of(owner)?).map(u64::from);
+        for capability in &domain.capabilities {
+            let wanted = slot_of(capability.kind, &capability.domain);
+            if wanted.is_none() {
+                let problem = format!("`{}` is given capabilities beside its channels and its memory", domain.name);
+                self.report(Rule::NoCapabilities, capability.line, problem);
+            } else if wanted != Some(capability.slot) {
+                let slot = wanted.unwrap_or_default();
+                let problem =
+                    format!("what is `{}`'s belongs into slot {slot} of `{}`", capability.domain, domain.name);
+                self.report(Rule::NoCapabilities, capability.line, problem);
+            }
+        }
+        let kinds = [CapabilityKind::SchedulingContext, CapabilityKind::Thread];
+        for owner in &self.system.domains {
+            for kind in kinds.into_iter().filter(|&kind| slot_of(kind, &owner.name).is_some()) {
+                let held = domain.capabilities.iter().filter(|one| one.kind == kind && one.domain == owner.name);
+                if held.count() != 1 {
+                    let problem = format!("`{}` must have the {kind} of `{}` once", domain.name, owner.name);
+                    self.report(Rule::NoCapabilities, domain.line, problem);
+                }
             }
         }
     }

@@ -1,12 +1,13 @@
-//! `tick`: wakes `timer` once a period of its own scheduling context.
+//! `tick`: wakes `grid` some microseconds before each millisecond, by the period of its own scheduling context.
 //!
 //! | channel | with | what |
 //! |---|---|---|
-//! | `channel_timer` | `timer` | notified each period |
+//! | `channel_grid` | `grid` | notified each period |
 //!
 //! The generic timer cannot be used where the guest can write it, so time is cut into ticks by the one thing that nobody but
 //! the kernel can touch: the replenishment of a scheduling context. `seL4_Yield` gives up what is left of the budget, and
-//! the domain runs again when the period begins (docs/decisions/0002-tick-domain.md).
+//! the domain runs again when the period is over. The period is a little less than a millisecond and counts from where `grid`, above
+//! this domain, let it go on: at the tick itself (docs/decisions/0002-tick-domain.md).
 //!
 //! Must never wait for anything but its period, and never read what anybody else wrote: all it maps is its own status, which
 //! holds the report of its start.
@@ -22,12 +23,12 @@ use runner_interfaces::kernel::{Channel, Kernel, MissingWiring, required_channel
 pd_shell::protection_domain! {
     // For the words of a failed start; it allocates nothing else.
     heap_bytes: 4096,
-    channels: ["channel_timer"],
+    channels: ["channel_grid"],
     cell_channels: [],
     regions: ["region_status"],
     cell_regions: [],
     start: |wiring: &Sel4Wiring| -> Result<Tick, MissingWiring> {
-        Ok(Tick { timer: required_channel(wiring, "channel_timer")? })
+        Ok(Tick { grid: required_channel(wiring, "channel_grid")? })
     },
 }
 
@@ -35,7 +36,7 @@ pd_shell::protection_domain! {
 const MEASURED_PERIODS: u32 = 5;
 
 struct Tick {
-    timer: Channel,
+    grid: Channel,
 }
 
 impl SelfTest for Tick {
@@ -51,7 +52,7 @@ impl SelfTest for Tick {
         });
         match periods.min() {
             None | Some(0) => Finding::wrong(format_args!("its scheduling context is not replenished by periods")),
-            Some(period_us) => Finding::well(format_args!("a tick every {period_us} us")),
+            Some(period_us) => Finding::well(format_args!("comes every {period_us} us")),
         }
     }
 }
@@ -63,7 +64,7 @@ impl Handler for Tick {
     fn run(&mut self) -> Result<pd_shell::sel4_microkit::Never, Infallible> {
         let mut kernel = Sel4Kernel::new();
         loop {
-            kernel.notify(self.timer);
+            kernel.notify(self.grid);
             sel4::r#yield();
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! | channel | with | what |
 //! |---|---|---|
-//! | `channel_tick` | `tick` | notified: look at the clock |
+//! | `channel_grid` | `grid` | notified at each tick: look at the clock |
 //! | `channel_system_timer` | the system timer | something is due |
 //! | `channel_cell0` … | the cells | called; notifies at an expiry |
 //! | `channel_warden` | `warden` | called, may release a cell's timers; notifies at an expiry |
@@ -17,7 +17,7 @@ use pd_timer_driver::{Registers, StartError, SystemTimer, Timer};
 pd_shell::protection_domain! {
     // Symbol names while it starts.
     heap_bytes: 16 * 1024,
-    channels: ["channel_tick", "channel_system_timer", "channel_warden"],
+    channels: ["channel_grid", "channel_system_timer", "channel_warden"],
     cell_channels: [("channel_cell", "")],
     regions: ["region_system_timer", "region_grants", "region_status"],
     cell_regions: [],

@@ -16,7 +16,8 @@ use runner_interfaces::kernel::{Instant, Kernel, Wiring};
 const NAME: &str = "vmm";
 
 /// Every domain that there may be but this one, in the order of their priorities, and the symbol of its status here.
-const DOMAINS: [(&str, &str); 15] = [
+const DOMAINS: [(&str, &str); 16] = [
+    ("grid", "region_grid_status"),
     ("tick", "region_tick_status"),
     ("timer", "region_timer_status"),
     ("gpio", "region_gpio_status"),

@@ -34,7 +34,7 @@ macro_rules! program {
             regions: [
                 "region_uart", "region_link_out", "region_link_out_head", "region_link_in", "region_link_in_head",
                 "region_guest_memory", "region_guest_kernel", "region_guest_initramfs", "region_guest_device_tree",
-                "region_tick_status", "region_timer_status", "region_gpio_status", "region_i2c_status",
+                "region_grid_status", "region_tick_status", "region_timer_status", "region_gpio_status", "region_i2c_status",
                 "region_exchange_status", "region_warden_status", "region_admission_status"
             ],
             cell_regions: [("region_cell", "_status")],

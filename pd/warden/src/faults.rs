@@ -6,7 +6,7 @@ use pd_shell::{
     EventLoop,
     boot::SelfTest,
     sel4,
-    sel4_microkit::{Channel, ChannelSet, Child, Handler, MessageInfo},
+    sel4_microkit::{self, Channel, ChannelSet, Child, Handler, MessageInfo},
 };
 use runner_interfaces::boot_report::Finding;
 use runner_warden::{Fault, Warden};
@@ -26,6 +26,23 @@ impl Parent {
     }
 }
 
+/// Where the kernel keeps whom this domain may answer (`PD_REPLY_CAP_IDX` in Microkit's builder).
+const REPLY: sel4::cap::Reply = sel4::Cap::from_bits(4);
+
+impl Parent {
+    /// A cell waits since its budget was used up. Answered, it goes on when the budget is back.
+    fn exhausted(&mut self) {
+        // The first word of a timeout fault is the scheduling context's badge (libsel4, `seL4_Timeout_Data`). Calls of the
+        // kernel overwrite it.
+        let badge = sel4_microkit::with_msg_regs(|registers| registers[0]);
+        let (warden, kernel) = self.events.parts();
+        if warden.exhausted(kernel, badge).is_none() {
+            log::warn!("the budget of {badge:#x} is used up, which nobody is under");
+        }
+        REPLY.send(sel4::MessageInfo::new(0, 0, 0, 0));
+    }
+}
+
 impl SelfTest for Parent {
     fn self_test(&mut self) -> Finding {
         self.events.self_test()
@@ -35,7 +52,12 @@ impl SelfTest for Parent {
 impl Handler for Parent {
     type Error = Infallible;
 
+    /// Nothing notified it, and yet something came: the kernel, by the endpoint without a badge, which only it has. A budget is used up.
     fn notified(&mut self, channels: ChannelSet) -> Result<(), Infallible> {
+        if channels.iter().next().is_none() {
+            self.exhausted();
+            return Ok(());
+        }
         self.events.notified(channels)
     }
 

@@ -6,7 +6,7 @@
 //! | `channel_cell0` … | the cells | notifies: the control word is new; notified of news |
 //! | `channel_gpio`, `channel_timer` | the drivers | calls; notified when its timer expires |
 //! | `channel_exchange` | `exchange` | calls: a cell's ends of channels |
-//! | `child_cell0` … | the cells | their faults; stops and restarts them |
+//! | `child_cell0` … | the cells | their faults; stops and restarts them, and gives them budgets and priorities |
 //!
 //! Must never wait for anybody below it, never allocate after its start, and never resume a cell that faulted.
 #![no_std]
@@ -31,6 +31,10 @@ pd_shell::protection_domain! {
     cell_regions: [("region_cell", "_control"), ("region_cell", "_status")],
     start: |wiring: &Sel4Wiring| -> Result<Parent, StartError> {
         let cells = CellDomains::new(wiring);
-        Ok(Parent::start(Warden::new(wiring, cells)?, cells))
+        let warden = Warden::new(wiring, cells)?;
+        if let Some(shares) = warden.shares() {
+            cells.take_pool(shares);
+        }
+        Ok(Parent::start(warden, cells))
     },
 }

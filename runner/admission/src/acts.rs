@@ -118,6 +118,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
             | Request::Logs { .. }
             | Request::Events { .. }
             | Request::Audit { .. }
+            | Request::Timing(_)
             | Request::Channels => return None,
         })
     }

@@ -7,6 +7,7 @@ use runner_interfaces::{
     cell::{CellConfiguration, CellStatus, MODULE_OFFSET_BYTES},
     kernel::{Channel, Instant, Kernel},
     output::{OUTPUT_SLOT_BYTES, OutputRecord, output_geometry},
+    timing::{Timing, TimingTable},
 };
 use shared_ring::{Consumer, GeometryError, OutOfRange, SequencedCell, SharedMemory};
 
@@ -55,6 +56,7 @@ pub(crate) struct CellPort<M> {
     channel: Channel,
     module: M,
     status: SequencedCell<M, CellStatus>,
+    timing: TimingTable<M>,
     output: Consumer<M>,
     misbehaviours: u32,
     pub(crate) container: Option<Container>,
@@ -68,7 +70,7 @@ impl<M> fmt::Debug for CellPort<M> {
     }
 }
 
-impl<M: SharedMemory> CellPort<M> {
+impl<M: SharedMemory + Clone> CellPort<M> {
     pub(crate) fn new(channel: Channel, memory: CellMemory<M>) -> Result<Self, TooSmall> {
         if memory.module.size_bytes() <= MODULE_OFFSET_BYTES {
             return Err(TooSmall);
@@ -77,12 +79,18 @@ impl<M: SharedMemory> CellPort<M> {
         Ok(Self {
             channel,
             module: memory.module,
+            timing: TimingTable::new(memory.status.clone())?,
             status: SequencedCell::new(memory.status, 0)?,
             output: Consumer::new(geometry, memory.output, memory.output_head)?,
             misbehaviours: 0,
             container: None,
             lost: false,
         })
+    }
+
+    /// How punctual the container of its current load is; `None` where that has no schedule.
+    pub(crate) fn timing(&self) -> Option<Timing> {
+        self.timing.read(self.container.as_ref()?.generation())
     }
 
     /// The largest module that the region holds.

@@ -583,6 +583,7 @@ pub(crate) fn load_failure(view: &View) -> Failure {
         | FailureReason::LoadLimit
         | FailureReason::StartLimit
         | FailureReason::LoopLimit
+        | FailureReason::Overrun
         | FailureReason::StopLimit
         | FailureReason::Trap
         | FailureReason::StartRefused

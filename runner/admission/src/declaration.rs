@@ -9,6 +9,7 @@ use runner_container::{Manifest, World, parts};
 use runner_interfaces::{
     plan::{Plan, RestartPolicy},
     policy::BoardLimits,
+    schedule::{OnOverrun, Release, Schedule, Urgency},
 };
 use shared_ring_messages::ErrorCode;
 
@@ -40,8 +41,8 @@ pub(crate) fn read(manifest: Option<Manifest>, world: World, limits: &BoardLimit
         let detail = format!("its manifest says that it is a {said}; by its exports it is a {}", world.name());
         return Err(Failure::new(ErrorCode::InvalidManifest, detail));
     }
-    if manifest.schedule.is_some() {
-        let detail = "its manifest has a `schedule`, which this node does not keep yet; leave it out";
+    if manifest.schedule.is_some() && world == World::WasiCommand {
+        let detail = "its manifest has a `schedule`; a WASI command runs once and has no loop to release";
         return Err(Failure::new(ErrorCode::InvalidManifest, detail));
     }
     let ends = channels::ends(&manifest.channels, &manifest.provides, &manifest.needs)?;
@@ -74,9 +75,40 @@ fn plan(manifest: &Manifest, limits: &BoardLimits) -> Result<Plan, Failure> {
         loop_limit_us: microseconds("limits.loop", manifest.limits.loop_ns)?,
         stop_limit_us: hook("limits.stop", manifest.limits.stop_ns)?,
         memory_limit_bytes: u32::try_from(memory).unwrap_or(u32::MAX),
-        restart_policy: policy(manifest.restart.policy).to_wire(),
+        restart_policy: policy(manifest).to_wire(),
         restart_attempts: u32::try_from(manifest.restart.attempts).unwrap_or(u32::MAX),
+        // No manifest says so yet: the cell's own share.
+        class: 0,
+        priority: 0,
+        schedule: manifest.schedule.map(schedule).unwrap_or_default(),
     })
+}
+
+fn schedule(asked: runner_container::Schedule) -> Schedule {
+    Schedule {
+        period_ns: asked.period_ns,
+        deadline_ns: asked.deadline_ns(),
+        budget_ns: asked.budget_ns,
+        offset_ns: asked.offset_ns,
+        release: match asked.release {
+            runner_container::Release::Periodic => Release::Periodic,
+            runner_container::Release::Events => Release::Events,
+        }
+        .to_wire(),
+        on_overrun: match asked.on_overrun {
+            runner_container::OnOverrun::Skip => OnOverrun::Skip,
+            runner_container::OnOverrun::Stop => OnOverrun::Stop,
+            runner_container::OnOverrun::Restart => OnOverrun::Restart,
+        }
+        .to_wire(),
+        urgency: match asked.class {
+            runner_container::Urgency::Normal => Urgency::Normal,
+            runner_container::Urgency::High => Urgency::High,
+            runner_container::Urgency::Critical => Urgency::Critical,
+        }
+        .to_wire(),
+        reserved: 0,
+    }
 }
 
 fn hook_limit(name: &str, asked_ns: u64, limit_us: u32) -> Result<u32, Failure> {
@@ -97,8 +129,11 @@ fn microseconds(name: &str, ns: u64) -> Result<u32, Failure> {
     })
 }
 
-const fn policy(policy: runner_container::RestartPolicy) -> RestartPolicy {
-    match policy {
+/// To be started again after an overrun takes a policy that does so.
+fn policy(manifest: &Manifest) -> RestartPolicy {
+    let restarts = |schedule: runner_container::Schedule| schedule.on_overrun == runner_container::OnOverrun::Restart;
+    match manifest.restart.policy {
+        runner_container::RestartPolicy::Never if manifest.schedule.is_some_and(restarts) => RestartPolicy::OnFailure,
         runner_container::RestartPolicy::Never => RestartPolicy::Never,
         runner_container::RestartPolicy::OnFailure => RestartPolicy::OnFailure,
         runner_container::RestartPolicy::Always => RestartPolicy::Always,
@@ -107,7 +142,7 @@ const fn policy(policy: runner_container::RestartPolicy) -> RestartPolicy {
 
 #[cfg(test)]
 mod tests {
-    use runner_container::{Lifetime, Limits, Restart, Schedule, embed};
+    use runner_container::{Lifetime, Limits, Restart, embed};
 
     use super::*;
 
@@ -131,6 +166,7 @@ mod tests {
         load_limit_us: 0,
         log_limit_per_second: 0,
         rates: runner_interfaces::grants::LineRates::all(0),
+        shares: runner_interfaces::scheduling::Shares::NONE,
     };
 
     fn declared(manifest: &Manifest) -> Result<Read, Failure> {
@@ -173,8 +209,39 @@ mod tests {
             memory_limit_bytes: 65_536,
             restart_policy: RestartPolicy::Always.to_wire(),
             restart_attempts: 5,
+            class: 0,
+            priority: 0,
+            schedule: Schedule::default(),
         };
         assert_eq!(plan, expected);
+    }
+
+    #[test]
+    fn a_schedule_becomes_one_with_its_deadline_and_what_follows_an_overrun() {
+        let asked = runner_container::Schedule {
+            release: runner_container::Release::Periodic,
+            period_ns: 10,
+            budget_ns: 2,
+            offset_ns: 3,
+            on_overrun: runner_container::OnOverrun::Restart,
+            class: runner_container::Urgency::Critical,
+            ..runner_container::Schedule::default()
+        };
+        let manifest = Manifest { schedule: Some(asked), ..Manifest::named("a") };
+        let (Declaration { plan, .. }, _) = declared(&manifest).unwrap();
+        let expected = Schedule {
+            period_ns: 10,
+            deadline_ns: 10,
+            budget_ns: 2,
+            offset_ns: 3,
+            release: Release::Periodic.to_wire(),
+            on_overrun: OnOverrun::Restart.to_wire(),
+            urgency: Urgency::Critical.to_wire(),
+            reserved: 0,
+        };
+        assert_eq!((plan.schedule, plan.restart_policy), (expected, RestartPolicy::OnFailure.to_wire()));
+        let refused = read(Some(manifest), World::WasiCommand, &BOARD).unwrap_err();
+        assert!(refused.detail.contains("no loop to release"), "{}", refused.detail);
     }
 
     #[test]
@@ -190,11 +257,6 @@ mod tests {
                 Manifest { world: Some(World::TinyContainer), ..Manifest::named("a") },
                 ErrorCode::InvalidManifest,
                 "says that it is a tiny-container; by its exports it is a reactor",
-            ),
-            (
-                Manifest { schedule: Some(Schedule::default()), ..Manifest::named("a") },
-                ErrorCode::InvalidManifest,
-                "does not keep yet",
             ),
         ];
         for (manifest, code, words) in cases {

@@ -183,6 +183,7 @@ mod tests {
         load_limit_us: 0,
         log_limit_per_second: 0,
         rates: runner_interfaces::grants::LineRates::all(0),
+        shares: runner_interfaces::scheduling::Shares::NONE,
     };
 
     const COMMAND: &str = r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))

@@ -48,6 +48,7 @@ mod log;
 mod memory;
 mod pending;
 mod policy;
+mod punctuality;
 mod requests;
 mod session;
 mod trust;

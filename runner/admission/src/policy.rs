@@ -620,7 +620,7 @@ mod tests {
     fn a_region_is_read_or_refused_whole() {
         let Policy { limits, board, .. } = policy();
         let names = postcard::to_allocvec(&board).unwrap();
-        let region = HeapMemory::new(2048);
+        let region = HeapMemory::new(POLICY_NAMES_OFFSET_BYTES + 1024);
         assert_eq!(Policy::read(&region).unwrap_err(), PolicyError::NotAPolicy);
         let names_bytes = u32::try_from(names.len()).unwrap();
         region.write_value(0, &BoardLimits { magic: POLICY_MAGIC, names_bytes, ..limits }).unwrap();
@@ -635,7 +635,7 @@ mod tests {
 
     fn policy_of(limits: BoardLimits, board: &BoardPolicy) -> Result<Policy, PolicyError> {
         let names = postcard::to_allocvec(board).unwrap();
-        let region = HeapMemory::new(2048);
+        let region = HeapMemory::new(POLICY_NAMES_OFFSET_BYTES + 1024);
         let names_bytes = u32::try_from(names.len()).unwrap();
         region.write_value(0, &BoardLimits { magic: POLICY_MAGIC, names_bytes, ..limits }).unwrap();
         region.write(POLICY_NAMES_OFFSET_BYTES, &names).unwrap();

@@ -73,6 +73,11 @@ impl<M: SharedMemory + Clone> Admission<M> {
             Request::Audit { cursor } => Ok(Some(Answer::Audit(self.audit.page(now, cursor).into()))),
             Request::ChangeKeys { token } => self.change_keys(kernel, index, &token),
             Request::Channels => Ok(Some(Answer::Channels(self.channel_reports()))),
+            Request::Timing(name) => {
+                let cell = self.named(&name)?;
+                self.look_at(kernel, cell);
+                self.timing_answer(cell).map(Some)
+            }
             Request::Update { deploy, probation_ns } => {
                 let refused = self.begin_update(kernel, index, deploy, probation_ns);
                 if refused.is_err() {

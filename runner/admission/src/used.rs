@@ -12,7 +12,7 @@ use runner_interfaces::{
     grants::MAX_LINES,
     i2c::{ADDRESSES, I2C_USAGE_OFFSET_BYTES},
     kernel::{Wiring, required_region},
-    timer::{EXECUTOR_TIMER, TIMER_USAGE_OFFSET_BYTES, TIMERS_PER_CLIENT},
+    timer::{CONTAINER_TIMERS, TIMER_USAGE_OFFSET_BYTES, TIMERS_PER_CLIENT},
     usage::{Usage, UsageTable},
 };
 use shared_ring::SharedMemory;
@@ -113,6 +113,11 @@ fn sum<'u>(usages: impl IntoIterator<Item = &'u Usage>) -> Usage {
     usages.into_iter().fold(Usage::default(), |sum, usage| sum.and(*usage))
 }
 
+/// What was counted of the timers that are the container's.
+fn containers_timers(used: &Counted) -> &[Usage] {
+    used.timers.get(usize::from(*CONTAINER_TIMERS.start())..=usize::from(*CONTAINER_TIMERS.end())).unwrap_or_default()
+}
+
 /// What was done with one right.
 fn used_of(right: &Right, used: &Counted, container: &Container, policy: &Policy) -> Usage {
     match right {
@@ -120,7 +125,7 @@ fn used_of(right: &Right, used: &Counted, container: &Container, policy: &Policy
             sum(number(policy, line).and_then(|number| used.lines.get(number)))
         }
         Right::I2c { first, last } => sum(used.addresses.get(usize::from(*first)..=usize::from(*last)).unwrap_or(&[])),
-        Right::Timers { .. } => sum(used.timers.get(usize::from(EXECUTOR_TIMER) + 1..).unwrap_or(&[])),
+        Right::Timers { .. } => sum(containers_timers(used)),
         Right::Channel { name, direction, .. } => {
             let is_its = |end: &crate::channels::End| (end.right().0, end.right().1) == (name.as_str(), *direction);
             sum(container.ends.iter().zip(&used.ends).filter(|(end, _)| is_its(end)).map(|(_, usage)| usage))
@@ -153,7 +158,7 @@ fn refused(rights: &[Right], used: &Counted, policy: &Policy) -> Vec<GrantReport
     let addresses = used.addresses.iter().enumerate().filter(|(address, _)| !has_address(*address));
     let addresses = addresses.map(|(address, usage)| (format!("i2c:{address:#04x}"), *usage));
     let has_timers = rights.iter().any(|right| matches!(right, Right::Timers { .. }));
-    let timers = sum(used.timers.get(usize::from(EXECUTOR_TIMER) + 1..).unwrap_or(&[]));
+    let timers = sum(containers_timers(used));
     let timers = (!has_timers).then_some(("timer".to_string(), timers));
     let mut found = Vec::new();
     let mut others = Usage::default();

@@ -73,6 +73,8 @@ pub enum Violation {
     Depth,
     /// The longest wait is shorter than the first.
     BackOff,
+    /// A period, deadline, budget or offset that cannot be kept.
+    Schedule,
 }
 
 impl fmt::Display for Violation {
@@ -110,6 +112,10 @@ impl fmt::Display for Violation {
             Self::TooManyAttributes => "a service has at most 8 attributes",
             Self::Depth => "a queue has a depth from 1 to 1024, and nothing else has one",
             Self::BackOff => "the longest wait is shorter than the first",
+            Self::Schedule => {
+                "a schedule has a period and a budget; the budget is at most the deadline, that at most the period, and the \
+                 offset, which only a periodic one has, below the period"
+            }
         })
     }
 }

@@ -201,14 +201,109 @@ pub struct Endpoint {
 /// When a container wants to run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Schedule {
-    /// Nanoseconds from release to release.
+    /// What releases it.
+    pub release: Release,
+    /// Nanoseconds from release to release, or the least between two of them.
     pub period_ns: u64,
-    /// Nanoseconds from release to answer. 0: the period.
+    /// Nanoseconds from release to when its work must be done. 0: the period.
     pub deadline_ns: u64,
-    /// Nanoseconds of computing in each period.
+    /// Nanoseconds of computing for each release.
     pub budget_ns: u64,
-    /// The class of the schedule; its meaning comes with its use.
-    pub class: u64,
+    /// Nanoseconds by which its releases lie behind the node's grid.
+    pub offset_ns: u64,
+    /// What becomes of it when it is not done in time.
+    pub on_overrun: OnOverrun,
+    /// Who comes first, whatever the deadlines.
+    pub class: Urgency,
+}
+
+/// What releases a container, by its number in the manifest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Release {
+    /// The clock, once a period.
+    #[default]
+    Periodic = 0,
+    /// Events that it waits for.
+    Events = 1,
+}
+
+impl Release {
+    const ALL: [Self; 2] = [Self::Periodic, Self::Events];
+}
+
+/// What becomes of a container that is not done at its deadline, by its number in the manifest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum OnOverrun {
+    /// It goes on; the releases that it runs over are skipped.
+    #[default]
+    Skip = 0,
+    /// It has failed.
+    Stop = 1,
+    /// It has failed and is started again.
+    Restart = 2,
+}
+
+impl OnOverrun {
+    const ALL: [Self; 3] = [Self::Skip, Self::Stop, Self::Restart];
+
+    /// As it stands in `app.toml`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Skip => "skip",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+        }
+    }
+}
+
+/// How urgent a container is, by its number in the manifest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Urgency {
+    /// By deadline, behind the others.
+    #[default]
+    Normal = 0,
+    /// By deadline, before what is normal.
+    High = 1,
+    /// By deadline, before everything else.
+    Critical = 2,
+}
+
+impl Urgency {
+    /// Every one, the least urgent first.
+    pub const ALL: [Self; 3] = [Self::Normal, Self::High, Self::Critical];
+
+    /// As it stands in `app.toml` and in a right.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|urgency| urgency.name() == name)
+    }
+}
+
+impl Schedule {
+    /// Nanoseconds from release to when its work must be done.
+    #[must_use]
+    pub const fn deadline_ns(&self) -> u64 {
+        if self.deadline_ns == 0 { self.period_ns } else { self.deadline_ns }
+    }
+
+    fn can_be_kept(&self) -> bool {
+        let grid = self.offset_ns < self.period_ns && (self.offset_ns == 0 || self.release == Release::Periodic);
+        self.budget_ns > 0 && self.budget_ns <= self.deadline_ns() && self.deadline_ns() <= self.period_ns && grid
+    }
 }
 
 /// What is wrong with a manifest, in which field, and where.
@@ -266,6 +361,9 @@ impl Manifest {
         check_environment(&self.environment)?;
         check_list("grants", &self.grants, |field, text| check_text(field, text))?;
         self.check_restart()?;
+        if self.schedule.is_some_and(|schedule| !schedule.can_be_kept()) {
+            return Err(ManifestError::of("schedule", Violation::Schedule));
+        }
         self.check_channels()?;
         self.check_services("provides", &self.provides, Direction::Put)?;
         self.check_services("needs", &self.needs, Direction::Get)?;

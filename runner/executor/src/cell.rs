@@ -15,6 +15,7 @@ use runner_interfaces::{
     kernel::{ChannelSet, Domain, Instant, Kernel, MissingWiring, Wiring, required_channel, required_region},
     output::Stream,
     plan::EndCause,
+    schedule::Release,
 };
 use shared_ring::{SequencedCell, SharedMemory};
 
@@ -27,6 +28,7 @@ use crate::{
     host::{Channels, Host, ValueRegions},
     limits::{Heap, Limits},
     output::Output,
+    releases::{Releases, Timing},
     status::StatusBoard,
 };
 
@@ -70,6 +72,7 @@ pub struct Cell<M> {
     module: M,
     output: Rc<RefCell<Output>>,
     values: ValueRegions,
+    timing: Timing,
     options: Options,
     /// The warden notified, and the control word was not read since.
     control_is_due: bool,
@@ -93,8 +96,9 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
         };
         let control = SequencedCell::new(required_region(wiring, "region_control")?, 0)
             .map_err(|_| too_small("region_control"))?;
-        let status =
-            SequencedCell::new(required_region(wiring, "region_status")?, 0).map_err(|_| too_small("region_status"))?;
+        let status = required_region(wiring, "region_status")?;
+        let timing = Timing::new(Rc::new(status.clone())).map_err(|_| too_small("region_status"))?;
+        let status = SequencedCell::new(status, 0).map_err(|_| too_small("region_status"))?;
         let module = required_region(wiring, "region_module")?;
         if module.size_bytes() <= MODULE_OFFSET_BYTES {
             return Err(too_small("region_module"));
@@ -112,6 +116,7 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
         Ok(Self {
             channels,
             values,
+            timing,
             control,
             status: StatusBoard::new(status, channels, options.restart_entry),
             module,
@@ -191,7 +196,10 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
         self.status.values.load_began_ns = began.nanoseconds();
         self.publish(kernel);
         match self.program(kernel, control) {
-            Ok(program) => {
+            Ok(mut program) => {
+                let has_schedule = control.schedule.release() != Release::None;
+                program.host_mut().releases =
+                    has_schedule.then(|| Releases::new(control.schedule, self.timing.clone(), control.generation));
                 let mut container = Container::new(program, kernel.now(), HookLimits::new(&control));
                 if run {
                     container.hold(hold(control), kernel.now());

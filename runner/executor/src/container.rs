@@ -8,6 +8,7 @@ use runner_interfaces::{
     gpio::Status,
     kernel::Instant,
     plan::EndCause,
+    schedule::Release,
 };
 use wasmi::ResumableCallHostTrap;
 
@@ -16,7 +17,8 @@ use crate::{
     engine::{Execution, Hook, Program, SliceEnd},
     failure::Failure,
     memory::Fault,
-    wait::{self, Settled},
+    releases::Releases,
+    wait::{self, Settled, Wait},
 };
 
 /// What a command that was stopped ends with: 128 and the number of SIGTERM, as a shell reports it.
@@ -89,6 +91,8 @@ enum Activity {
     None,
     /// The next hook is the loop hook, and the container is held.
     Held,
+    /// The next hook is the loop hook, which the clock releases then.
+    Due(Instant),
     /// A hook can run.
     Runnable(Hook, Execution),
     /// A hook waits in a host call.
@@ -179,7 +183,7 @@ impl Container {
         if hold != Hold::No || !was_held {
             return;
         }
-        if matches!(self.activity, Activity::Held) {
+        if matches!(self.activity, Activity::Held | Activity::Due(_)) {
             self.begin_loop(now);
         } else {
             // The time in which it was held is not its own.
@@ -191,6 +195,7 @@ impl Container {
     pub(crate) fn is_held(&self) -> bool {
         match self.activity {
             Activity::Held => true,
+            Activity::Due(_) => self.hold != Hold::No,
             Activity::Waiting(Hook::OnLoop, _) => self.hold == Hold::Anywhere,
             _ => false,
         }
@@ -217,7 +222,7 @@ impl Container {
             (_, Some(Hook::StartFunction | Hook::Initialize)) => ContainerState::Loading,
             (_, Some(Hook::OnStart)) => ContainerState::Starting,
             (_, Some(Hook::OnStop)) => ContainerState::Stopping,
-            (Activity::Waiting(..) | Activity::Held, _) => ContainerState::Ready,
+            (Activity::Waiting(..) | Activity::Held | Activity::Due(_), _) => ContainerState::Ready,
             _ => ContainerState::Running,
         }
     }
@@ -232,8 +237,21 @@ impl Container {
         {
             return Turn::Ended(Ending::Failed(self.limit_failure(hook)));
         }
+        if let Some(releases) = self.releases()
+            && releases.look_at_deadline(now)
+        {
+            return Turn::Ended(Ending::Failed(overrun(releases)));
+        }
         match core::mem::replace(&mut self.activity, Activity::None) {
             Activity::None | Activity::Held => Turn::Rests,
+            Activity::Due(release) if now < release => {
+                self.activity = Activity::Due(release);
+                Turn::Rests
+            }
+            Activity::Due(release) => {
+                self.release_loop(release, now);
+                Turn::Again
+            }
             Activity::Runnable(hook, execution) => self.slice(hook, execution, fuel),
             Activity::Waiting(hook, call) => self.settle(hook, call, now),
             Activity::Allocating(hook, allocation) => self.allocate(hook, allocation, fuel),
@@ -243,7 +261,7 @@ impl Container {
     fn hook(&self) -> Option<Hook> {
         match &self.activity {
             Activity::None => None,
-            Activity::Held => Some(Hook::OnLoop),
+            Activity::Held | Activity::Due(_) => Some(Hook::OnLoop),
             Activity::Runnable(hook, _) | Activity::Waiting(hook, _) | Activity::Allocating(hook, _) => Some(*hook),
         }
     }
@@ -283,12 +301,24 @@ impl Container {
     }
 
     fn settle(&mut self, hook: Hook, call: ResumableCallHostTrap, now: Instant) -> Turn {
+        let by_events = self.waits_for_release(hook);
+        if by_events && let Some(earliest) = self.too_early(now) {
+            return self.rest_until(call, earliest);
+        }
         match wait::settle(self.program.store_mut(), now) {
             Ok(Settled::Answer(answer)) => {
+                if by_events && let Some(releases) = self.releases() {
+                    releases.begin(releases.release_of_event(now), now);
+                }
                 self.activity = Activity::Runnable(hook, Execution::Answered(call, answer));
                 Turn::Again
             }
-            Ok(Settled::Waits) => self.rest(hook, call),
+            Ok(Settled::Waits) => {
+                if by_events && let Some(releases) = self.releases() {
+                    releases.forget_arrival();
+                }
+                self.rest(hook, call)
+            }
             Ok(Settled::Allocate) => match delivery::request(self.program.host()) {
                 Ok(execution) => {
                     self.activity = Activity::Allocating(hook, Allocation { call, execution, fuel: 0 });
@@ -342,7 +372,8 @@ impl Container {
             self.activity = Activity::Waiting(hook, call);
             return Turn::Again;
         };
-        let limit = self.deadline.map(|deadline| deadline.saturating_add(1));
+        let limits = self.deadline.into_iter().chain(host.releases.as_ref().and_then(Releases::limit));
+        let limit = limits.min().map(|limit| limit.saturating_add(1));
         let wake = wait.until().into_iter().chain(limit).min();
         let status = wake.map_or(Status::Ok, |wake| host.wake_at(wake));
         if status != Status::Ok && wait.until().is_some() {
@@ -361,6 +392,11 @@ impl Container {
 
     /// A hook came back: what comes next.
     fn returned(&mut self, hook: Hook, answer: i32, now: Instant) -> Turn {
+        if let (Hook::OnLoop, Some(releases)) = (hook, self.releases())
+            && releases.kind() == Release::Periodic
+        {
+            releases.complete(now);
+        }
         match (hook, answer) {
             (Hook::StartFunction, _) if self.call(Hook::Initialize) => {}
             (Hook::StartFunction | Hook::Initialize, _) => {
@@ -419,11 +455,61 @@ impl Container {
             self.activity = Activity::Held;
             return;
         }
+        let host = self.program.host_mut();
+        if let Some(releases) = host.releases.as_mut().filter(|releases| releases.kind() == Release::Periodic) {
+            let (release, period_ns) = (releases.next(now), releases.period_ns());
+            host.wake_at_releases(release, period_ns);
+            self.deadline = None;
+            self.activity = Activity::Due(release);
+            return;
+        }
+        self.call_loop(now);
+    }
+
+    fn call_loop(&mut self, now: Instant) {
         self.deadline = self.limits.loop_ns.map(|limit| now.saturating_add(limit));
         self.call(Hook::OnLoop);
     }
 
+    /// The release of the loop hook that was due has come.
+    fn release_loop(&mut self, release: Instant, now: Instant) {
+        if let Some(releases) = self.releases() {
+            releases.begin(release, now);
+        }
+        self.call_loop(now);
+    }
+
+    fn releases(&mut self) -> Option<&mut Releases> {
+        self.program.host_mut().releases.as_mut()
+    }
+
+    /// Whether it waits for the event that releases its work.
+    fn waits_for_release(&mut self, hook: Hook) -> bool {
+        let host = self.program.host_mut();
+        let waits = matches!(host.wait, Some(Wait::Events { .. }));
+        let by_events = host.releases.as_ref().is_some_and(|releases| releases.kind() == Release::Events);
+        hook == Hook::OnLoop && waits && by_events
+    }
+
+    /// The work before is done, as the container waits for the next event. Answers when that may release work, where it is not yet.
+    fn too_early(&mut self, now: Instant) -> Option<Instant> {
+        let releases = self.releases()?;
+        releases.complete(now);
+        Some(releases.earliest()).filter(|earliest| now < *earliest)
+    }
+
+    /// Lets an event wait that comes too soon.
+    fn rest_until(&mut self, call: ResumableCallHostTrap, earliest: Instant) -> Turn {
+        // Where the timer is not to be had, it looks again whenever something arrives.
+        self.program.host_mut().wake_at(earliest);
+        self.activity = Activity::Waiting(Hook::OnLoop, call);
+        Turn::Rests
+    }
+
     fn begin_stop(&mut self, now: Instant, cause: EndCause) {
+        if let Some(releases) = self.releases() {
+            releases.abandon();
+        }
         self.cause = cause;
         self.times.stopping = Some(now);
         self.begin_limited(Hook::OnStop, now);
@@ -451,6 +537,11 @@ impl Container {
             format_args!("{} took more than {} us", hook.name(self.program.world()), self.limits.of(hook) / 1000),
         )
     }
+}
+
+fn overrun(releases: &Releases) -> Failure {
+    let text = format_args!("its work was not done {} us after its release", releases.deadline_us());
+    Failure::new(FailureReason::Overrun, text)
 }
 
 fn fault_failure(hook: &str, fault: Fault) -> Failure {

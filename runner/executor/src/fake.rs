@@ -21,6 +21,7 @@ use runner_interfaces::{
     kernel::{CALL_FAILED, Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring},
     output::{OUTPUT_SLOT_BYTES, OutputRecord, Stream, output_geometry},
     timer,
+    timing::{Timing, TimingTable},
 };
 use shared_ring::{Consumer, HEAD_REGION_BYTES, HeapMemory, SequencedCell, SharedMemory};
 
@@ -418,7 +419,7 @@ impl FakeWiring {
         let page = 4096;
         let sizes = [
             ("region_control", page),
-            ("region_status", page),
+            ("region_status", 2 * page),
             ("region_module", MODULE_OFFSET_BYTES + module_bytes),
             ("region_output", OUTPUT_REGION_BYTES),
             ("region_output_head", HEAD_REGION_BYTES),
@@ -511,7 +512,7 @@ impl FakeNode {
         let geometry = output_geometry(OUTPUT_REGION_BYTES).expect("the region holds 16 slots");
         let output = Consumer::new(geometry, wiring.memory("region_output"), wiring.memory("region_output_head"))
             .expect("both regions are large enough");
-        let status = SequencedCell::new(wiring.memory("region_status"), 0).expect("a page holds a status");
+        let status = SequencedCell::new(wiring.memory("region_status"), 0).expect("two pages hold a status");
         let control = CellControl {
             memory_limit_bytes: MEMORY_LIMIT_BYTES,
             table_limit_elements: TABLE_LIMIT_ELEMENTS,
@@ -659,6 +660,12 @@ impl FakeNode {
     /// The published status.
     pub fn status(&self) -> CellStatus {
         self.status.try_read().expect("nobody writes now")
+    }
+
+    /// How punctual the container of the current load was; `None` where it has no schedule.
+    pub fn timing(&self) -> Option<Timing> {
+        let table = TimingTable::new(self.wiring.memory("region_status")).expect("two pages hold it");
+        table.read(self.control.generation)
     }
 
     /// The published state of the current load; `Provisioned` where the cell shows an older one.

@@ -26,6 +26,7 @@ use crate::{
     lines::LineTable,
     output::Output,
     pollables::Pollables,
+    releases::Releases,
     wait::Wait,
     worlds::wasi::Descriptors,
 };
@@ -106,6 +107,10 @@ pub(crate) struct Host {
     executor_expiry: Option<Instant>,
     /// When the owner of a line tells of an edge that is beyond the container's rate now.
     edges_due: Option<Instant>,
+    /// When its loop hook is released, where it has a schedule.
+    pub(crate) releases: Option<Releases>,
+    /// The release timer is armed.
+    release_is_armed: bool,
 }
 
 impl Host {
@@ -144,11 +149,27 @@ impl Host {
             armed_timers: 0,
             executor_expiry: None,
             edges_due: None,
+            releases: None,
+            release_is_armed: false,
         }
     }
 
     pub(crate) fn now(&self) -> Instant {
         self.kernel.now()
+    }
+
+    /// Calls another domain. How long that takes is kept of a container with a schedule.
+    fn ask(&mut self, channel: Channel, message: Message) -> Message {
+        if self.releases.is_none() {
+            return self.kernel.call(channel, message);
+        }
+        let before = self.now();
+        let answer = self.kernel.call(channel, message);
+        let took_ns = self.now().nanoseconds_since(before);
+        if let Some(releases) = &self.releases {
+            releases.record_host_call(took_ns);
+        }
+        answer
     }
 
     /// Asks the `gpio` domain; word 0 of its answer is the result.
@@ -159,7 +180,7 @@ impl Host {
 
     /// The same where a refusal is no answer yet, and not counted.
     pub(crate) fn ask_gpio(&mut self, message: Message) -> (Status, u64) {
-        let answer = self.kernel.call(self.channels.gpio, message);
+        let answer = self.ask(self.channels.gpio, message);
         let status = Status::of(&answer);
         if status == Status::Ok && message.label == u64::from(gpio::Procedure::TakeEdges.to_wire()) {
             self.note_withheld(answer.words[1]);
@@ -192,7 +213,7 @@ impl Host {
     /// Asks the `i2c` domain for a transfer; `Invalid` where there is none that is so long.
     pub(crate) fn transfer(&mut self, transfer: Option<Transfer>) -> Result<Received, Status> {
         let answer = match transfer {
-            Some(transfer) => Received::of(&self.kernel.call(self.channels.i2c, transfer.call())),
+            Some(transfer) => Received::of(&self.ask(self.channels.i2c, transfer.call())),
             None => Err(Status::Invalid),
         };
         answer.map_err(|status| self.counted(status))
@@ -206,7 +227,7 @@ impl Host {
             None if self.values.to_exchange.write(0, value).is_err() => return self.counted(Status::Unavailable),
             None => {}
         }
-        let answer = self.kernel.call(self.channels.exchange, exchange::put(binding, value.len(), &words));
+        let answer = self.ask(self.channels.exchange, exchange::put(binding, value.len(), &words));
         self.counted(Status::of(&answer))
     }
 
@@ -217,7 +238,7 @@ impl Host {
         binding: u8,
         value: &mut [u8; MAX_VALUE_BYTES],
     ) -> Result<(usize, u64), Status> {
-        let answer = self.kernel.call(self.channels.exchange, exchange::call(procedure, u64::from(binding)));
+        let answer = self.ask(self.channels.exchange, exchange::call(procedure, u64::from(binding)));
         let taken = Taken::of(&answer).map_err(|status| self.counted(status))?;
         let unavailable = |_| Status::Unavailable;
         let length = usize::try_from(taken.length).map_err(unavailable)?;
@@ -230,7 +251,7 @@ impl Host {
     }
 
     fn call_timer(&mut self, message: Message) -> Status {
-        let answer = self.kernel.call(self.channels.timer, message);
+        let answer = self.ask(self.channels.timer, message);
         self.counted(Status::of(&answer))
     }
 
@@ -268,15 +289,27 @@ impl Host {
         status
     }
 
-    /// The timer domain notified the cell: takes over what expired.
+    /// Sees to it that the cell is notified at each release from that one on. The timer keeps the grid; it is armed once.
+    pub(crate) fn wake_at_releases(&mut self, first: Instant, period_ns: u64) {
+        if !self.release_is_armed {
+            let arm = timer::arm(timer::RELEASE_TIMER, first.nanoseconds(), period_ns);
+            self.release_is_armed = Status::of(&self.kernel.call(self.channels.timer, arm)) == Status::Ok;
+        }
+    }
+
+    /// The timer domain notified the cell: takes over what expired. Releases are told by the clock, so a cell that is woken for
+    /// nothing else does not ask: a call of another domain is the larger part of what a release costs.
     pub(crate) fn take_expiries(&mut self) {
+        if self.release_is_armed && self.armed_timers == 0 && self.executor_expiry.is_none() {
+            return;
+        }
         let answer = self.kernel.call(self.channels.timer, Message::new(u64::from(timer::Procedure::Take.to_wire())));
         if Status::of(&answer) != Status::Ok {
             return;
         }
         // Bits beyond the mask's would be the driver's mistake.
         let expired = (answer.words[0] & 0xff) as u32;
-        self.events |= expired & TIMER_EVENTS;
+        self.note(expired & TIMER_EVENTS);
         if expired & (1 << timer::EXECUTOR_TIMER) != 0 {
             self.executor_expiry = None;
         }
@@ -284,13 +317,21 @@ impl Host {
 
     /// The `gpio` domain notified the cell.
     pub(crate) fn note_edges(&mut self) {
-        self.events |= EDGE_EVENT;
+        self.note(EDGE_EVENT);
     }
 
     /// The `exchange` domain notified the cell. No news to a container that speaks over no channel.
     pub(crate) fn note_values(&mut self) {
         if !self.ends.is_empty() {
-            self.events |= CHANNEL_EVENT;
+            self.note(CHANNEL_EVENT);
+        }
+    }
+
+    fn note(&mut self, events: u32) {
+        self.events |= events;
+        if events != 0 && self.releases.is_some() {
+            let now = self.now();
+            self.releases.iter_mut().for_each(|releases| releases.note_arrival(now));
         }
     }
 
@@ -308,7 +349,8 @@ impl Host {
             self.kernel.call(self.channels.gpio, gpio::call(gpio::Procedure::Close, line));
         }
         let executor = u32::from(self.executor_expiry.take().is_some()) << timer::EXECUTOR_TIMER;
-        let armed = core::mem::take(&mut self.armed_timers) | executor;
+        let release = u32::from(core::mem::take(&mut self.release_is_armed)) << timer::RELEASE_TIMER;
+        let armed = core::mem::take(&mut self.armed_timers) | executor | release;
         for number in (0..timer::TIMERS_PER_CLIENT).filter(|number| armed & (1 << number) != 0) {
             self.kernel.call(self.channels.timer, timer::call(timer::Procedure::Disarm, u64::from(number)));
         }

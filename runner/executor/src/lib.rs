@@ -51,6 +51,7 @@ mod lines;
 mod memory;
 mod output;
 mod pollables;
+mod releases;
 mod sections;
 mod status;
 mod wait;

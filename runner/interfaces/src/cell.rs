@@ -12,7 +12,7 @@ use alloc::{string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{exchange::Direction, wire_enum};
+use crate::{exchange::Direction, schedule::Schedule, wire_enum};
 
 /// Where the Wasm bytes begin in the `module` region; the configuration has the room before it.
 pub const MODULE_OFFSET_BYTES: usize = 16 * 1024;
@@ -77,6 +77,8 @@ pub struct CellControl {
     pub hold: u32,
     /// After so many calls of the loop hook it stops by itself; 0 where it goes on.
     pub loops_limit: u64,
+    /// When the loop hook is released.
+    pub schedule: Schedule,
 }
 
 wire_enum! {
@@ -153,6 +155,8 @@ wire_enum! {
         LoopLimit = 17 => "a loop took too long",
         /// It was to replace another version, and did not.
         NotReplaced = 18 => "it did not take the other version's place",
+        /// Its work was not done at the deadline of its release.
+        Overrun = 19 => "missed its deadline",
     }
 }
 

@@ -24,7 +24,10 @@ pub mod output;
 pub mod plan;
 pub mod policy;
 pub mod rate;
+pub mod schedule;
+pub mod scheduling;
 pub mod timer;
+pub mod timing;
 pub mod usage;
 pub mod warden;
 

@@ -7,6 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
     grants::{CellGrants, LineRates},
+    schedule::Schedule,
     wire_enum,
 };
 
@@ -79,6 +80,12 @@ pub struct Plan {
     pub restart_policy: u32,
     /// New starts in a row before it is given up.
     pub restart_attempts: u32,
+    /// The class that its cell is under while it runs, counted from 1; 0 for the cell's own share.
+    pub class: u32,
+    /// The priority that its cell has while it runs under a class.
+    pub priority: u32,
+    /// When it runs.
+    pub schedule: Schedule,
 }
 
 /// What `admission` asks the warden for with a load. Entries lie where the grants of a cell lie

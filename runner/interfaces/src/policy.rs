@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::grants::{CellGrants, LineRates};
+use crate::scheduling::Shares;
 
-/// Marks a policy region and its layout's version: "ATP4" read as little-endian.
-pub const POLICY_MAGIC: u32 = u32::from_le_bytes(*b"ATP4");
+/// Marks a policy region and its layout's version: "ATP5" read as little-endian.
+pub const POLICY_MAGIC: u32 = u32::from_le_bytes(*b"ATP5");
 
 /// Where the `postcard` form of [`BoardPolicy`] begins in the region, behind [`BoardLimits`].
-pub const POLICY_NAMES_OFFSET_BYTES: usize = 1024;
+pub const POLICY_NAMES_OFFSET_BYTES: usize = 2048;
 
 const _: () = assert!(size_of::<BoardLimits>() <= POLICY_NAMES_OFFSET_BYTES, "the limits end before the names");
 
@@ -43,6 +44,8 @@ pub struct BoardLimits {
     pub log_limit_per_second: u32,
     /// The highest rates that any container gets.
     pub rates: LineRates,
+    /// What `system.xml` has of the processor for cells.
+    pub shares: Shares,
 }
 
 /// One line as the board names it.

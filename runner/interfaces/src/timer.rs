@@ -1,24 +1,72 @@
 //! The `timer` domain's protected procedures.
 //!
-//! Each cell has timers 0 to 7. Timer 0 belongs to the cell's executor (sleeps, poll) and needs no grant, but it keeps
-//! [`EXECUTOR_MINIMUM_NS`]; 1 to 7 are the container's, checked against the grants of the cell whose channel the call
+//! Each cell has timers 0 to 8. Timers 0 (sleeps, poll) and 8 (releases) belong to the cell's executor and need no grant, but
+//! keep [`EXECUTOR_MINIMUM_NS`]; 1 to 7 are the container's, checked against the grants of the cell whose channel the call
 //! came in on. An expiry notifies the cell; [`Procedure::Take`] then tells which. The warden has a channel too, with the
 //! executor's rights.
 
+use core::ops::RangeInclusive;
+
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{MAX_CELLS, boot_report::STATUS_REGION_BYTES, kernel::Message, usage::usage_bytes, wire_enum};
+use crate::{
+    MAX_CELLS,
+    boot_report::STATUS_REGION_BYTES,
+    kernel::{Instant, Message},
+    usage::usage_bytes,
+    wire_enum,
+};
 
 pub use crate::gpio::Status;
 
-/// Timers a client has, number 0 included.
-pub const TIMERS_PER_CLIENT: u8 = 8;
+/// Timers a client has, the executor's included.
+pub const TIMERS_PER_CLIENT: u8 = 9;
 
 /// The timer that the cell's executor uses for sleeps.
 pub const EXECUTOR_TIMER: u8 = 0;
 
-/// The shortest distance of the executor's one-shot: the tick of the QEMU board, 1 ms. Earlier means at the next tick.
-pub const EXECUTOR_MINIMUM_NS: u64 = 1_000_000;
+/// The distance of two ticks: they come at the multiples of this on the clock, 1 ms.
+pub const TICK_NS: u64 = 1_000_000;
+
+/// The first tick at or after `now`.
+pub const fn next_tick(now: Instant) -> Instant {
+    Instant::from_nanoseconds(now.nanoseconds().div_ceil(TICK_NS).saturating_mul(TICK_NS))
+}
+
+/// How long after the last multiple of [`TICK_NS`] `now` is.
+pub const fn tick_lateness_ns(now: Instant) -> u64 {
+    now.nanoseconds() % TICK_NS
+}
+
+/// The shortest distance of the executor's one-shot: a tick. Earlier means at the next tick.
+pub const EXECUTOR_MINIMUM_NS: u64 = TICK_NS;
+
+/// How many [`Lateness`] counts there are: below 1, 2, 4, … 64 µs, and all others.
+pub const LATENESS_BUCKETS: usize = 8;
+
+/// How many ticks came how late behind the whole millisecond before them. Bucket `i` counts those below `2^i` µs that no bucket
+/// before it counts; the last one counts all others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Lateness {
+    /// The counts.
+    pub buckets: [u64; LATENESS_BUCKETS],
+}
+
+impl Lateness {
+    /// Counts a tick that is served at `now`.
+    pub fn count(&mut self, now: Instant) {
+        let microseconds = tick_lateness_ns(now) / 1000;
+        let bucket = (u64::BITS - microseconds.leading_zeros()) as usize;
+        let bucket = &mut self.buckets[bucket.min(LATENESS_BUCKETS - 1)];
+        *bucket = bucket.wrapping_add(1);
+    }
+}
+/// The timers that are the container's.
+pub const CONTAINER_TIMERS: RangeInclusive<u8> = 1..=7;
+
+/// The timer that the cell's executor uses for the container's releases.
+pub const RELEASE_TIMER: u8 = 8;
 
 wire_enum! {
     /// A procedure's number, the label of the call.
@@ -71,4 +119,48 @@ pub struct TimerStatus {
     pub interrupts: u64,
     /// Interrupts that were asked for and did not come; a tick served what was due.
     pub missed_interrupts: u64,
+    /// How late behind its millisecond each tick found this domain.
+    pub lateness: Lateness,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(nanoseconds: u64) -> Instant {
+        Instant::from_nanoseconds(nanoseconds)
+    }
+
+    #[test]
+    fn ticks_are_the_whole_milliseconds_of_the_clock() {
+        for (now, next) in
+            [(0, 0), (1, 1_000_000), (999_999, 1_000_000), (1_000_000, 1_000_000), (1_000_001, 2_000_000)]
+        {
+            assert_eq!(next_tick(at(now)), at(next));
+        }
+        assert_eq!(next_tick(at(u64::MAX)), at(u64::MAX), "no tick comes after the end of time");
+        assert_eq!(tick_lateness_ns(at(7_000_300)), 300);
+    }
+
+    #[test]
+    fn a_tick_is_counted_once_by_how_late_it_is() {
+        for (late_ns, bucket) in [
+            (0, 0),
+            (999, 0),
+            (1_000, 1),
+            (1_999, 1),
+            (2_000, 2),
+            (3_999, 2),
+            (32_000, 6),
+            (63_999, 6),
+            (64_000, 7),
+            (999_999, 7),
+        ] {
+            let mut lateness = Lateness::default();
+            lateness.count(at(5_000_000 + late_ns));
+            let mut expected = [0; LATENESS_BUCKETS];
+            expected[bucket] = 1;
+            assert_eq!(lateness.buckets, expected, "{late_ns} ns");
+        }
+    }
 }

@@ -120,6 +120,12 @@ pub struct WardenCell {
     pub succession: u32,
     /// 1 once the container of this load was seen to run.
     pub started: u32,
+    /// The class that the cell is under, counted from 1; 0 where it is under its own share.
+    pub class: u32,
+    /// The cell's priority while it is under a class, 0 while not.
+    pub priority: u32,
+    /// How often the budget of its class was used up, since the last load.
+    pub exhausted: u64,
     /// When the container is started again, nanoseconds since the node's start; 0 where it is not going to be.
     pub next_start_ns: u64,
     /// Faults of the domain, ever.

@@ -24,6 +24,7 @@
 //!   may take.
 //! - A container that ended although nobody wanted it is started again as its plan says, clean and with the rights that it had, and
 //!   given up after as many new starts in a row as it may have. One that has lived as long as it may is stopped.
+//! - A cell is under its own share of the processor but while a container with a class runs in it, and no class is two cells'.
 //! - Of two versions of a container exactly one has the lines and channels. A new one that ends, or has not come round in its probation,
 //!   gives them back before anything of it is released, and the old one goes on.
 //! - `admission` is notified of every end and of every step that the warden saw, so that an answer somebody waits for
@@ -36,6 +37,7 @@ extern crate std;
 
 mod cell;
 mod phase;
+mod scheduling;
 mod succession;
 mod symbols;
 mod warden;
@@ -44,5 +46,6 @@ mod warden;
 mod tests;
 
 pub use phase::{GRACE_NS, HEARTBEAT_LIMIT_NS, LOOK_PERIOD_NS, PING_AFTER_NS, TAKE_UP_LIMIT_NS};
+pub use scheduling::NotScheduled;
 pub use succession::{BOUNDARY_WAIT_NS, HANDOVER_LIMIT_NS};
 pub use warden::{Cells, Fault, IDLE_FAULT_LIMIT, StartError, Warden};

@@ -7,15 +7,15 @@ use runner_interfaces::{cell::ContainerState, kernel::Instant};
 /// How long after the board's hook limit the warden waits before it ends a cell by force.
 ///
 /// The cell keeps the limit itself, between two fuel slices. A slice is some 1 ms of processor time, which a budget of
-/// 15 % stretches to 10 ms; 250 ms leaves it twenty-five of those to notice, run to the end of its slice and say so, also where
+/// 7 % stretches to 20 ms; 250 ms leaves it twelve of those to notice, run to the end of its slice and say so, also where
 /// an emulated processor is ten times slower.
 pub const GRACE_NS: u64 = 250_000_000;
 
 /// How long the heartbeat of a cell that holds a running container may stand still.
 ///
 /// It moves with each slice, and with each notification while the container waits, for which the warden asks after
-/// [`PING_AFTER_NS`]. The longest slice is one bulk operation over all of a 4 MiB memory: some 4 ms of processor time, 30 ms
-/// at a budget of 15 %, and ten times that under emulation. 2 s is six times the worst of these: who is silent for so long
+/// [`PING_AFTER_NS`]. The longest slice is one bulk operation over all of a 4 MiB memory: some 4 ms of processor time, 60 ms
+/// at a budget of 7 %, and ten times that under emulation. 2 s is three times the worst of these: who is silent for so long
 /// does not come round by itself.
 pub const HEARTBEAT_LIMIT_NS: u64 = 2_000_000_000;
 

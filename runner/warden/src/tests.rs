@@ -8,4 +8,5 @@ mod hostile;
 mod limits;
 mod plan;
 mod procedures;
+mod scheduling;
 mod succession;

@@ -13,7 +13,8 @@ use runner_interfaces::{
     },
     plan::{EndCause, LoadRequest},
     policy::{BoardLimits, POLICY_MAGIC},
-    timer::{self, EXECUTOR_TIMER, TIMERS_PER_CLIENT},
+    scheduling::Shares,
+    timer::{self, CONTAINER_TIMERS, EXECUTOR_TIMER},
     warden::{CELL_OUT_OF_SERVICE, CELL_PRESENT, Intervention, Procedure, Succession, WardenStatus, WardenTable},
 };
 use shared_ring::{OutOfRange, SequencedCell, SharedMemory, SharedValues};
@@ -21,6 +22,7 @@ use shared_ring::{OutOfRange, SequencedCell, SharedMemory, SharedValues};
 use crate::{
     cell::{Assignment, Cell, CellMemory, End, Health, NextStart},
     phase::{LOOK_PERIOD_NS, Phase, deadline},
+    scheduling::{NotScheduled, Pool},
     symbols,
 };
 
@@ -36,6 +38,24 @@ pub trait Cells {
     /// The stopped domain begins anew at `entry`, with its own memory as the boot image had it. `entry` is what the cell's
     /// status said before the first load (0 where the substrate needs none).
     fn restart(&mut self, cell: usize, entry: u64);
+
+    /// From now on the domain uses the budget of that class of the pool, which no other does. Its own stays unused.
+    ///
+    /// # Errors
+    /// The kernel refused; the domain is as it was.
+    fn bind_class(&mut self, cell: usize, class: usize) -> Result<(), NotScheduled>;
+
+    /// The domain uses the budget that `system.xml` gives it, as at the start.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    fn bind_own(&mut self, cell: usize) -> Result<(), NotScheduled>;
+
+    /// The domain has that priority, one of [`runner_interfaces::scheduling::CELL_PRIORITIES`].
+    ///
+    /// # Errors
+    /// The kernel refused; the domain is as it was.
+    fn set_priority(&mut self, cell: usize, priority: u8) -> Result<(), NotScheduled>;
 }
 
 /// What the kernel says about a domain that faulted.
@@ -87,6 +107,7 @@ struct Limits {
     table_elements: u32,
     hook_us: u32,
     load_us: u32,
+    shares: Shares,
 }
 
 impl Limits {
@@ -96,7 +117,7 @@ impl Limits {
         if limits.magic != POLICY_MAGIC {
             return None;
         }
-        let timers = limits.ceiling.timers.min(u32::from(TIMERS_PER_CLIENT) - 1);
+        let timers = limits.ceiling.timers.min((*CONTAINER_TIMERS.end()).into());
         Some(Self {
             ceiling: CellGrants { timers, ..limits.ceiling },
             rates: limits.rates,
@@ -105,6 +126,7 @@ impl Limits {
             table_elements: limits.table_limit_elements,
             hook_us: limits.hook_limit_us,
             load_us: limits.load_limit_us,
+            shares: limits.shares,
         })
     }
 
@@ -134,7 +156,8 @@ struct Alarm {
 pub struct Warden<M, C> {
     limits: Option<Limits>,
     pub(crate) cells: [Option<Cell<M>>; MAX_CELLS],
-    substrate: C,
+    pub(crate) pool: Pool,
+    pub(crate) substrate: C,
     requests: M,
     status: SequencedCell<M, WardenTable>,
     pub(crate) table: WardenTable,
@@ -163,6 +186,7 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
         Ok(Self {
             limits: Limits::read(&required_region(wiring, "region_policy")?),
             cells,
+            pool: Pool::default(),
             substrate,
             requests: required_region(wiring, "region_requests")?,
             status,
@@ -180,6 +204,11 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
     /// Whether the image holds a board policy that this warden can read. Without one it loads nothing.
     pub fn has_policy(&self) -> bool {
         self.limits.is_some()
+    }
+
+    /// What the image has of the processor for cells; `None` without a policy.
+    pub fn shares(&self) -> Option<&Shares> {
+        self.limits.as_ref().map(|limits| &limits.shares)
     }
 
     /// The substrate that was given to [`Self::new`].
@@ -253,6 +282,7 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
             self.restart_clean(kernel, number);
         }
         let LoadRequest { grants, plan, rates } = limits.allow(self.requested(number));
+        self.check_class(number, plan.class, plan.priority)?;
         let cell = self.cell(number);
         // The cell is clean, so it has no grants. What is written here stays as long as the assignment does.
         cell.write_rates(&rates);
@@ -279,6 +309,7 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
             loop_limit_us: plan.loop_limit_us,
             stop_limit_us: plan.stop_limit_us,
             loops_limit: plan.loops,
+            schedule: plan.schedule,
             ..CellControl::default()
         };
         let now = kernel.now();
@@ -319,6 +350,7 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
         shown.intervention = Intervention::None.to_wire();
         shown.next_start_ns = 0;
         shown.started = 0;
+        shown.exhausted = 0;
         shown.succession = Succession::None.to_wire();
         shown.grants = grants;
         self.changed = true;
@@ -430,6 +462,7 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
     fn restart_clean<K: Kernel>(&mut self, kernel: &mut K, number: usize) {
         self.withdraw_grants(number);
         self.substrate.stop(number);
+        self.give_class_back(number);
         self.release_devices(kernel, number);
         let cell = self.cell(number);
         let generation = cell.next_generation();
@@ -488,7 +521,11 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
             self.table.cells[number].started = 1;
             self.changed = true;
         }
+        if matches!(phase, Phase::Active { .. }) && !matches!(before, Phase::Active { .. }) {
+            self.take_class(number);
+        }
         if phase == Phase::Ended {
+            self.give_class_back(number);
             self.withdraw_grants(number);
             self.release_devices(kernel, number);
             self.ended(number, Cell::<M>::end_after(before, &sight), now);
@@ -510,7 +547,7 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
     }
 
     /// Shows what changed, tells `admission`, and sets the alarm: the end of everything that the warden does.
-    fn settle<K: Kernel>(&mut self, kernel: &mut K) {
+    pub(crate) fn settle<K: Kernel>(&mut self, kernel: &mut K) {
         self.advance_heirs(kernel);
         if core::mem::take(&mut self.changed) {
             self.status.write(&self.table);

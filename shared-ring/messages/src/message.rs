@@ -17,7 +17,7 @@ pub const HELLO_MAGIC: u32 = u32::from_le_bytes(*b"ATOL");
 pub const PROTOCOL_MAJOR: u16 = 3;
 
 /// Raised when something was added that an older peer does not know.
-pub const PROTOCOL_MINOR: u16 = 1;
+pub const PROTOCOL_MINOR: u16 = 2;
 
 /// Bytes of a module in one [`Request::Chunk`]: half a frame, so that an upload shares the link with small answers.
 pub const CHUNK_BYTES: usize = 4 * 1024;
@@ -156,6 +156,8 @@ pub enum Request {
         /// The owner's token that says so, at the most [`MAX_CHANGE_BYTES`].
         token: Vec<u8>,
     },
+    /// How punctual a container with a schedule is: [`Answer::Timing`]. Since version 3.2.
+    Timing(String),
 }
 
 /// What an upload will be.
@@ -235,6 +237,63 @@ pub enum Answer {
         /// Those that had ended before.
         barred: Vec<String>,
     },
+    /// How punctual a container is.
+    Timing(Box<TimingReport>),
+}
+
+/// How punctual a container with a schedule is, as its cell counted it. All times are in nanoseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimingReport {
+    /// The container.
+    pub name: String,
+    /// What it keeps to.
+    pub schedule: ScheduleReport,
+    /// Releases that its work began for.
+    pub released: u64,
+    /// Of these, those whose work is done.
+    pub completed: u64,
+    /// Of the released ones, those whose deadline passed before their work was done.
+    pub missed: u64,
+    /// Releases for which no work began, because that of one before went on.
+    pub skipped: u64,
+    /// Distributions: `release jitter`, `response`, `slack`, `host call`. Names are stable.
+    pub measures: Vec<MeasureReport>,
+}
+
+/// A schedule, as the node keeps it. All times are in nanoseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduleReport {
+    /// `periodic` or `events`.
+    pub release: String,
+    /// From release to release, or the least between two of them.
+    pub period_ns: u64,
+    /// From a release to when its work must be done.
+    pub deadline_ns: u64,
+    /// Of the processor's time for each release.
+    pub budget_ns: u64,
+    /// By which its releases lie behind the node's grid.
+    pub offset_ns: u64,
+    /// `skip`, `stop` or `restart`.
+    pub on_overrun: String,
+    /// `normal`, `high` or `critical`.
+    pub class: String,
+}
+
+/// A distribution of times in nanoseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeasureReport {
+    /// Of what.
+    pub name: String,
+    /// How many values.
+    pub count: u64,
+    /// Their sum.
+    pub sum_ns: u64,
+    /// The least.
+    pub least_ns: u64,
+    /// The largest.
+    pub most_ns: u64,
+    /// How many values are no larger than this and larger than the bucket's before, the smallest first. Empty ones are left out.
+    pub buckets: Vec<(u64, u32)>,
 }
 
 /// Something that happened to a container.

@@ -8,6 +8,7 @@ mod bridge;
 mod cell;
 mod exchange;
 mod gpio;
+mod grid;
 #[cfg(feature = "hostile-domains")]
 mod hostile;
 mod i2c;
@@ -119,6 +120,7 @@ impl Shell {
     fn run(self) -> Result<()> {
         match Role::of(&self.handover.domain).context("this is the name of no role")? {
             Role::Tick => tick::run(&self),
+            Role::Grid => grid::run(self),
             Role::Timer => timer::run(self),
             Role::Gpio => gpio::run(self),
             Role::I2c => i2c::run(self),
@@ -131,6 +133,7 @@ impl Shell {
             Role::Cell(_) => cell::run(self),
             Role::Admission => admission::run(self),
             Role::Vmm => bridge::run(self),
+            Role::Class(_) => bail!("a class is a scheduling context, which Linux has none of"),
             Role::Linux => bail!("Linux is this machine; it has no process of its own"),
         }
     }
@@ -166,6 +169,7 @@ impl Shell {
                 role,
                 Some(
                     Role::Tick
+                        | Role::Grid
                         | Role::Timer
                         | Role::I2c
                         | Role::Exchange

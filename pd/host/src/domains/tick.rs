@@ -1,10 +1,12 @@
-//! The source of ticks: the host's clock, once a period at absolute times.
+//! The source of ticks: the host's clock, at its whole milliseconds.
 //!
-//! Notifies `timer` and does nothing else. On seL4 the replenishment of its scheduling context does the waiting.
+//! Notifies `grid` and does nothing else. On seL4 the replenishment of its scheduling context does the waiting, up to a little before
+//! the tick; here nothing is left for `grid` to wait for.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use runner_interfaces::boot_report::Finding;
-use runner_interfaces::kernel::{Kernel, required_channel};
+use runner_interfaces::kernel::{Instant, Kernel, required_channel};
+use runner_interfaces::timer::{TICK_NS, next_tick};
 use rustix::thread::clock_nanosleep_absolute;
 use rustix::time::{ClockId, Timespec};
 
@@ -14,20 +16,19 @@ use crate::substrate::kernel::monotonic_ns;
 const NANOSECONDS_A_SECOND: u64 = 1_000_000_000;
 
 pub(super) fn run(shell: &Shell) -> Result<()> {
-    let channel = required_channel(&shell.wiring, "channel_timer")?;
-    let period_ns = shell.handover.period_us.saturating_mul(1000);
+    let channel = required_channel(&shell.wiring, "channel_grid")?;
     let mut kernel = shell.kernel.clone();
-    shell.report(&Finding::well(format_args!("the host's clock, every {} us", shell.handover.period_us)))?;
+    shell.report(&Finding::well(format_args!("the host's clock, every {} us", TICK_NS / 1000)))?;
     shell.started()?;
     loop {
-        sleep_until(next_after(monotonic_ns(), period_ns).context("`tick` has no period")?)?;
+        sleep_until(next_after(monotonic_ns()))?;
         kernel.notify(channel);
     }
 }
 
-/// The next moment on the grid of the period: what was slept through is left out, not caught up.
-fn next_after(now_ns: u64, period_ns: u64) -> Option<u64> {
-    now_ns.checked_div(period_ns)?.checked_add(1)?.checked_mul(period_ns)
+/// The next tick behind now: what was slept through is left out, not caught up.
+const fn next_after(now_ns: u64) -> u64 {
+    next_tick(Instant::from_nanoseconds(now_ns.saturating_add(1))).nanoseconds()
 }
 
 fn sleep_until(moment_ns: u64) -> Result<()> {
@@ -48,10 +49,9 @@ mod tests {
 
     #[test]
     fn ticks_lie_on_the_grid_whenever_they_are_asked_for() {
-        assert_eq!(next_after(0, 1000), Some(1000));
-        assert_eq!(next_after(999, 1000), Some(1000));
-        assert_eq!(next_after(1000, 1000), Some(2000));
-        assert_eq!(next_after(7_654_321, 1000), Some(7_655_000));
-        assert_eq!(next_after(5, 0), None);
+        assert_eq!(next_after(0), 1_000_000);
+        assert_eq!(next_after(999_999), 1_000_000);
+        assert_eq!(next_after(1_000_000), 2_000_000);
+        assert_eq!(next_after(7_654_321_123), 7_655_000_000);
     }
 }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use anyhow::{Result, bail};
 use pd_system_description::Role;
 use runner_interfaces::kernel::Domain;
-use runner_warden::{Cells, Fault, Warden};
+use runner_warden::{Cells, Fault, NotScheduled, Warden};
 use rustix::event::PollFlags;
 
 use super::Shell;
@@ -90,6 +90,21 @@ impl Cells for CellProcesses {
         let mut launcher = self.0.borrow_mut();
         let next = launcher.incarnation(cell) + 1;
         launcher.incarnations.insert(cell, next);
+    }
+
+    /// Linux has no budgets of this kind for a process; what admission computed is shown, and nobody enforces it.
+    fn bind_class(&mut self, _: usize, _: usize) -> Result<(), NotScheduled> {
+        Ok(())
+    }
+
+    fn bind_own(&mut self, _: usize) -> Result<(), NotScheduled> {
+        Ok(())
+    }
+
+    /// Not carried out either: without a budget, a container that loops at a real-time priority would take the machine away from its
+    /// person (`substrate::priority`).
+    fn set_priority(&mut self, _: usize, _: u8) -> Result<(), NotScheduled> {
+        Ok(())
     }
 }
 

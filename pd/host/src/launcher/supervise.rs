@@ -8,8 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use pd_system_description::{DomainKind, Role, System};
+use pd_system_description::{Domain, Role, System};
 use runner_interfaces::boot_report::{Standing, write_table};
+use runner_interfaces::timer::TICK_NS;
 use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -51,7 +52,7 @@ pub(super) fn run(plan: Plan, directory: &RunDirectory, abilities: Abilities, un
         labels: plan.labels,
         objects,
         directory,
-        epoch_ns: monotonic_ns(),
+        epoch_ns: last_tick(monotonic_ns()),
         abilities,
         processes: HashMap::new(),
         incarnations: HashMap::new(),
@@ -86,7 +87,9 @@ fn signals(until: Until) -> Result<UnixStream> {
 impl Supervisor<'_> {
     /// Starts every domain, the highest priority first: who is called is there before who calls.
     fn start(&mut self) -> Result<()> {
-        let domains = self.system.domains.iter().filter(|domain| domain.kind == DomainKind::Protection);
+        // Linux has no scheduling contexts, so nobody needs those of the classes.
+        let is_process = |domain: &&Domain| !matches!(Role::of(&domain.name), Some(Role::Class(_)));
+        let domains = self.system.protection_domains().filter(is_process);
         let mut names: Vec<(u8, String)> = domains.map(|domain| (domain.priority, domain.name.clone())).collect();
         names.sort_by_key(|(priority, _)| std::cmp::Reverse(*priority));
         for (_, name) in &names {
@@ -155,7 +158,6 @@ impl Supervisor<'_> {
             priority: domain.priority,
             real_time: self.abilities.real_time,
             confined: self.abilities.confined,
-            period_us: domain.period_us.unwrap_or(0),
             heap_bytes,
             incarnation: process.incarnation,
             run_directory: self.directory.path().to_string_lossy().into_owned(),
@@ -291,6 +293,11 @@ impl Supervisor<'_> {
         }
         self.start_again(name)
     }
+}
+
+/// The tick at or before `now_ns`: the node's clock starts at one.
+const fn last_tick(now_ns: u64) -> u64 {
+    now_ns - now_ns % TICK_NS
 }
 
 /// What a wait found.

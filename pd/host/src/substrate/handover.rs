@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Handover {
     /// Its name.
     pub(crate) domain: String,
-    /// The node's start, nanoseconds of `CLOCK_MONOTONIC`.
+    /// The node's start, nanoseconds of `CLOCK_MONOTONIC`: a multiple of a tick, so that both have the same ticks.
     pub(crate) epoch_ns: u64,
     /// Its priority in `system.xml`.
     pub(crate) priority: u8,
@@ -18,8 +18,6 @@ pub(crate) struct Handover {
     pub(crate) real_time: bool,
     /// Linux can confine a process to some of its system calls.
     pub(crate) confined: bool,
-    /// Its period in `system.xml`, microseconds.
-    pub(crate) period_us: u64,
     /// Bytes of the heap that `system.xml` gives it, where it gives it one.
     pub(crate) heap_bytes: Option<u64>,
     /// Which life of the process this is, from 1.

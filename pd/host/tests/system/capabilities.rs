@@ -18,7 +18,7 @@ fn what_the_board_allows_nobody_is_refused_at_the_door() {
         assert!(!detail.is_empty(), "{wish:?}");
     }
     assert!(client.list().is_empty());
-    assert_eq!(client.info().cells_free, 4);
+    assert_eq!(client.info().cells_free, 8);
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn a_containers_life_by_hand() {
     assert!(client.list().is_empty());
     let (code, _) = client.ask(Request::Inspect("blinker".into())).expect_err("it is gone");
     assert_eq!(code, ErrorCode::NoSuchContainer);
-    assert_eq!(client.info().cells_free, 4);
+    assert_eq!(client.info().cells_free, 8);
 }
 
 #[test]
@@ -92,17 +92,17 @@ fn a_command_reads_the_file_that_it_brought() {
 fn names_and_cells_are_taken_once() {
     let node = TestNode::start();
     let mut client = Client::greeted(&node);
-    for name in ["one", "two", "three", "four"] {
+    for name in ["one", "two", "three", "four", "five", "six", "seven", "eight"] {
         client.deploy(&Deploy { start: false, ..Deploy::new(name, sample("hello")) }).expect("installed");
     }
     let (code, _) = client.deploy(&Deploy::new("one", sample("hello"))).expect_err("the name is taken");
     assert_eq!(code, ErrorCode::NameTaken);
-    let (code, _) = client.deploy(&Deploy::new("five", sample("hello"))).expect_err("there are four cells");
+    let (code, _) = client.deploy(&Deploy::new("nine", sample("hello"))).expect_err("there are eight cells");
     assert_eq!(code, ErrorCode::NoFreeCell);
     client.ask(Request::Remove("two".into())).expect("removed");
-    let five = client.deploy(&Deploy::new("five", sample("hello"))).expect("there is a cell now");
-    assert_eq!(five.cell, 1);
-    client.wait_for_end("five");
+    let nine = client.deploy(&Deploy::new("nine", sample("hello"))).expect("there is a cell now");
+    assert_eq!(nine.cell, 1);
+    client.wait_for_end("nine");
 }
 
 #[test]

@@ -13,8 +13,25 @@ use crate::{TestNode, eventually, project};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_atoll-host");
 
-const DOMAINS: [&str; 12] =
-    ["tick", "timer", "gpio", "i2c", "exchange", "warden", "cell0", "cell1", "cell2", "cell3", "admission", "vmm"];
+const DOMAINS: [&str; 17] = [
+    "grid",
+    "tick",
+    "timer",
+    "gpio",
+    "i2c",
+    "exchange",
+    "warden",
+    "cell0",
+    "cell1",
+    "cell2",
+    "cell3",
+    "cell4",
+    "cell5",
+    "cell6",
+    "cell7",
+    "admission",
+    "vmm",
+];
 
 fn is_alive(process: u32) -> bool {
     // A process that was ended and not collected yet is a zombie, `Z`.
@@ -40,7 +57,7 @@ fn every_domain_says_how_its_start_went() {
     let log = node.log("launcher");
     let lines: Vec<&str> = log.lines().filter(|line| line.starts_with("atoll: ")).collect();
     let (summary, rows) = lines.split_last().expect("the table");
-    assert_eq!(*summary, "atoll: 12 domains, all well", "{log}");
+    assert_eq!(*summary, "atoll: 17 domains, all well", "{log}");
     let told: Vec<Option<&str>> = rows.iter().map(|line| line.split_whitespace().nth(1)).collect();
     assert_eq!(told, DOMAINS.map(Some), "{log}");
     let row = |domain: &str| rows.iter().find(|line| line.split_whitespace().nth(1) == Some(domain)).expect("told");
@@ -48,8 +65,8 @@ fn every_domain_says_how_its_start_went() {
         ("timer", "the clock runs"),
         ("i2c", "simulated bus"),
         ("exchange", "32 channels"),
-        ("warden", "4 cells"),
-        ("cell3", "interpreted"),
+        ("warden", "8 cells"),
+        ("cell7", "interpreted"),
     ] {
         assert!(row(domain).contains(" ok ") && row(domain).contains(words), "{}", row(domain));
     }
@@ -64,7 +81,7 @@ fn a_damaged_key_table_is_told_and_nothing_is_deployed() {
     let rows = log.lines().filter(|line| line.split_whitespace().take(2).eq(["atoll:", "admission"]));
     let row: Vec<&str> = rows.collect();
     assert!(matches!(row[..], [row] if row.contains("FAILED") && row.contains("key table")), "{log}");
-    assert!(log.contains("atoll: 1 of 12 domains is not well: admission\n"), "{log}");
+    assert!(log.contains("atoll: 1 of 17 domains is not well: admission\n"), "{log}");
     let (code, detail) = Client::greeted(&node).deploy(&blinker("blinker")).expect_err("nobody's word counts");
     assert_eq!(code, ErrorCode::Internal);
     assert!(detail.contains("key table"), "{detail}");
@@ -198,7 +215,7 @@ fn domains_that_hold_containers_or_parse_are_confined() {
         eprintln!("skipped: this Linux has no seccomp, and the node says so");
         return;
     }
-    for domain in ["cell0", "cell3", "admission", "warden", "timer", "tick"] {
+    for domain in ["cell0", "cell7", "admission", "warden", "timer", "tick"] {
         let process = node.domain_pid(domain).expect("runs");
         let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("readable by anybody");
         for line in ["Seccomp:\t2", "NoNewPrivs:\t1"] {

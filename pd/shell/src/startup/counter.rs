@@ -34,6 +34,15 @@ impl Counter {
         let rest = count % self.frequency_hz;
         seconds.wrapping_mul(SECOND_NS).wrapping_add(rest * SECOND_NS / self.frequency_hz)
     }
+
+    /// Returns as soon as the counter shows that so many nanoseconds have passed since it started, rounded up to its own unit.
+    /// The moment is scaled once, so that a look at the counter is all that lies between it and the return.
+    pub(crate) fn wait_for(self, nanoseconds: u64) {
+        let (seconds, rest) = (nanoseconds / SECOND_NS, nanoseconds % SECOND_NS);
+        let rest = rest.saturating_mul(self.frequency_hz).div_ceil(SECOND_NS);
+        let count = seconds.saturating_mul(self.frequency_hz).saturating_add(rest);
+        while ticks() < count {}
+    }
 }
 
 /// The counter itself. The barrier keeps the read from being done early.

@@ -7,7 +7,9 @@
 use std::collections::BTreeSet;
 
 use pd_system_description::rules::{Rule, check};
-use pd_system_description::{Access, Channel, Domain, DomainKind, End, Interrupt, Map, System};
+use pd_system_description::{
+    Access, Capability, CapabilityKind, Channel, Domain, DomainKind, End, Interrupt, Map, System,
+};
 
 use crate::{BOARDS, project};
 
@@ -22,6 +24,7 @@ const REGIONS: &[Row] = &[
     ("guest_device_tree", &[], &["vmm"]),
     ("grants", &["warden"], &["timer", "gpio", "i2c", "exchange"]),
     ("tick_status", &["tick"], &["vmm"]),
+    ("grid_status", &["grid"], &["vmm"]),
     ("timer_status", &["timer"], &["admission", "vmm"]),
     ("gpio_status", &["gpio"], &["admission", "vmm"]),
     ("i2c_status", &["i2c"], &["admission", "vmm"]),
@@ -69,7 +72,8 @@ const CALLS: &[(&str, &str)] = &[
 
 /// Who notifies whom.
 const NOTIFICATIONS: &[(&str, &str)] = &[
-    ("tick", "timer"),
+    ("tick", "grid"),
+    ("grid", "timer"),
     ("timer", "warden"),
     ("timer", "cellN"),
     ("gpio", "cellN"),
@@ -83,7 +87,7 @@ const NOTIFICATIONS: &[(&str, &str)] = &[
     ("vmm", "admission"),
 ];
 
-const CELLS: usize = 4;
+const CELLS: usize = 8;
 
 /// `names` for each cell, where they tell of one.
 fn for_each_cell<const N: usize>(names: [&str; N]) -> Vec<[String; N]> {
@@ -334,7 +338,12 @@ fn nobody_may_be_more_than_its_role() {
     let sound = project(BOARDS[0]);
     let changes: &[Change] = &[
         ("holds capabilities", &[Rule::NoCapabilities], |domain| {
-            domain.has_capabilities = true;
+            domain.capabilities.push(Capability {
+                kind: CapabilityKind::Thread,
+                domain: "gpio".to_owned(),
+                slot: 1,
+                line: 1,
+            });
             domain.kind == DomainKind::Protection
         }),
         ("calls the secure monitor", &[Rule::NoSecureMonitor], |domain| {

@@ -1,12 +1,14 @@
 //! The board policy: what is written arrives, and what is wrong is refused.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use pd_system_description::policy::Policy;
 use runner_interfaces::policy::{BoardChannel, BoardLimits, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES};
+use runner_interfaces::scheduling::Share;
 use zerocopy::FromBytes;
 
-use crate::{fixture, project};
+use crate::{BOARDS, fixture, project};
 
 const SOUND: &str = r#"
 board = "test"
@@ -68,6 +70,11 @@ fn the_region_says_what_the_file_says() {
     assert_eq!(limits.ceiling.active_low_lines, 1);
     assert_eq!(limits.ceiling.i2c_addresses, [0b11 << 62, 0b11]);
     assert_eq!((limits.ceiling.minimum_period_ns, limits.ceiling.timers), (2_000_000, 3));
+
+    // The domains' order is the kernel's: gpio, warden, cell0.
+    let own = Share { budget_us: 1500, period_us: 10_000, badge: 0x102, priority: 110 };
+    assert_eq!((limits.shares.cells[0], limits.shares.cells[1]), (own, Share::default()));
+    assert!(limits.shares.classes.iter().all(|class| !class.is_present()), "the fixture has none");
 
     let names = &bytes[POLICY_NAMES_OFFSET_BYTES..][..usize::try_from(limits.names_bytes).expect("small")];
     let board: BoardPolicy = postcard::from_bytes(names).expect("decodes");
@@ -160,4 +167,29 @@ fn without_a_list_any_channel_may_be_asked_for() {
     let (head, _) = SOUND.split_once("[[channel]]").expect("it has one");
     assert_eq!(parse(head).expect("sound").board.channels, None);
     assert_eq!(parse(&format!("channel = []\n{head}")).expect("sound").board.channels, Some(Vec::new()));
+}
+
+#[test]
+fn the_project_says_what_its_classes_are() {
+    for board in BOARDS {
+        let system = project(board);
+        let bytes = parse(SOUND).expect("sound").region_bytes(&system).expect("fits");
+        let (limits, _) = BoardLimits::read_from_prefix(&bytes).expect("long enough");
+        let shares = limits.shares;
+        assert!(shares.cells.iter().all(|cell| (cell.budget_us, cell.period_us) == (700, 10_000)), "{shares:?}");
+        // As the issue wants it: eight at 1 kHz, 60 % of the processor together.
+        let mut taken = Vec::new();
+        for _ in shares.cells {
+            let class = shares.smallest_class(75, 1_000, |class| !taken.contains(&class));
+            taken.push(class.expect("there are enough"));
+        }
+        let badges: HashSet<u32> = shares.classes.iter().chain(&shares.cells).map(|share| share.badge).collect();
+        let present = shares.classes.iter().filter(|class| class.is_present()).count();
+        assert_eq!(
+            badges.len(),
+            present + shares.cells.len() + 1,
+            "each has a badge of its own; those that are absent have 0"
+        );
+        assert!(system.protection_domains().count() <= 63, "Microkit has room for no more");
+    }
 }

@@ -67,8 +67,29 @@ fn broken_by(old: &str, new: &str) -> Vec<Rule> {
     check(&system).into_iter().map(|violation| violation.rule).collect()
 }
 
+/// The end of a description, with a class in it.
+fn class(budget: &str, priority: u8, program: &str) -> String {
+    let image = format!("<program_image path=\"{program}.elf\" />");
+    format!("<protection_domain name=\"class0\" priority=\"{priority}\" {budget}>{image}</protection_domain></system>")
+}
+
+#[test]
+fn a_class_that_the_warden_holds_is_sound_and_counts_for_nothing() {
+    let caps = "<cspace><cap_sc slot=\"1\" pd=\"class0\" />";
+    let text = std::fs::read_to_string(fixture("sound").file).expect("the fixture is there");
+    let text =
+        text.replace("<cspace>", caps).replace("</system>", &class("budget=\"990\" period=\"1000\"", 0, "class"));
+    let system = System::parse(Path::new("variant.xml"), &text).expect("parses");
+    assert_eq!(check(&system), [], "99 % beside all others: it counts where a cell is under it");
+}
+
 #[test]
 fn variants_of_the_rules_are_found() {
+    let unused = class("budget=\"100\" period=\"1000\"", 0, "class");
+    let unthrottled = class("budget=\"1000\" period=\"1000\"", 0, "class");
+    let unstated = class("budget=\"100\"", 0, "class");
+    let above = class("budget=\"100\" period=\"1000\"", 1, "class");
+    let foreign = class("budget=\"100\" period=\"1000\"", 0, "cell");
     let cases: &[(&str, &str, Rule)] = &[
         // A region that its writer cannot write, one that the image fills, one whose name says nothing.
         (
@@ -123,6 +144,25 @@ fn variants_of_the_rules_are_found() {
         // The same for ports and capabilities, and a machine's name for a domain.
         ("<irq irq=\"39\"", "<ioport id=\"0\" addr=\"0\" size=\"8\" /><irq irq=\"39\"", Rule::NoCapabilities),
         ("<protection_domain name=\"gpio\"", "<protection_domain name=\"linux\"", Rule::Names),
+        // The warden with less than it schedules by, with the wrong thing in its place, and with more; and somebody else with the like.
+        ("<cap_sc slot=\"33\" pd=\"cell0\" />", "", Rule::NoCapabilities),
+        ("<cap_tcb slot=\"63\" pd=\"warden\" />", "", Rule::NoCapabilities),
+        ("<cap_sc slot=\"33\"", "<cap_sc slot=\"34\"", Rule::NoCapabilities),
+        ("<cap_sc slot=\"33\" pd=\"cell0\" />", "<cap_sc slot=\"33\" pd=\"gpio\" />", Rule::NoCapabilities),
+        ("<cap_tcb slot=\"63\" pd=\"warden\" />", "<cap_tcb slot=\"63\" pd=\"gpio\" />", Rule::NoCapabilities),
+        ("<cspace>", "<cspace><cap_vspace slot=\"5\" pd=\"cell0\" />", Rule::NoCapabilities),
+        ("<cspace>", "<cspace><cap_sc slot=\"33\" pd=\"cell0\" />", Rule::NoCapabilities),
+        (
+            "<irq irq=\"39\"",
+            "<cspace><cap_sc slot=\"33\" pd=\"cell0\" /></cspace><irq irq=\"39\"",
+            Rule::NoCapabilities,
+        ),
+        // A class that the warden cannot use, one that is no limit, one above somebody, and one with a program of another's.
+        ("</system>", &unused, Rule::NoCapabilities),
+        ("</system>", &unthrottled, Rule::Throttled),
+        ("</system>", &unstated, Rule::BudgetStated),
+        ("</system>", &above, Rule::Priorities),
+        ("</system>", &foreign, Rule::Programs),
         // A second channel to the driver would be a second identity there.
         (
             "</system>",

@@ -8,7 +8,8 @@ use runner_interfaces::kernel::{
     Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring, required_channel, required_region,
 };
 use runner_interfaces::timer::{
-    EXECUTOR_MINIMUM_NS, EXECUTOR_TIMER, Procedure, Status, TIMER_USAGE_OFFSET_BYTES, TIMERS_PER_CLIENT, TimerStatus,
+    EXECUTOR_MINIMUM_NS, EXECUTOR_TIMER, Procedure, RELEASE_TIMER, Status, TIMER_USAGE_OFFSET_BYTES, TIMERS_PER_CLIENT,
+    TimerStatus,
 };
 use runner_interfaces::usage::{Count, UsageTable};
 use shared_ring::{OutOfRange, SequencedCell, SharedMemory};
@@ -105,7 +106,7 @@ impl<W: Wiring, S: TickSource> Timer<W, S> {
         clients[WARDEN].channel = Some(required_channel(wiring, "channel_warden")?);
         Ok(Self {
             clients,
-            tick: required_channel(wiring, "channel_tick")?,
+            tick: required_channel(wiring, "channel_grid")?,
             source,
             interrupt: wiring.channel("channel_system_timer"),
             grants: grant_cells(&grants)?,
@@ -147,7 +148,8 @@ impl<W: Wiring, S: TickSource> Timer<W, S> {
     }
 
     fn arm(&mut self, client: usize, number: usize, first: Instant, period_ns: u64, now: Instant) -> Outcome {
-        let least_distance_ns = if number == usize::from(EXECUTOR_TIMER) {
+        let is_executors = [EXECUTOR_TIMER, RELEASE_TIMER].map(usize::from).contains(&number);
+        let least_distance_ns = if is_executors {
             executor_distance(period_ns)?
         } else {
             granted_distance(self.grants_of(client), number, first.nanoseconds_since(now), period_ns)?
@@ -259,10 +261,13 @@ impl<W: Wiring, S: TickSource, K: Kernel> Domain<K> for Timer<W, S> {
         let ticked = channels.contains(self.tick);
         let interrupted = self.interrupt.is_some_and(|interrupt| channels.contains(interrupt));
         if ticked || interrupted {
+            if ticked {
+                self.status.lateness.count(kernel.now());
+            }
             self.note_wake(ticked, interrupted);
             self.expire(kernel);
             self.arm_source(kernel.now());
-            // Fifteen words: cheaper than deciding whether it is worth it.
+            // Some twenty words: cheaper than deciding whether it is worth it.
             self.shown.write(&self.status);
         }
     }
@@ -294,7 +299,7 @@ fn timer_number(word: u64) -> Result<usize, Status> {
     usize::try_from(word).ok().filter(|&number| number < usize::from(TIMERS_PER_CLIENT)).ok_or(Status::NotFound)
 }
 
-/// The executor's timer needs no grant. A one-shot may be due at once, which means at the next tick.
+/// The executor's timers need no grant. A one-shot may be due at once, which means at the next tick.
 fn executor_distance(period_ns: u64) -> Result<u64, Status> {
     match period_ns {
         0 => Ok(0),

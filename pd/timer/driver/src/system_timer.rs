@@ -27,8 +27,8 @@ const MICROSECOND_NS: u64 = 1000;
 /// from "earlier".
 const FARTHEST_US: u32 = 1 << 30;
 
-/// Least distance between two interrupts. The domain has 200 µs in 2 ms, and the kernel remembers some ten pieces of that, so
-/// more interrupts than these (and two ticks) would bring it back late. What falls due closer together is served together.
+/// Least distance between two interrupts. The domain has 90 µs in 900 µs, and each wake uses some of it up; what falls due closer
+/// together is served together.
 const LEAST_DISTANCE_US: u32 = 250;
 
 /// How far ahead a compare is set that turned out to be late: first so much, then more. Reading the counter behind the write

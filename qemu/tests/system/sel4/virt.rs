@@ -81,6 +81,52 @@ fn the_interpreter_reads_its_code_whole() {
     });
 }
 
+/// Every tick finds `timer` within microseconds behind a whole millisecond of the counter, and there is one for each, whatever runs
+/// below: nothing, Linux, a cell that loops, and both. On a release kernel: while Linux speaks to the console, one with debugging
+/// has stretches without a preemption point that are longer than `tick` comes early.
+#[test]
+#[ignore = "needs a boot image: run by `cargo xtask test`"]
+fn ticks_lie_on_the_counters_grid() {
+    /// Of virtual time, so as many thousand ticks.
+    const SECONDS: u64 = 10;
+    on!(TAKEN_OVER, |node| {
+        let idle = format!("sleep {SECONDS}");
+        let busy = format!("timeout {SECONDS} sh -c 'while :; do :; done' || true");
+        ticks_are_on_the_grid(node, "nothing runs", &idle, SECONDS)?;
+        ticks_are_on_the_grid(node, "Linux is busy", &busy, SECONDS)?;
+        node.emit("deploy spin.wasm")?;
+        ticks_are_on_the_grid(node, "a cell loops", &idle, SECONDS)?;
+        ticks_are_on_the_grid(node, "a cell loops and Linux is busy", &busy, SECONDS)?;
+        node.clear()
+    });
+}
+
+/// Runs a line of the guest's shell, which takes so many seconds, and looks where the ticks fell meanwhile.
+fn ticks_are_on_the_grid(node: &mut Node, meanwhile: &str, line: &str, seconds: u64) -> Result<()> {
+    /// From the whole millisecond to `timer`'s first look at the clock: out of `grid`, through `tick`, and into `timer` by the kernel,
+    /// some 2300 instructions at 8 ns. The bound is at 4000.
+    const WITHIN: [&str; 4] =
+        ["timer_ticks_below_4us", "timer_ticks_below_8us", "timer_ticks_below_16us", "timer_ticks_below_32us"];
+    let look = |node: &mut Node| -> Result<(u64, u64, u64, String)> {
+        let info = node.ask("info")?;
+        let counters = &info["counters"];
+        let within = WITHIN.iter().map(|name| number(counters, name)).sum::<Result<u64>>()?;
+        let all = counters.as_object().into_iter().flatten().filter(|(name, _)| name.starts_with("timer_ticks"));
+        let all: Vec<String> = all.map(|(name, value)| format!("{name}={value}")).collect();
+        Ok((number(counters, "timer_ticks")?, within, number(&info, "uptime_ns")?, all.join(" ")))
+    };
+    let (ticks, within, began_ns, _) = look(node)?;
+    node.shell(line)?;
+    let (ticks_after, within_after, ended_ns, all) = look(node)?;
+    println!("{meanwhile}: {all}");
+    let (ticks, within) = (ticks_after - ticks, within_after - within);
+    ensure!(ticks >= seconds * 1000 && within == ticks, "{meanwhile}: {within} of {ticks} ticks in time: {all}");
+    // Both looks are taken somewhere within a millisecond, and so is the clock beside them.
+    let milliseconds = (ended_ns - began_ns) / 1_000_000;
+    ensure!(ticks.abs_diff(milliseconds) <= 5, "{meanwhile}: {ticks} ticks in {milliseconds} ms");
+    Ok(())
+}
+
 /// The machine's power button is line 3 of its GPIO, which a container watches.
 #[test]
 #[ignore = "needs a boot image: run by `cargo xtask test`"]

@@ -24,7 +24,7 @@ use runner_interfaces::{
     warden::WardenTable,
 };
 use runner_tokens::KeyTable;
-use runner_warden::{Cells, Fault, Warden};
+use runner_warden::{Cells, Fault, NotScheduled, Warden};
 use sha2::Digest;
 use shared_ring::{Consumer, HeapMemory, Producer, SequencedCell, SharedMemory, SharedValues};
 use shared_ring_messages::{
@@ -463,6 +463,18 @@ impl Cells for Domains {
     fn restart(&mut self, cell: usize, entry: u64) {
         assert_eq!(entry, 0x1000);
         self.0.0.borrow_mut().restarts.push(cell);
+    }
+
+    fn bind_class(&mut self, _: usize, _: usize) -> Result<(), NotScheduled> {
+        Ok(())
+    }
+
+    fn bind_own(&mut self, _: usize) -> Result<(), NotScheduled> {
+        Ok(())
+    }
+
+    fn set_priority(&mut self, _: usize, _: u8) -> Result<(), NotScheduled> {
+        Ok(())
     }
 }
 

@@ -3,8 +3,8 @@
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
 
 use super::{
-    Channel, ChannelKind, Direction, Endpoint, Lifetime, Limits, Manifest, ManifestError, Restart, RestartPolicy,
-    Result, Schedule, Service, World,
+    Channel, ChannelKind, Direction, Endpoint, Lifetime, Limits, Manifest, ManifestError, OnOverrun, Release, Restart,
+    RestartPolicy, Result, Schedule, Service, Urgency, World,
 };
 use crate::{
     MAX_MANIFEST_BYTES,
@@ -115,6 +115,11 @@ fn list<T>(reader: &mut Reader<'_>, entry: impl Fn(&mut Reader<'_>) -> Read<T>) 
 fn choice<T: Copy>(reader: &mut Reader<'_>, all: &[T], number: impl Fn(T) -> u8) -> Read<T> {
     let offset = reader.position();
     let found = reader.number()?;
+    known(all, number, found, offset)
+}
+
+/// The value that `found`, read at `offset`, stands for.
+fn known<T: Copy>(all: &[T], number: impl Fn(T) -> u8, found: u64, offset: usize) -> Read<T> {
     let chosen = all.iter().copied().find(|value| u64::from(number(*value)) == found);
     chosen.ok_or(Fault { violation: Violation::UnknownValue, offset })
 }
@@ -142,15 +147,23 @@ fn lifetime(reader: &mut Reader<'_>) -> Read<Lifetime> {
 }
 
 fn schedule(reader: &mut Reader<'_>) -> Read<Schedule> {
-    let [period_ns, deadline_ns, budget_ns, class] = numbers(reader)?;
-    Ok(Schedule { period_ns, deadline_ns, budget_ns, class })
+    let offset = reader.position();
+    let [period_ns, deadline_ns, budget_ns, class, offset_ns, on_overrun, release] = numbers(reader)?;
+    Ok(Schedule {
+        release: known(&Release::ALL, |value| value as u8, release, offset)?,
+        period_ns,
+        deadline_ns,
+        budget_ns,
+        offset_ns,
+        on_overrun: known(&OnOverrun::ALL, |value| value as u8, on_overrun, offset)?,
+        class: known(&Urgency::ALL, |value| value as u8, class, offset)?,
+    })
 }
 
 fn restart(reader: &mut Reader<'_>) -> Read<Restart> {
     let offset = reader.position();
     let [policy, first_back_off_ns, longest_back_off_ns, attempts] = numbers(reader)?;
-    let policy = RestartPolicy::ALL.into_iter().find(|known| u64::from(*known as u8) == policy);
-    let policy = policy.ok_or(Fault { violation: Violation::UnknownValue, offset })?;
+    let policy = known(&RestartPolicy::ALL, |value| value as u8, policy, offset)?;
     Ok(Restart { policy, first_back_off_ns, longest_back_off_ns, attempts })
 }
 

@@ -41,9 +41,11 @@ impl Manifest {
             self.restart.longest_back_off_ns,
             self.restart.attempts,
         ];
-        let schedule = self
-            .schedule
-            .map(|Schedule { period_ns, deadline_ns, budget_ns, class }| [period_ns, deadline_ns, budget_ns, class]);
+        let schedule = self.schedule.map(|schedule| {
+            let Schedule { release, period_ns, deadline_ns, budget_ns, offset_ns, on_overrun, class } = schedule;
+            let [class, on_overrun, release] = [class as u8, on_overrun as u8, release as u8].map(u64::from);
+            [period_ns, deadline_ns, budget_ns, class, offset_ns, on_overrun, release]
+        });
         let present = [
             !self.version.is_empty(),
             self.world.is_some(),

@@ -42,7 +42,8 @@ fn value(manifest: &Manifest) -> Value {
     let limits = manifest.limits;
     let restart = manifest.restart;
     let schedule = manifest.schedule.map(|schedule| {
-        let values = [schedule.period_ns, schedule.deadline_ns, schedule.budget_ns, schedule.class];
+        let named = [schedule.class as u64, schedule.offset_ns, schedule.on_overrun as u64, schedule.release as u64];
+        let values = [&[schedule.period_ns, schedule.deadline_ns, schedule.budget_ns][..], &named].concat();
         numbers(&values).unwrap_or(Value::Map(Vec::new()))
     });
     map(vec![

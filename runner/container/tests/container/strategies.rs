@@ -2,8 +2,8 @@
 
 use proptest::{collection::vec, option, prelude::*};
 use runner_container::{
-    Channel, ChannelKind, Direction, Endpoint, Lifetime, Limits, Manifest, Restart, RestartPolicy, Schedule, Service,
-    World,
+    Channel, ChannelKind, Direction, Endpoint, Lifetime, Limits, Manifest, OnOverrun, Release, Restart, RestartPolicy,
+    Schedule, Service, Urgency, World,
 };
 
 /// What `check_name` allows.
@@ -59,6 +59,22 @@ fn restart() -> impl Strategy<Value = Restart> {
     })
 }
 
+fn schedule() -> impl Strategy<Value = Schedule> {
+    let releases = prop_oneof![Just(Release::Periodic), Just(Release::Events)];
+    let overruns = prop_oneof![Just(OnOverrun::Skip), Just(OnOverrun::Stop), Just(OnOverrun::Restart)];
+    let classes = prop_oneof![Just(Urgency::Normal), Just(Urgency::High), Just(Urgency::Critical)];
+    let times = [1..=u64::MAX, 0..=u64::MAX, 0..=u64::MAX, 0..=u64::MAX];
+    (times, releases, overruns, classes).prop_map(
+        |([period_ns, deadline, budget, offset], release, on_overrun, class)| {
+            let deadline_ns = deadline % period_ns;
+            let most = if deadline_ns == 0 { period_ns } else { deadline_ns };
+            let budget_ns = (budget % most).max(1);
+            let offset_ns = if release == Release::Periodic { offset % period_ns } else { 0 };
+            Schedule { release, period_ns, deadline_ns, budget_ns, offset_ns, on_overrun, class }
+        },
+    )
+}
+
 /// Any valid manifest.
 pub(crate) fn manifest() -> impl Strategy<Value = Manifest> {
     let worlds = [World::WasiCommand, World::Reactor, World::TinyContainer];
@@ -70,7 +86,7 @@ pub(crate) fn manifest() -> impl Strategy<Value = Manifest> {
         sorted("[A-Z_]{1,10}"),
         vec(text(), 0..5),
     );
-    let numbers = (numbers::<4>(), numbers::<2>(), restart(), option::of(numbers::<4>()));
+    let numbers = (numbers::<4>(), numbers::<2>(), restart(), option::of(schedule()));
     let wiring = (
         channels(),
         vec((name(), sorted(name())), 0..3),
@@ -105,12 +121,7 @@ pub(crate) fn manifest() -> impl Strategy<Value = Manifest> {
                 needs: over(needs, Direction::Get),
                 channels,
                 endpoints: endpoints.into_iter().map(|(number, line)| Endpoint { number, line }).collect(),
-                schedule: schedule.map(|[period_ns, deadline_ns, budget_ns, class]| Schedule {
-                    period_ns,
-                    deadline_ns,
-                    budget_ns,
-                    class,
-                }),
+                schedule,
             }
         },
     )

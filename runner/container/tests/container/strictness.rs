@@ -1,8 +1,8 @@
 //! One broken manifest per rule. Each differs from a valid one in the rule that it is named for.
 
 use runner_container::{
-    Channel, ChannelKind, Direction, Endpoint, Manifest, Restart, Service, Violation, check_name, check_path,
-    check_version,
+    Channel, ChannelKind, Direction, Endpoint, Manifest, Release, Restart, Schedule, Service, Violation, check_name,
+    check_path, check_version,
 };
 
 /// `{1: "a", …}` with so many entries, the rest as given.
@@ -103,7 +103,6 @@ fn defaults_are_left_out() {
     let channel = [10, 0x81, 0xa4, 1, 0x61, b'c', 2, 1, 3, 0x62, b'u', b'8', 4, 1];
     let service = [11, 0x81, 0xa3, 1, 0x61, b'c', 2, 0x61, b's', 3, 0x80];
     refused(&with(3, &[&channel[..], &service].concat()), Violation::ExplicitDefault);
-    assert!(Manifest::decode(&with(2, &[13, 0xa0])).is_ok(), "a schedule that leaves all to the board is one");
 }
 
 #[test]
@@ -181,6 +180,20 @@ fn what_a_manifest_says_has_rules() {
     unwritable(|m| m.environment = vec![pair("A", &"x".repeat(256))], "environment", Violation::TextTooLong);
     let back_off = Restart { first_back_off_ns: 2, longest_back_off_ns: 1, ..Restart::default() };
     unwritable(|m| m.restart = back_off, "restart", Violation::BackOff);
+    let kept = Schedule { period_ns: 10, deadline_ns: 8, budget_ns: 8, offset_ns: 9, ..Schedule::default() };
+    assert!(Manifest { schedule: Some(kept), ..Manifest::named("a") }.check().is_ok());
+    for not_kept in [
+        Schedule::default(),
+        Schedule { period_ns: 0, deadline_ns: 0, ..kept },
+        Schedule { budget_ns: 0, ..kept },
+        Schedule { budget_ns: 9, ..kept },
+        Schedule { deadline_ns: 11, ..kept },
+        Schedule { deadline_ns: 0, budget_ns: 11, ..kept },
+        Schedule { offset_ns: 10, ..kept },
+        Schedule { release: Release::Events, ..kept },
+    ] {
+        unwritable(|m| m.schedule = Some(not_kept), "schedule", Violation::Schedule);
+    }
 }
 
 #[test]

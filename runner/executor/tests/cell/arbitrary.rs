@@ -8,6 +8,7 @@ use runner_executor::{
 use runner_interfaces::{
     cell::{CellControl, Command, ContainerState, MODULE_OFFSET_BYTES},
     kernel::{ChannelSet, Domain, Wiring},
+    schedule::Schedule,
 };
 use shared_ring::{SequencedCell, SharedMemory};
 
@@ -110,6 +111,16 @@ proptest! {
                 loops_limit: u64::from(b % 5),
                 stop_cause: c % 7,
                 hold: d % 4,
+                schedule: Schedule {
+                    period_ns: u64::from(a),
+                    deadline_ns: u64::from(b) << (c % 33),
+                    budget_ns: u64::from(d),
+                    offset_ns: u64::from(e) << (f % 33),
+                    release: c % 4,
+                    on_overrun: d % 4,
+                    urgency: e,
+                    reserved: f,
+                },
             });
             node.cell.notified(&mut node.kernel, ChannelSet::from_bits(channels | 4));
         }

@@ -21,6 +21,7 @@ mod random;
 #[path = "../../fuzz/random_module.rs"]
 mod random_module;
 mod samples;
+mod schedule;
 mod stack;
 mod support;
 mod tiny;

@@ -11,13 +11,14 @@ use runner_interfaces::{
     kernel::{Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring},
     plan::{LoadRequest, Plan},
     policy::{BoardLimits, POLICY_MAGIC},
+    scheduling::{Share, Shares},
     timer,
     warden::{Procedure, WardenCell, WardenStatus, WardenTable},
 };
 use shared_ring::{HeapMemory, OutOfRange, SequencedCell, SharedMemory, SharedValues};
 use zerocopy::{FromZeros, IntoBytes};
 
-use crate::{Cells, Warden};
+use crate::{Cells, NotScheduled, Warden};
 
 /// As many as `system.xml` has.
 pub(super) const CELLS: usize = 4;
@@ -46,6 +47,9 @@ pub(super) enum Action {
     Arm(u64),
     Control(usize),
     Disarm,
+    BindClass(usize, usize),
+    BindOwn(usize),
+    SetPriority(usize, u8),
 }
 
 /// An action, and what the cells' grants and control blocks were at that moment.
@@ -255,15 +259,34 @@ impl Clockwork {
     }
 }
 
-pub(super) struct Domains(Diary);
+/// Refuses to bind where a test wants it to.
+pub(super) struct Domains {
+    diary: Diary,
+    pub(super) refuses: bool,
+}
 
 impl Cells for Domains {
     fn stop(&mut self, cell: usize) {
-        self.0.note(Action::Stop(cell));
+        self.diary.note(Action::Stop(cell));
     }
 
     fn restart(&mut self, cell: usize, entry: u64) {
-        self.0.note(Action::Restart(cell, entry));
+        self.diary.note(Action::Restart(cell, entry));
+    }
+
+    fn bind_class(&mut self, cell: usize, class: usize) -> Result<(), NotScheduled> {
+        self.diary.note(Action::BindClass(cell, class));
+        if self.refuses { Err(NotScheduled) } else { Ok(()) }
+    }
+
+    fn bind_own(&mut self, cell: usize) -> Result<(), NotScheduled> {
+        self.diary.note(Action::BindOwn(cell));
+        Ok(())
+    }
+
+    fn set_priority(&mut self, cell: usize, priority: u8) -> Result<(), NotScheduled> {
+        self.diary.note(Action::SetPriority(cell, priority));
+        Ok(())
     }
 }
 
@@ -299,7 +322,21 @@ pub(super) fn board_limits() -> BoardLimits {
         load_limit_us: u32::try_from(LOAD_NS / 1_000).expect("small"),
         log_limit_per_second: 0,
         rates: rates(),
+        shares: shares(),
     }
+}
+
+/// Two classes of 100 µs a millisecond, one of 300, and what each cell has of its own.
+pub(super) fn shares() -> Shares {
+    let share = |budget_us, period_us, badge, priority| Share { budget_us, period_us, badge, priority };
+    let mut shares = Shares::default();
+    shares.classes[0] = share(100, 1_000, 0x120, 0);
+    shares.classes[1] = share(100, 1_000, 0x121, 0);
+    shares.classes[2] = share(300, 1_000, 0x122, 0);
+    for (cell, own) in (0..).zip(&mut shares.cells) {
+        *own = share(700, 10_000, 0x108 + cell, 110 - cell);
+    }
+    shares
 }
 
 /// A warden in its node.
@@ -334,7 +371,7 @@ impl Node {
         regions.get("region_policy").write_value(0, &limits).expect("fits");
         let wires = Wires::new(regions.clone());
         let (diary, steps) = (wires.diary.clone(), wires.diary.steps.clone());
-        let warden = Warden::new(&wires, Domains(diary.clone())).expect("complete");
+        let warden = Warden::new(&wires, Domains { diary: diary.clone(), refuses: false }).expect("complete");
         let kernel = Clockwork { now_ns: 1_000, alarm_ns: None, timer_fails: false, lines_are_busy: false, diary };
         Self { regions, kernel, warden, steps }
     }

@@ -280,4 +280,16 @@ struct NoCells;
 impl crate::Cells for NoCells {
     fn stop(&mut self, _: usize) {}
     fn restart(&mut self, _: usize, _: u64) {}
+
+    fn bind_class(&mut self, _: usize, _: usize) -> Result<(), crate::NotScheduled> {
+        Ok(())
+    }
+
+    fn bind_own(&mut self, _: usize) -> Result<(), crate::NotScheduled> {
+        Ok(())
+    }
+
+    fn set_priority(&mut self, _: usize, _: u8) -> Result<(), crate::NotScheduled> {
+        Ok(())
+    }
 }

@@ -26,9 +26,9 @@ pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Res
     Ok(())
 }
 
-/// A number that the container may use: 0 is the executor's own, and none is above the last.
+/// A number that the container may use.
 fn container_timer(number: u32) -> Option<u8> {
-    u8::try_from(number).ok().filter(|number| *number != timer::EXECUTOR_TIMER && *number < timer::TIMERS_PER_CLIENT)
+    u8::try_from(number).ok().filter(|number| timer::CONTAINER_TIMERS.contains(number))
 }
 
 fn arm(mut caller: Caller<'_, Host>, number: u32, first: u64, period: u64) -> u32 {

@@ -1,0 +1,267 @@
+//! Releases: by the clock and by events, what is skipped, what is missed, and what becomes of who misses.
+
+use runner_executor::fake::FakeNode;
+use runner_interfaces::{
+    cell::{Command, ContainerState, FailureReason, Hold},
+    plan::EndCause,
+    schedule::{OnOverrun, Release, Schedule},
+    timer::{self, RELEASE_TIMER},
+    timing::{Measure, Timing},
+};
+
+use crate::support::*;
+
+const MILLISECOND: u64 = 1_000_000;
+
+const IMPORTS: &str = r#"
+    (import "atoll:node/timer@0.1.0" "sleep" (func $sleep (param i64) (result i32)))
+    (import "atoll:node/timer@0.1.0" "arm" (func $arm (param i32 i64 i64) (result i32)))
+    (import "atoll:node/timer@0.1.0" "wait" (func $wait (param i32) (result i32)))
+    (import "atoll:node/clock@0.1.3" "now" (func $now (result i64)))
+    (global $loops (export "loops") (mut i32) (i32.const 0))
+    (global $stopped (export "stopped") (mut i32) (i32.const 0))
+    (func $count (global.set $loops (i32.add (global.get $loops) (i32.const 1))))
+    (func $work (param i32)
+        (loop $again (local.tee 0 (i32.sub (local.get 0) (i32.const 1))) (br_if $again)))"#;
+
+const STARTS: &str = "(i32.const 0)";
+const STOPS: &str = "(global.set $stopped (i32.const 1))";
+const AGAIN: &str = "(i32.const 0)";
+
+/// Once in 10 ms, 3 ms behind the grid, done within 4 ms.
+const PERIODIC: Schedule = Schedule {
+    period_ns: 10 * MILLISECOND,
+    deadline_ns: 4 * MILLISECOND,
+    budget_ns: 2 * MILLISECOND,
+    offset_ns: 3 * MILLISECOND,
+    release: Release::Periodic.to_wire(),
+    on_overrun: OnOverrun::Skip.to_wire(),
+    urgency: 0,
+    reserved: 0,
+};
+
+fn looping(body: &str) -> Vec<u8> {
+    reactor(IMPORTS, STARTS, &format!("(call $count) {body}"), STOPS)
+}
+
+/// A node on which a look at the clock takes a microsecond, with that container running under that schedule.
+fn scheduled(schedule: Schedule, wasm: &[u8]) -> FakeNode {
+    let mut node = node();
+    node.state().clock_step_ns = 1000;
+    node.control.schedule = schedule;
+    node.load(wasm, &configuration(&[]), Command::Run);
+    node.step();
+    node
+}
+
+fn timing(node: &FakeNode) -> Timing {
+    node.timing().expect("it has a schedule")
+}
+
+/// Steps until so much time has passed.
+fn pass(node: &mut FakeNode, nanoseconds: u64) {
+    let end = node.state().now_ns + nanoseconds;
+    while node.state().now_ns < end && node.step() {}
+}
+
+fn release_timer(node: &FakeNode) -> Option<(u64, u64)> {
+    node.state().timers[usize::from(RELEASE_TIMER)]
+}
+
+#[test]
+fn the_loop_is_released_on_the_grid_and_does_not_drift() {
+    let mut node = scheduled(PERIODIC, &looping(AGAIN));
+    assert_eq!(state(&node.status()), ContainerState::Ready);
+    assert_eq!(node.status().loops, 0, "the first release is still to come");
+    assert_eq!(release_timer(&node), Some((3 * MILLISECOND, 10 * MILLISECOND)));
+    node.state().records_calls = false;
+    const LOOPS: u64 = 10_000;
+    while node.status().loops < LOOPS {
+        assert!(node.step());
+    }
+    let timing = timing(&node);
+    assert_eq!((timing.counts.released, timing.counts.completed), (LOOPS, LOOPS));
+    assert_eq!((timing.counts.missed, timing.counts.skipped), (0, 0));
+    // The last one was released on the grid too, and it began within a few looks at the clock.
+    let last = 3 * MILLISECOND + (LOOPS - 1) * 10 * MILLISECOND;
+    let [jitter, response, slack, calls] = timing.histograms;
+    assert!(node.state().now_ns - last < 30_000, "{}", node.state().now_ns - last);
+    assert!((jitter.count, response.count, slack.count) == (LOOPS, LOOPS, LOOPS) && jitter.most_ns < 10_000);
+    assert!(response.most_ns < 20_000 && slack.least_ns > 4 * MILLISECOND - 20_000);
+    assert_eq!(calls.count, 0, "it calls nobody");
+}
+
+#[test]
+fn a_release_costs_no_call_of_another_domain() {
+    let calls = |start: &str| {
+        let mut node = scheduled(PERIODIC, &reactor(IMPORTS, start, &format!("(call $count) {AGAIN}"), STOPS));
+        pass(&mut node, 100 * MILLISECOND);
+        assert!(timing(&node).counts.released >= 9);
+        let state = node.state();
+        let take = u64::from(timer::Procedure::Take.to_wire());
+        let takes = state.calls.iter().filter(|(_, call)| call.label == take).count();
+        (takes, state.calls.len())
+    };
+    assert_eq!(calls(STARTS), (0, 1), "the timer is armed");
+    // What has a timer of its own must ask which of them it was.
+    let (takes, _) = calls("(call $arm (i32.const 1) (i64.const 0) (i64.const 20000000))");
+    assert!(takes >= 9, "{takes}");
+}
+
+#[test]
+fn what_is_run_over_is_skipped_and_counted_and_the_grid_stays() {
+    // The third loop sleeps for 25 ms.
+    let body = "(if (i32.eq (global.get $loops) (i32.const 3)) (then (drop (call $sleep (i64.const 25000000))))) (i32.const 0)";
+    let mut node = scheduled(PERIODIC, &looping(body));
+    pass(&mut node, 92 * MILLISECOND);
+    let timing = timing(&node);
+    // Releases at 3, 13, 23 (until 48, over 33 and 43), 53, …, 93.
+    assert_eq!((timing.counts.released, timing.counts.completed), (8, 8));
+    assert_eq!((timing.counts.missed, timing.counts.skipped), (1, 2));
+    let [jitter, response, slack, _] = timing.histograms;
+    assert!(jitter.most_ns < 20_000, "{}", jitter.most_ns);
+    assert!(response.most_ns > 25 * MILLISECOND && slack.count == 7);
+    assert_eq!(state(&node.status()), ContainerState::Ready);
+}
+
+#[test]
+fn who_misses_a_deadline_fails_where_the_schedule_says_so() {
+    let endless = "(loop $for_ever (br $for_ever)) (unreachable)";
+    // Waits are cut short too, and a wait for nothing is one.
+    let bodies = [
+        endless,
+        "(drop (call $sleep (i64.const 500000000))) (i32.const 0)",
+        "(drop (call $wait (i32.const 2))) (i32.const 0)",
+    ];
+    for on_overrun in [OnOverrun::Stop, OnOverrun::Restart] {
+        for body in bodies {
+            let mut node = scheduled(Schedule { on_overrun: on_overrun.to_wire(), ..PERIODIC }, &looping(body));
+            let status = node.run_to_end();
+            assert_failed(&status, FailureReason::Overrun, "4000 us after its release");
+            let late = status.ended_ns - 7 * MILLISECOND;
+            assert!(late < MILLISECOND / 2, "found {late} ns behind the deadline");
+            let counts = timing(&node).counts;
+            assert_eq!((counts.released, counts.completed, counts.missed), (1, 0, 1));
+            assert_eq!(release_timer(&node), None, "the timer is given back");
+        }
+    }
+}
+
+#[test]
+fn an_endless_loop_that_may_overrun_can_still_be_stopped() {
+    let mut node = scheduled(PERIODIC, &looping("(loop $for_ever (br $for_ever)) (unreachable)"));
+    node.command_in(50 * MILLISECOND, Command::Stop);
+    let status = node.run_to_end();
+    assert_finalised(&status, 0);
+    assert!(status.ended_ns < 52 * MILLISECOND, "{}", status.ended_ns);
+    assert_eq!(timing(&node).counts.missed, 1);
+}
+
+#[test]
+fn who_is_stopped_between_two_releases_runs_its_stop_hook() {
+    let mut node = scheduled(PERIODIC, &looping(AGAIN));
+    pass(&mut node, 5 * MILLISECOND);
+    node.command(Command::Stop);
+    assert_finalised(&node.run_to_end(), 0);
+    let stopped =
+        node.cell.remains().expect("it was instantiated").globals.iter().find(|(name, _)| name == "stopped").cloned();
+    assert_eq!(stopped, Some(("stopped".into(), 1)));
+    assert_eq!(release_timer(&node), None);
+}
+
+#[test]
+fn a_lifetime_counts_loops_under_a_schedule_too() {
+    let mut node = node();
+    node.control.loops_limit = 3;
+    node.control.schedule = PERIODIC;
+    node.load(&looping(AGAIN), &configuration(&[]), Command::Run);
+    node.step();
+    assert_finalised(&node.run_to_end(), 0);
+    assert_eq!((timing(&node).counts.completed, node.status().end_cause), (3, EndCause::Lifetime.to_wire()));
+}
+
+#[test]
+fn who_is_held_between_two_releases_is_held_at_once_and_goes_on_on_the_grid() {
+    let mut node = scheduled(PERIODIC, &looping(AGAIN));
+    pass(&mut node, 5 * MILLISECOND);
+    let released = timing(&node).counts.released;
+    node.control.hold = Hold::AtLoop.to_wire();
+    node.command(Command::Run);
+    node.step();
+    assert_eq!(node.status().held, 1);
+    pass(&mut node, 30 * MILLISECOND);
+    assert_eq!(timing(&node).counts.released, released);
+    node.control.hold = Hold::No.to_wire();
+    node.command(Command::Run);
+    pass(&mut node, 20 * MILLISECOND);
+    let timing = timing(&node);
+    assert!(timing.counts.released > released && timing.counts.skipped == 0, "{:?}", timing.counts);
+    assert!(timing.histograms[Measure::Jitter as usize].most_ns < 20_000);
+}
+
+/// At most once in 10 ms, done within 4 ms of the event.
+const BY_EVENTS: Schedule = Schedule { release: Release::Events.to_wire(), offset_ns: 0, ..PERIODIC };
+
+#[test]
+fn events_release_work_no_more_often_than_it_may_be() {
+    // A timer of 2 ms is the event.
+    let start = "(call $arm (i32.const 1) (i64.const 0) (i64.const 2000000))";
+    let body = "(drop (call $wait (i32.const 2))) (call $count) (i32.const 0)";
+    let mut node = scheduled(BY_EVENTS, &reactor(IMPORTS, start, body, STOPS));
+    pass(&mut node, 100 * MILLISECOND);
+    let timing = timing(&node);
+    assert!((10..=11).contains(&timing.counts.released), "{:?}", timing.counts);
+    assert_eq!((timing.counts.missed, timing.counts.skipped), (0, 0));
+    // What waited because it came too soon was not released late.
+    assert!(timing.histograms[Measure::Jitter as usize].most_ns < 20_000);
+    assert!(timing.histograms[Measure::HostCall as usize].count > 0);
+}
+
+#[test]
+fn work_that_answers_an_event_too_late_fails_where_the_schedule_says_so() {
+    let start = "(call $arm (i32.const 1) (i64.const 20000000) (i64.const 0))";
+    let body = "(drop (call $wait (i32.const 2))) (drop (call $sleep (i64.const 50000000))) (i32.const 0)";
+    let schedule = Schedule { on_overrun: OnOverrun::Stop.to_wire(), ..BY_EVENTS };
+    let mut node = scheduled(schedule, &reactor(IMPORTS, start, body, STOPS));
+    let status = node.run_to_end();
+    assert_failed(&status, FailureReason::Overrun, "4000 us");
+    assert!(status.ended_ns > 24 * MILLISECOND && status.ended_ns < 25 * MILLISECOND, "{}", status.ended_ns);
+}
+
+#[test]
+fn a_container_without_a_schedule_shows_no_times_and_of_another_load_none_are_left() {
+    let mut node = scheduled(PERIODIC, &looping(AGAIN));
+    pass(&mut node, 50 * MILLISECOND);
+    assert!(timing(&node).counts.released > 0);
+    node.control.schedule = Schedule::default();
+    node.load(&looping("(i32.const 1)"), &configuration(&[]), Command::Run);
+    assert_finalised(&node.run_to_end(), 0);
+    assert_eq!(node.timing(), None);
+    node.control.schedule = PERIODIC;
+    node.load(&looping(AGAIN), &configuration(&[]), Command::Run);
+    node.step();
+    assert_eq!(timing(&node).counts.released, 0);
+}
+
+#[test]
+fn a_timer_domain_that_does_not_answer_costs_releases_and_nothing_else() {
+    let mut node = node();
+    node.control.schedule = PERIODIC;
+    node.state().drivers_are_gone = true;
+    node.load(&looping(AGAIN), &configuration(&[]), Command::Run);
+    node.step();
+    assert_eq!((state(&node.status()), node.status().loops), (ContainerState::Ready, 0));
+    node.state().now_ns += 40 * MILLISECOND;
+    node.state().drivers_are_gone = false;
+    node.notify("channel_warden");
+    node.step();
+    pass(&mut node, 40 * MILLISECOND);
+    assert!(timing(&node).counts.released >= 4, "{:?}", timing(&node).counts);
+    let armed = node
+        .state()
+        .calls
+        .iter()
+        .filter(|(_, call)| *call == timer::arm(RELEASE_TIMER, call.words[1], 10 * MILLISECOND))
+        .count();
+    assert_eq!(armed, 2, "it was tried again");
+}
