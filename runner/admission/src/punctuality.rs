@@ -76,7 +76,7 @@ mod tests {
         release: Release::Periodic.to_wire(),
         on_overrun: 1,
         urgency: 2,
-        reserved: 0,
+        calls: 0,
     };
 
     #[test]
