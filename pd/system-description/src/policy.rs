@@ -311,28 +311,25 @@ fn shares(system: &System) -> Result<Shares, String> {
 }
 
 /// The figures with those of `system` itself: a domain above the cells that the policy does not speak of takes no more than the
-/// kernel gives it, and what all domains take together is not there for containers.
+/// kernel gives it, and what the budgets of all of them come to is not there for containers.
 fn with_domains(mut time: BoardTime, system: &System) -> Result<BoardTime, String> {
-    for domain in system.protection_domains() {
-        let (Some(budget_us), Some(period_us)) = (domain.budget_us, domain.period_us) else { continue };
-        let is_the_nodes = !matches!(Role::of(&domain.name), Some(Role::Cell(_) | Role::Class(_)));
-        // One whose budget is its period takes what is left; it is below everything that has a deadline.
-        if !is_the_nodes || budget_us >= period_us {
-            continue;
-        }
-        let share_ppm = u32::try_from((budget_us * 1_000_000).div_ceil(period_us)).unwrap_or(u32::MAX);
-        time.taken_ppm = time.taken_ppm.saturating_add(share_ppm);
-        let is_above = domain.priority > *CELL_PRIORITIES.end();
-        if is_above && time.system.iter().all(|activity| activity.name != domain.name) {
+    for domain in system.protection_domains().filter(|domain| domain.priority > *CELL_PRIORITIES.end()) {
+        let (Some(budget_us), Some(period_us)) = (domain.budget_us, domain.period_us.filter(|period| *period != 0))
+        else {
+            return Err(format!("`{}` states no budget and period", domain.name));
+        };
+        let share_ppm = budget_us.saturating_mul(1_000_000).div_ceil(period_us);
+        time.taken_ppm = time.taken_ppm.saturating_add(u32::try_from(share_ppm).unwrap_or(u32::MAX));
+        if time.system.iter().all(|activity| activity.name != domain.name) {
             time.system.push(BoardActivity {
                 name: domain.name.clone(),
-                budget_ns: budget_us * 1_000,
-                period_ns: period_us * 1_000,
+                budget_ns: budget_us.saturating_mul(1_000),
+                period_ns: period_us.saturating_mul(1_000),
                 jitter_ns: 0,
             });
         }
     }
-    if time.is_sound() { Ok(time) } else { Err("the domains above the cells are more than a node looks at".into()) }
+    if time.is_sound() { Ok(time) } else { Err("the budgets of the domains above the cells cannot be computed with".into()) }
 }
 
 impl TimeTable {

@@ -49,7 +49,7 @@ fn measure_report((measure, histogram): (Measure, &Histogram)) -> MeasureReport 
     }
 }
 
-fn schedule_report(schedule: Schedule) -> ScheduleReport {
+pub(crate) fn schedule_report(schedule: Schedule) -> ScheduleReport {
     ScheduleReport {
         release: schedule.release().text().into(),
         period_ns: schedule.period_ns,

@@ -137,7 +137,7 @@ pub struct BoardTime {
     pub default_calls: u8,
     /// What runs above the cells.
     pub system: Vec<BoardActivity>,
-    /// Of the processor for the node's own domains whose budgets are less than it, in millionths, rounded up.
+    /// What the budgets of the domains above the cells are of the processor together, in millionths, rounded up.
     pub taken_ppm: u32,
 }
 

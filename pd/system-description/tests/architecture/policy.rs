@@ -138,7 +138,7 @@ fn what_the_node_costs_is_the_files_word_and_the_systems_where_that_says_nothing
         ("warden", (500_000, 10_000_000, 0)),
     ];
     assert_eq!(found, expected);
-    assert_eq!(time.taken_ppm, 100_000 + 50_000 + 400_000, "gpio, warden, admission; not cells, nor who takes the rest");
+    assert_eq!(time.taken_ppm, 100_000 + 50_000, "gpio and warden, by their budgets; nobody below the cells");
     let without = SOUND.split_once("[time]").expect("is there").0;
     assert_eq!(parse(without).expect("sound").board.time, None);
 }
