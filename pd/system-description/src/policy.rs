@@ -329,7 +329,11 @@ fn with_domains(mut time: BoardTime, system: &System) -> Result<BoardTime, Strin
             });
         }
     }
-    if time.is_sound() { Ok(time) } else { Err("the budgets of the domains above the cells cannot be computed with".into()) }
+    if time.is_sound() {
+        Ok(time)
+    } else {
+        Err("the budgets of the domains above the cells cannot be computed with".into())
+    }
 }
 
 impl TimeTable {

@@ -132,10 +132,6 @@ pub(crate) fn platform_report(platform: &runner_schedule::Platform<'_>) -> Platf
         least_budget_ns: platform.minimum_budget_ns,
         refills: platform.refills,
         calls: CALLED_DOMAINS.iter().zip(platform.drivers).map(|(name, of)| ((*name).into(), of.call_ns)).collect(),
-        system: platform
-            .system
-            .iter()
-            .map(|of| activity(of.name, of.budget_ns, of.period_ns, of.jitter_ns))
-            .collect(),
+        system: platform.system.iter().map(|of| activity(of.name, of.budget_ns, of.period_ns, of.jitter_ns)).collect(),
     }
 }

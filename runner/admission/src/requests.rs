@@ -140,13 +140,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
         served
     }
 
-    fn deploy<K: Kernel>(
-        &mut self,
-        kernel: &mut K,
-        index: usize,
-        request: DeployRequest,
-        purpose: Purpose,
-    ) -> Served {
+    fn deploy<K: Kernel>(&mut self, kernel: &mut K, index: usize, request: DeployRequest, purpose: Purpose) -> Served {
         self.check_announcement(index, &request)?;
         let rights = self.policy()?.resolve(&request.grants)?;
         if self.find(&request.name).is_some() {

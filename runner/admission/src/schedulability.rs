@@ -29,8 +29,8 @@ use runner_interfaces::{
     scheduling::{CELL_PRIORITIES, LEAST_REMAINDER_US, MAX_CLASSES, Share, Shares},
 };
 use runner_schedule::{
-    Analysis, Contribution, DRIVERS, Driver, FEWEST_REFILLS, Platform, Refusal, Release as Released, Server, ServerNeed,
-    Source, Span, SystemTask, Task, TaskParameters, Trust, Verdict, analyse,
+    Analysis, Contribution, DRIVERS, Driver, FEWEST_REFILLS, Platform, Refusal, Release as Released, Server,
+    ServerNeed, Source, Span, SystemTask, Task, TaskParameters, Trust, Verdict, analyse,
 };
 
 use shared_ring_messages::PlatformReport;
@@ -194,9 +194,11 @@ impl<'a> Node<'a> {
             tasks.push(self.task(claim)?.at_level(level_of(claim)));
         }
         let new = self.task(&Claim { class: 0, ..candidate.clone() })?;
-        let level = place_between(self.levels(), urgency(&new, platform), tasks.iter().map(|task| {
-            (urgency(task, platform), task.level())
-        }));
+        let level = place_between(
+            self.levels(),
+            urgency(&new, platform),
+            tasks.iter().map(|task| (urgency(task, platform), task.level())),
+        );
         Ok(Trial { node: self, live, tasks, new: new.at_level(level), platform })
     }
 }
@@ -437,7 +439,7 @@ impl Trial<'_> {
         let parts: Vec<_> = parts.iter().map(|part| self.part(candidate, part)).collect();
         let bound = match response.verdict {
             Verdict::Undecided => "no bound on its response time was found".to_string(),
-            _ => format!("may need {} from its release", Span(response.bound_ns)),
+            _ => format!("may need {} or more from its release", Span(response.bound_ns)),
         };
         format!(
             "{name}: {bound}, and its deadline is {}; {offer}. It is made of {}",

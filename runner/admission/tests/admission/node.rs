@@ -71,7 +71,7 @@ fn regions() -> HashMap<String, HeapMemory> {
     ];
     for cell in 0..CELLS {
         sizes.push((format!("warden_to_cell{cell}"), 0x1000));
-        sizes.push((format!("cell{cell}_status"), 0x1000));
+        sizes.push((format!("cell{cell}_status"), 0x2000));
         // 4 MiB there: tests need not touch as much.
         sizes.push((format!("cell{cell}_module"), 0x20000));
         sizes.push((format!("cell{cell}_to_admission"), 0x10000));
@@ -846,6 +846,11 @@ impl Node {
     pub(crate) fn upload(&mut self, session: usize, request: DeployRequest, wasm: &[u8]) -> Result<(), Refusal> {
         let Answer::Ready { credit } = self.ask(session, Request::Deploy(request))? else { panic!("expected Ready") };
         assert!(credit > 0);
+        self.send_chunks(session, wasm)
+    }
+
+    /// Sends all chunks of what was announced.
+    pub(crate) fn send_chunks(&mut self, session: usize, wasm: &[u8]) -> Result<(), Refusal> {
         let mut sent = 0;
         for (sequence, chunk) in (0..).zip(wasm.chunks(CHUNK_BYTES)) {
             sent += chunk.len();
@@ -1003,7 +1008,8 @@ pub(crate) fn policy() -> BoardPolicy {
 
 /// A node that costs something: ticks and the domains above the cells take 10 %, and everything else a little.
 pub(crate) fn time() -> BoardTime {
-    let activity = |name: &str, budget_ns, period_ns| BoardActivity { name: name.into(), budget_ns, period_ns, jitter_ns: 0 };
+    let activity =
+        |name: &str, budget_ns, period_ns| BoardActivity { name: name.into(), budget_ns, period_ns, jitter_ns: 0 };
     BoardTime {
         tick_ns: 1_000_000,
         tick_jitter_ns: 20_000,
