@@ -27,7 +27,7 @@ pub(crate) fn text(report: &TimingReport) -> String {
 
 fn head(report: &TimingReport) -> String {
     let schedule = &report.schedule;
-    let every = if schedule.release == "events" { "by events, at least every" } else { "every" };
+    let every = if schedule.release == "events" { "by events, at most once every" } else { "every" };
     let text = format!(
         "{}: {every} {}, done within {}, budget {}, class {}, on overrun {}\n\
          {} released, {} completed, {} missed their deadline, {} skipped",
