@@ -117,7 +117,6 @@ fn containers_without_a_schedule_take_nothing() {
 #[test]
 fn a_place_is_kept_over_new_starts_and_free_at_the_end() {
     let mut node = greeted();
-    // The two classes of 300 us in a millisecond, and the two of 30 % with longer periods: four containers need one each.
     let restart = Restart { policy: RestartPolicy::OnFailure, ..Restart::default() };
     let manifest = Manifest { restart, ..scheduled(5 * MS, 250 * US) };
     deploy(&mut node, "a", &manifest).expect("fits");
@@ -233,6 +232,7 @@ fn a_board_that_does_not_say_what_it_costs_keeps_no_schedule() {
 fn the_fullest_table_fits_a_frame() {
     let mut policy = policy();
     let time = policy.time.as_mut().expect("stated");
+    time.taken_ppm = 0;
     let mut activity = time.system[0].clone();
     activity.name = "x".repeat(40);
     time.system.resize(runner_interfaces::policy::MAX_ACTIVITIES, activity);
