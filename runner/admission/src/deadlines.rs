@@ -21,7 +21,7 @@ use crate::{
     container::Container,
     failure::Failure,
     punctuality::schedule_report,
-    schedulability::{Claim, Node},
+    schedulability::{Claim, Node, counted_calls},
 };
 
 impl<M: SharedMemory + Clone> Admission<M> {
@@ -84,7 +84,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
                 name: claim.name.clone(),
                 cell: u8::try_from(*cell).unwrap_or(u8::MAX),
                 schedule: schedule_report(claim.schedule),
-                calls: claim.schedule.calls().to_vec(),
+                calls: counted_calls(&claim.schedule).to_vec(),
                 response_ns: bound.response_ns,
                 slack_ns: bound.slack_ns,
                 class: ScheduledClass {

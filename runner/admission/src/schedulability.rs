@@ -165,10 +165,7 @@ impl<'a> Node<'a> {
         };
         let schedule = &claim.schedule;
         let mut calls = [0; DRIVERS];
-        for (calls, held) in calls.iter_mut().zip(schedule.calls()) {
-            *calls = held.into();
-        }
-        calls[TIMER] += CELLS_TIMER_CALLS;
+        calls[..CALLED_DOMAINS.len()].copy_from_slice(&counted_calls(schedule));
         let parameters = TaskParameters {
             release: match schedule.release() {
                 Release::Events => Released::Sporadic,
@@ -201,6 +198,13 @@ impl<'a> Node<'a> {
         );
         Ok(Trial { node: self, live, tasks, new: new.at_level(level), platform })
     }
+}
+
+/// Calls to each of [`CALLED_DOMAINS`] in a release: those that the container may make, and its cell's own.
+pub(crate) fn counted_calls(schedule: &Schedule) -> [u16; CALLED_DOMAINS.len()] {
+    let mut calls = schedule.calls().map(u16::from);
+    calls[TIMER] += CELLS_TIMER_CALLS;
+    calls
 }
 
 fn level_of(claim: &Claim) -> u8 {

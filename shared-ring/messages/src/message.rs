@@ -285,8 +285,8 @@ pub struct ScheduleRow {
     pub cell: u8,
     /// What it keeps to.
     pub schedule: ScheduleReport,
-    /// How many calls a release may make, in the order of [`PlatformReport::calls`].
-    pub calls: Vec<u8>,
+    /// How many calls were counted for a release, those of its cell among them, in the order of [`PlatformReport::calls`].
+    pub calls: Vec<u16>,
     /// The longest from a release to when its work is done.
     pub response_ns: u64,
     /// What is left of its deadline then.

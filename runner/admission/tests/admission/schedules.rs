@@ -68,8 +68,8 @@ fn a_schedule_gets_a_class_and_a_priority_and_both_are_told() {
         assert!(u64::from(row.class.period_us) * US <= row.schedule.period_ns - row.response_ns);
         assert!(u64::from(row.class.budget_us) * US >= row.schedule.budget_ns + 20 * US);
     }
-    // Calls: to the timer, where it has rights by default.
-    assert_eq!(rows[0].calls, [0, 0, 2, 0]);
+    // Calls: to the timer, where it has rights by default, and two of its cell.
+    assert_eq!(rows[0].calls, [0, 0, 4, 0]);
     assert_eq!(node.control(1).schedule.calls(), [0, 0, 2, 0], "its cell is told");
     let told = table(&mut node);
     let shares: u32 = told.rows.iter().map(|row| row.class.budget_us * 1000 / (row.class.period_us / 1000)).sum();
@@ -198,7 +198,7 @@ fn a_dry_run_tells_all_and_leaves_nothing() {
     let schedule = schedule.expect("it has one");
     let found: Vec<_> = schedule.rows.iter().map(|row| (row.name.as_str(), row.in_force)).collect();
     assert_eq!(found, [("b", false), ("a", true)]);
-    assert_eq!(schedule.rows[0].calls, [2, 0, 2, 0]);
+    assert_eq!(schedule.rows[0].calls, [2, 0, 4, 0]);
     assert!(schedule.rows[1].response_ns > before.1[0].response_ns, "what it would be beside the new one");
     let (code, words) = dry_run(&mut node, &scheduled(4 * MS, 3 * MS), &[]).expect_err("too much");
     assert_eq!(code, ErrorCode::NotSchedulable);
