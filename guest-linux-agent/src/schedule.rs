@@ -6,7 +6,8 @@
 use std::fmt::Write as _;
 
 use runner_schedule::{
-    DRIVERS, Driver, LONGEST_PERIOD_NS, Platform, Release, Server, SystemTask, Task, TaskParameters, Trust,
+    DRIVERS, Driver, FEWEST_REFILLS, LONGEST_PERIOD_NS, Platform, Release, Server, SystemTask, Task, TaskParameters,
+    Trust,
     simulate::{CriticalInstant, OnOverrun, Scenario, TimelineNames, simulate, svg},
 };
 use serde_json::{Value, json};
@@ -219,7 +220,8 @@ pub(crate) fn picture(told: &ScheduleTable) -> std::result::Result<String, Strin
                 && jitter_ns <= LONGEST_COST_NS
                 && (SHORTEST_PERIOD_NS..=LONGEST_PERIOD_NS).contains(&period_ns)
         })
-        && of.calls.len() <= DRIVERS;
+        && of.calls.len() <= DRIVERS
+        && of.refills >= FEWEST_REFILLS;
     if !is_sound {
         return Err("the node's costs are none that can be drawn".into());
     }
@@ -283,4 +285,142 @@ fn task(row: &ScheduleRow) -> std::result::Result<Task, String> {
     };
     let level = u8::try_from(row.priority).unwrap_or(u8::MAX);
     Task::new(parameters).map(|task| task.at_level(level)).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use shared_ring_messages::{ActivityReport, ScheduleReport, ScheduledClass, SignerReport};
+
+    use super::*;
+
+    fn row(name: &str, priority: u32, in_force: bool) -> ScheduleRow {
+        ScheduleRow {
+            name: name.into(),
+            cell: 1,
+            schedule: ScheduleReport {
+                release: "periodic".into(),
+                period_ns: 20_000_000,
+                deadline_ns: 10_000_000,
+                budget_ns: 1_000_000,
+                ..ScheduleReport::default()
+            },
+            calls: vec![1, 0, 2, 0],
+            response_ns: 3_000_000,
+            slack_ns: 7_000_000,
+            class: ScheduledClass { number: 26, budget_us: 2000, period_us: 10_000 },
+            priority,
+            in_force,
+            exhausted: 4,
+        }
+    }
+
+    fn told() -> ScheduleTable {
+        let activity = ActivityReport { name: "tick".into(), budget_ns: 50_000, period_ns: 1_000_000, jitter_ns: 0 };
+        let calls = ["gpio", "i2c", "timer", "exchange"].map(|name| (name.to_owned(), 50_000));
+        ScheduleTable {
+            rows: vec![row("fast", 178, true), row("slow", 155, false)],
+            promised_ppm: 536_700,
+            platform: PlatformReport {
+                tick_ns: 1_000_000,
+                switch_ns: 10_000,
+                least_budget_ns: 20_000,
+                refills: 2,
+                calls: calls.into(),
+                system: vec![activity],
+                ..PlatformReport::default()
+            },
+        }
+    }
+
+    #[test]
+    fn a_table_tells_who_was_promised_what() {
+        let text = text(&told());
+        let lines: Vec<_> = text.lines().collect();
+        let words = |line: &str| {
+            line.split("  ").map(str::trim).filter(|word| !word.is_empty()).map(String::from).collect::<Vec<_>>()
+        };
+        let expected = [
+            "fast",
+            "178",
+            "periodic",
+            "20.0 ms",
+            "10.0 ms",
+            "1.00 ms",
+            "3.00 ms",
+            "7.00 ms",
+            "class26",
+            "2.00 ms in 10.0 ms",
+            "4",
+        ];
+        assert_eq!(words(lines[1]), expected);
+        assert!(words(lines[2]).contains(&"(class26)".to_owned()), "not under it yet: {text}");
+        assert!(
+            text.ends_with("\n53.6 % of the processor is promised, to these and to the domains above them\n"),
+            "{text}"
+        );
+        assert_eq!(self::text(&ScheduleTable::default()), "nobody has a schedule\n");
+    }
+
+    #[test]
+    fn a_machine_reads_the_same() {
+        let value = json(&told());
+        let row = &value["containers"][0];
+        assert_eq!(
+            (&row["response_ns"], &row["slack_ns"], &row["in_force"]),
+            (&3_000_000.into(), &7_000_000.into(), &true.into())
+        );
+        assert_eq!((&row["class"]["number"], &row["schedule"]["deadline_ns"]), (&26.into(), &10_000_000.into()));
+        assert_eq!(
+            (&value["platform"]["calls_ns"]["timer"], &value["promised_ppm"]),
+            (&50_000.into(), &536_700.into())
+        );
+        assert_eq!(value["platform"]["system"][0]["name"], "tick");
+    }
+
+    #[test]
+    fn a_dry_run_says_that_nothing_was_deployed() {
+        let signer = SignerReport { token: "code".into(), key: [0xab; 8], sequence: 7 };
+        let report = AdmissionReport {
+            name: "a".into(),
+            version: "1.0.0".into(),
+            rights: vec!["node".into(), "gpio:LED:out".into()],
+            signers: vec![signer],
+            schedule: Some(told()),
+        };
+        let text = admission_text(&report);
+        assert!(text.starts_with("a: the node would take it; nothing was deployed\nversion: 1.0.0\n"), "{text}");
+        assert!(text.contains("rights: node, gpio:LED:out\nsigned: code by abababababababab, sequence 7\n"), "{text}");
+        assert!(text.contains("class26"), "{text}");
+        let value = admission_json(&report);
+        assert_eq!((&value["deployed"], &value["signers"][0]["sequence"]), (&false.into(), &7.into()));
+    }
+
+    #[test]
+    fn the_picture_shows_everybody_by_name_and_misses_nothing() {
+        let svg = picture(&told()).expect("drawn");
+        assert!(
+            svg.starts_with("<svg") && svg.contains("fast") && svg.contains("slow") && svg.contains("tick"),
+            "{svg}"
+        );
+        assert!(!svg.contains("missed by"), "{svg}");
+    }
+
+    #[test]
+    fn numbers_that_make_no_schedule_are_no_picture() {
+        let spoil: [fn(&mut ScheduleTable); 8] = [
+            |told| told.platform.system[0].period_ns = 0,
+            |told| told.platform.system[0].budget_ns = u64::MAX,
+            |told| told.platform.switch_ns = u64::MAX,
+            |told| told.platform.calls.extend(told.platform.calls.clone().into_iter().chain([("x".into(), 1)])),
+            |told| told.platform.refills = 0,
+            |told| told.rows[0].schedule.period_ns = 0,
+            |told| told.rows[0].class.period_us = 0,
+            |told| told.rows[1].schedule.budget_ns = u64::MAX,
+        ];
+        for (number, spoil) in spoil.into_iter().enumerate() {
+            let mut told = told();
+            spoil(&mut told);
+            assert!(picture(&told).is_err(), "{number}");
+        }
+    }
 }
