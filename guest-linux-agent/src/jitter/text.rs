@@ -67,8 +67,8 @@ fn bars(measure: &MeasureReport) -> String {
     let longest = rows.iter().map(|(_, count)| *count).max().unwrap_or(0).max(1);
     let mut text = String::new();
     for (end_ns, count) in rows {
-        #[expect(clippy::cast_possible_truncation, reason = "no more than the width")]
-        let length = (u128::from(count) * WIDTH as u128).div_ceil(u128::from(longest)) as usize;
+        let length = (u128::from(count) * WIDTH as u128).div_ceil(u128::from(longest));
+        let length = usize::try_from(length).unwrap_or(WIDTH);
         let _ = writeln!(text, "  up to {:>8}  {:<WIDTH$}  {}", time(end_ns), "#".repeat(length), HumanCount(count));
     }
     text
