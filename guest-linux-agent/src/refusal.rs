@@ -122,7 +122,7 @@ const fn words(code: ErrorCode) -> Words {
         ),
         ErrorCode::NotSchedulable => (
             "not-schedulable",
-            "its deadlines cannot be promised beside the others'",
+            "the node cannot promise its schedule",
             "`emit schedule` shows who has been promised what",
         ),
         ErrorCode::Internal => {

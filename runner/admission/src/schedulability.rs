@@ -442,11 +442,11 @@ impl Trial<'_> {
         parts.sort_by_key(|part| core::cmp::Reverse(part.total_ns));
         let parts: Vec<_> = parts.iter().map(|part| self.part(candidate, part)).collect();
         let bound = match response.verdict {
-            Verdict::Undecided => "no bound on its response time was found".to_string(),
-            _ => format!("may need {} or more from its release", Span(response.bound_ns)),
+            Verdict::Undecided => format!("{name} may need any time from its release"),
+            _ => format!("{name} may need {} or more from its release", Span(response.bound_ns)),
         };
         format!(
-            "{name}: {bound}, and its deadline is {}; {offer}. It is made of {}",
+            "{bound}, and its deadline is {}; {offer}. It is made of {}",
             Span(deadline_ns),
             parts.join(", ")
         )

@@ -152,7 +152,7 @@ fn deadlines_are_promised_and_kept() {
 
         let greedy = hostile::released("greedy", schedule(5, 4 * MS, OnOverrun::Skip), "")?;
         node.type_file("/tmp/greedy.wasm", &greedy)?;
-        node.emit_ends_with("deploy /tmp/greedy.wasm", 7, "its deadlines cannot be promised")?;
+        node.emit_ends_with("deploy /tmp/greedy.wasm", 7, "the node cannot promise its schedule")?;
         ensure!(node.emit("schedule")?.contains("pid"), "it is told");
         node.clear()
     });

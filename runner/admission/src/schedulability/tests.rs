@@ -128,7 +128,7 @@ fn a_set_at_its_limit_fits_and_with_a_nanosecond_more_it_is_refused_with_the_num
     assert_eq!((times[1].response_ns, times[1].slack_ns, times[1].class.budget_us), (5 * MS, 0, 5000));
 
     let refused = node.place(&[a], &with_budget(&b, 9 * MS / 2 + 1)).unwrap_err();
-    let expected = "`b`: may need 5.000001 ms or more from its release, and its deadline is 5 ms; \
+    let expected = "`b` may need 5.000001 ms or more from its release, and its deadline is 5 ms; \
                     the largest budget that fits is 4.5 ms. \
                     It is made of 4.500001 ms of its own, 500 us of `a` (5 budgets)";
     assert_eq!(refused, expected);
