@@ -139,11 +139,9 @@ fn what_has_no_schedule_has_no_times() {
 fn offered_ns(words: &str) -> u64 {
     let offer = words.split("the largest budget that fits is ").nth(1).expect("offers one");
     let (number, unit) = offer.split_once(' ').expect("a number and a unit");
-    let unit_ns = if unit.starts_with("ms") { 1e6 } else { 1e3 };
-    // Exact to the nanosecond, and far below what a float holds.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some milliseconds")]
-    let budget_ns = (number.parse::<f64>().expect("a number") * unit_ns).round() as u64;
-    budget_ns
+    let digits = if unit.starts_with("ms") { 6 } else { 3 };
+    let (whole, rest) = number.split_once('.').unwrap_or((number, ""));
+    format!("{whole}{rest:0<digits$}").parse().expect("no more decimals than a nanosecond has")
 }
 
 #[test]

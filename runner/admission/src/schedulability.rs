@@ -445,11 +445,7 @@ impl Trial<'_> {
             Verdict::Undecided => format!("{name} may need any time from its release"),
             _ => format!("{name} may need {} or more from its release", Span(response.bound_ns)),
         };
-        format!(
-            "{bound}, and its deadline is {}; {offer}. It is made of {}",
-            Span(deadline_ns),
-            parts.join(", ")
-        )
+        format!("{bound}, and its deadline is {}; {offer}. It is made of {}", Span(deadline_ns), parts.join(", "))
     }
 
     fn part(&self, candidate: &Claim, part: &Contribution) -> String {

@@ -50,6 +50,15 @@ fn rows(node: &mut Node) -> Vec<ScheduleRow> {
     table(node).rows
 }
 
+/// The largest budget that a refusal offers, in nanoseconds.
+fn offered_ns(words: &str) -> u64 {
+    let offer = words.split("the largest budget that fits is ").nth(1).expect("offers one");
+    let (number, unit) = offer.split_once(' ').expect("a number and a unit");
+    let digits = if unit.starts_with("ms") { 6 } else { 3 };
+    let (whole, rest) = number.split_once('.').unwrap_or((number, ""));
+    format!("{whole}{rest:0<digits$}").parse().expect("no more decimals than a nanosecond has")
+}
+
 #[test]
 fn a_schedule_gets_a_class_and_a_priority_and_both_are_told() {
     let mut node = greeted();
@@ -86,10 +95,7 @@ fn what_cannot_be_kept_is_refused_and_the_budget_that_is_named_is_not() {
     deploy(&mut node, "first", &scheduled(20 * MS, 2 * MS)).expect("fits");
     let (code, words) = deploy(&mut node, "second", &scheduled(4 * MS, 3 * MS)).expect_err("too much");
     assert_eq!(code, ErrorCode::NotSchedulable);
-    let budget = words.split("the largest budget that fits is ").nth(1).expect("named").split(' ').collect::<Vec<_>>();
-    let unit = if budget[1].starts_with("ms") { 1_000_000.0 } else { 1_000.0 };
-    // The number is exact, to the nanosecond.
-    let budget_ns = (budget[0].parse::<f64>().expect("a number") * unit).round() as u64;
+    let budget_ns = offered_ns(&words);
     node.assert_clean(1);
     assert_eq!(rows(&mut node).len(), 1, "nobody else has noticed");
     deploy(&mut node, "second", &scheduled(4 * MS, budget_ns + 1)).expect_err("a nanosecond more");
