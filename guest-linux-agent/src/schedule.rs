@@ -258,7 +258,7 @@ pub(crate) fn picture(told: &ScheduleTable) -> std::result::Result<String, Strin
     let mut worst = CriticalInstant::new(&tasks, &platform);
     let longest_ns = told.rows.iter().map(|row| row.schedule.period_ns).max().unwrap_or(of.tick_ns);
     let from_ns = worst.instant_ns();
-    let record = from_ns..from_ns + longest_ns.min(LONGEST_PICTURE_NS).max(1);
+    let record = from_ns..from_ns + longest_ns.clamp(1, LONGEST_PICTURE_NS);
     let horizon_ns = record.end;
     let scenario = Scenario { tasks: &tasks, platform: &platform, on_overrun: OnOverrun::Skip, horizon_ns, record };
     let outcome = simulate(&scenario, &mut worst);
