@@ -113,7 +113,7 @@ fn deadlines_are_promised_and_kept() {
         ..Schedule::default()
     };
     on!(BOARD, |node| {
-        let pid = hostile::released("pid", schedule(20, 2 * MS, OnOverrun::Skip), "")?;
+        let pid = hostile::released("pid", schedule(20, MS, OnOverrun::Skip), "")?;
         node.type_file("/tmp/pid.wasm", &pid)?;
         let would = node.ask("deploy --dry-run /tmp/pid.wasm")?;
         let promised = number(&would["schedule"]["containers"][0], "response_ns")?;
@@ -130,7 +130,7 @@ fn deadlines_are_promised_and_kept() {
         // It takes what it gets, once without and once with leave to go on.
         for (name, on_overrun) in [("stops", OnOverrun::Stop), ("skips", OnOverrun::Skip)] {
             let endless = "(loop $for_ever (br $for_ever))";
-            node.type_file("/tmp/endless.wasm", &hostile::released(name, schedule(10, MS, on_overrun), endless)?)?;
+            node.type_file("/tmp/endless.wasm", &hostile::released(name, schedule(20, MS / 5, on_overrun), endless)?)?;
             node.emit("deploy /tmp/endless.wasm")?;
         }
         node.wait_until("the one is ended", |node| Ok(node.state("stops")? == "failed"))?;
