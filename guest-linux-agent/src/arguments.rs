@@ -102,6 +102,8 @@ pub(crate) enum Command {
     Audit(Audit),
     /// Show how punctual a container with a schedule is: release jitter, response times, slack, host calls
     Jitter(Jitter),
+    /// Show who has a schedule: what each was promised, its bound, and by which budget the kernel holds it
+    Schedule(Schedule),
     /// Show the channels between containers: type, values, who writes and who reads
     Channels,
     /// Show the node: cells, limits, lines, counters
@@ -165,6 +167,9 @@ pub(crate) struct Deploy {
     /// Leave it installed
     #[arg(long)]
     pub(crate) no_start: bool,
+    /// Have the node look it over, with signatures, rights and schedule, and deploy nothing. Takes a free cell while it lasts
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// The container's arguments, instead of those of its manifest; options of emit come before them
     #[arg(trailing_var_arg = true)]
     pub(crate) arguments: Vec<String>,
@@ -397,6 +402,23 @@ pub(crate) struct Jitter {
     /// The container
     pub(crate) name: String,
     /// Write the distributions to a picture, too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+}
+
+/// `emit schedule`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+`response` is the longest from a release to when its work is done, as the node's admission test bounds it, `kernel` the budget
+in each period by which the kernel holds it. The picture is a simulation: the worst moment that the numbers allow. On the host
+the same is computed, and nothing is promised.
+
+Examples:
+  emit schedule
+  emit schedule --svg schedule.svg
+  emit --format json schedule | jq .containers[].response_ns")]
+pub(crate) struct Schedule {
+    /// Draw a timeline, too
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
 }

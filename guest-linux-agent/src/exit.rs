@@ -104,7 +104,8 @@ impl Failure {
             | ErrorCode::InvalidManifest
             | ErrorCode::ChannelMismatch
             | ErrorCode::RolledBack
-            | ErrorCode::NotSigned => Self::ContainerRefused,
+            | ErrorCode::NotSigned
+            | ErrorCode::NotSchedulable => Self::ContainerRefused,
             ErrorCode::InvalidName
             | ErrorCode::NameTaken
             | ErrorCode::NoSuchContainer

@@ -18,6 +18,7 @@ mod metrics;
 mod module;
 mod node;
 mod refusal;
+mod schedule;
 mod session;
 mod show;
 mod terminal;

@@ -120,6 +120,11 @@ const fn words(code: ErrorCode) -> Words {
             "the node does not believe the signatures",
             "`emit verify FILE` shows who signed what; `emit info` whose keys the node believes",
         ),
+        ErrorCode::NotSchedulable => (
+            "not-schedulable",
+            "the node cannot promise its schedule",
+            "`emit schedule` shows who has been promised what",
+        ),
         ErrorCode::Internal => {
             ("node-fault", "the node found a fault of its own", "please report it with what `emit info` shows")
         }

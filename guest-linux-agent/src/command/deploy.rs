@@ -13,6 +13,7 @@ use crate::{
     exit::{self, Failure},
     metadata::Metadata,
     module::{self, Module},
+    schedule,
     session::{Error, Result, Session},
     show, terminal,
 };
@@ -29,6 +30,9 @@ pub(super) fn deploy(context: &Context, arguments: &Deploy) -> Result<u8> {
         request = asked(&module)?;
     }
     request.start = !arguments.no_start;
+    if arguments.dry_run {
+        return dry_run(context, &mut session, request, &module.bytes).map_err(|error| of_file(error, &arguments.file));
+    }
     let report = upload(context, &mut session, Request::Deploy(request), &module.bytes)
         .map_err(|error| of_file(error, &arguments.file))?;
     let text = format!("{}: {} in cell{}\n", report.name, show::state(&report), report.cell);
@@ -37,6 +41,18 @@ pub(super) fn deploy(context: &Context, arguments: &Deploy) -> Result<u8> {
         terminal::note(&format!("it started and failed at once; `emit logs {}` shows what it wrote", report.name));
     }
     Ok(0)
+}
+
+/// Has the node look the container over, and shows what it says.
+fn dry_run(context: &Context, session: &mut Session, request: DeployRequest, bytes: &[u8]) -> Result<u8> {
+    schedule::check_version(session)?;
+    match send_whole(context, session, Request::DryRun(request), bytes)? {
+        Answer::Admitted(report) => {
+            super::print(context, &schedule::admission_json(&report), &schedule::admission_text(&report))?;
+            Ok(0)
+        }
+        other => Err(unexpected(&other)),
+    }
 }
 
 /// Puts what TinyContainer's metadata says of this board into the container's manifest.
@@ -199,6 +215,14 @@ fn environment(manifest: &Manifest, options: &ContainerOptions) -> Result<Vec<(S
 
 /// Announces the module, sends it, and answers what became of it.
 fn upload(context: &Context, session: &mut Session, request: Request, bytes: &[u8]) -> Result<ContainerReport> {
+    match send_whole(context, session, request, bytes)? {
+        Answer::Container(report) => Ok(*report),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Announces the module and sends it; the node's answer.
+fn send_whole(context: &Context, session: &mut Session, request: Request, bytes: &[u8]) -> Result<Answer> {
     let credit = match session.ask(request)? {
         Answer::Ready { credit } => credit.max(1) as usize,
         other => return Err(unexpected(&other)),
@@ -209,10 +233,7 @@ fn upload(context: &Context, session: &mut Session, request: Request, bytes: &[u
         session.ask(Request::Commit)
     });
     progress.finish_and_clear();
-    match answer? {
-        Answer::Container(report) => Ok(*report),
-        other => Err(unexpected(&other)),
-    }
+    answer
 }
 
 /// Sends the module in chunks, as many ahead of their acknowledgement as the node allows.

@@ -16,6 +16,7 @@ use crate::{
     analysis::{Analysis, Detected, Extent, Offered, PAGE_BYTES, signature},
     exit::Failure,
     module::{self, Module},
+    schedule,
     session::{Error, Result, Session},
     show,
 };
@@ -33,13 +34,18 @@ pub(super) fn inspect(context: &Context, target: &OsStr) -> Result<u8> {
         return inspect_file(context, path);
     }
     let name = target.to_str().ok_or_else(|| Error::new(Failure::Usage, "a container's name is UTF-8"))?;
-    match context.ask(Request::Inspect(name.to_owned()))? {
-        Answer::Container(report) => {
-            print(context, &show::container_json(&report), &show::container_text(&report))?;
-            Ok(0)
-        }
-        other => Err(unexpected(&other)),
+    let mut session = context.session()?;
+    let report = match session.ask(Request::Inspect(name.to_owned()))? {
+        Answer::Container(report) => report,
+        other => return Err(unexpected(&other)),
+    };
+    let (mut value, mut text) = (show::container_json(&report), show::container_text(&report));
+    if let Some(row) = schedule::row_of(&mut session, &report)? {
+        value["schedule"] = schedule::row_json(&row);
+        text.push_str(&schedule::inspect_text(&row));
     }
+    print(context, &value, &text)?;
+    Ok(0)
 }
 
 fn inspect_file(context: &Context, path: &Path) -> Result<u8> {

@@ -17,6 +17,7 @@ mod new;
 mod pack;
 #[cfg(feature = "kit")]
 mod run_on_host;
+mod schedule;
 mod shell;
 #[cfg(feature = "kit")]
 mod sign;
@@ -177,6 +178,7 @@ fn run(context: &Context, command: Command) -> Result<u8> {
         Command::Events(arguments) => events::events(context, &arguments),
         Command::Audit(arguments) => audit::audit(context, &arguments),
         Command::Jitter(arguments) => jitter::jitter(context, &arguments),
+        Command::Schedule(arguments) => schedule::schedule(context, &arguments),
         Command::Channels => channels(context),
         Command::Info => info(context),
         #[cfg(feature = "top")]

@@ -8,7 +8,7 @@ mod text;
 pub(crate) use picture::picture;
 pub(crate) use text::text;
 
-use shared_ring_messages::{MeasureReport, TimingReport};
+use shared_ring_messages::{MeasureReport, ScheduleReport, TimingReport};
 
 use serde_json::{Value, json};
 
@@ -45,15 +45,7 @@ pub(crate) fn json(report: &TimingReport) -> Value {
     });
     json!({
         "name": report.name,
-        "schedule": {
-            "release": schedule.release,
-            "period_ns": schedule.period_ns,
-            "deadline_ns": schedule.deadline_ns,
-            "budget_ns": schedule.budget_ns,
-            "offset_ns": schedule.offset_ns,
-            "on_overrun": schedule.on_overrun,
-            "class": schedule.class,
-        },
+        "schedule": schedule_json(schedule),
         "released": report.released,
         "completed": report.completed,
         "missed": report.missed,
@@ -62,8 +54,21 @@ pub(crate) fn json(report: &TimingReport) -> Value {
     })
 }
 
+/// What a container keeps to, as every verb tells it.
+pub(crate) fn schedule_json(schedule: &ScheduleReport) -> Value {
+    json!({
+        "release": schedule.release,
+        "period_ns": schedule.period_ns,
+        "deadline_ns": schedule.deadline_ns,
+        "budget_ns": schedule.budget_ns,
+        "offset_ns": schedule.offset_ns,
+        "on_overrun": schedule.on_overrun,
+        "class": schedule.class,
+    })
+}
+
 /// Nanoseconds in a unit of which there are some, with three digits.
-fn time(nanoseconds: u64) -> String {
+pub(crate) fn time(nanoseconds: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
     let value = nanoseconds as f64;
     let (scaled, unit) = match nanoseconds {

@@ -134,3 +134,63 @@ fn what_has_no_schedule_has_no_times() {
             .fails(10, &["a.toml:", why]);
     }
 }
+
+/// The largest budget that a refusal offers, in nanoseconds.
+fn offered_ns(words: &str) -> u64 {
+    let offer = words.split("the largest budget that fits is ").nth(1).expect("offers one");
+    let (number, unit) = offer.split_once(' ').expect("a number and a unit");
+    let digits = if unit.starts_with("ms") { 6 } else { 3 };
+    let (whole, rest) = number.split_once('.').unwrap_or((number, ""));
+    format!("{whole}{rest:0<digits$}").parse().expect("no more decimals than a nanosecond has")
+}
+
+#[test]
+fn a_schedule_is_promised_with_numbers_or_refused_with_numbers() {
+    let (node, packed) = (TestNode::start(), Packed::new());
+    assert!(node.emit(&["schedule"]).succeeds().contains("nobody has a schedule"));
+    let app = |name: &str, budget_ns: u64| {
+        format!("name = \"{name}\"\n[schedule]\nperiod = \"20ms\"\nbudget = \"{budget_ns}ns\"\n")
+    };
+    let first = packed.pack("first", &looping(""), &app("first", 1_000_000));
+    // Nothing of a dry run is left.
+    let would = node.ask(&["deploy", "--dry-run", &first]);
+    assert_eq!((&would["name"], &would["deployed"]), (&"first".into(), &false.into()), "{would}");
+    let promised = number(&would["schedule"]["containers"][0], "response_ns");
+    assert_eq!(node.ask(&["ps"]).as_array().map(Vec::len), Some(0));
+    assert!(node.emit(&["deploy", "--dry-run", &first]).succeeds().contains("nothing was deployed"));
+
+    node.emit(&["deploy", &first]).succeeds();
+    wait_until(&node, "first", "runs", |report| report["schedule"]["in_force"] == true);
+    let report = node.ask(&["inspect", "first"]);
+    let schedule = &report["schedule"];
+    assert_eq!(number(schedule, "response_ns"), promised, "as it said");
+    assert_eq!(number(schedule, "response_ns") + number(schedule, "slack_ns"), 20_000_000);
+    let class = &schedule["class"];
+    assert!(
+        number(class, "budget_us") >= 1_020 && number(class, "period_us") * 1_000 + promised <= 20_000_000,
+        "{class}"
+    );
+    let text = node.emit(&["inspect", "first"]).succeeds();
+    assert!(text.contains("promised: done ") && text.contains("held by the kernel: "), "{text}");
+
+    // What is too much is refused, with what would fit; that fits, and a nanosecond more does not.
+    let second = packed.pack("second", &looping(""), &app("second", 15_000_000));
+    let refused = node.emit(&["deploy", "--dry-run", &second]);
+    refused.fails(7, &["second.wasm", "the largest budget that fits is", "emit schedule"]);
+    let largest_ns = offered_ns(&refused.stderr);
+    let more = packed.pack("second", &looping(""), &app("second", largest_ns + 1));
+    node.emit(&["deploy", &more]).fails(7, &["the largest budget that fits is"]);
+    let fits = packed.pack("second", &looping(""), &app("second", largest_ns));
+    node.emit(&["deploy", &fits]).succeeds();
+
+    let table = node.emit(&["schedule"]).succeeds();
+    let of = |name: &str| table.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{table}"));
+    assert!(of("first").contains("class") && of("second").contains("20.0 ms"), "{table}");
+    let picture = packed.path("schedule.svg");
+    node.emit(&["schedule", "--svg", &picture]).succeeds();
+    let svg = fs::read_to_string(&picture).expect("written");
+    assert!(
+        svg.starts_with("<svg") && svg.contains("first") && svg.contains("second") && svg.contains("warden"),
+        "{svg}"
+    );
+}

@@ -14,9 +14,10 @@ use runner_interfaces::cell::MODULE_OFFSET_BYTES;
 use runner_interfaces::grants::{CellGrants, LineRates, MAX_LINES};
 use runner_interfaces::i2c::ADDRESSES;
 use runner_interfaces::policy::{
-    BoardChannel, BoardDevice, BoardLimits, BoardLine, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES,
+    BoardActivity, BoardChannel, BoardDevice, BoardLimits, BoardLine, BoardPolicy, BoardTime, CALLED_DOMAINS,
+    LONGEST_COST_NS, MAX_ACTIVITIES, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES, SHORTEST_ACTIVITY_PERIOD_NS,
 };
-use runner_interfaces::scheduling::{Share, Shares};
+use runner_interfaces::scheduling::{CELL_PRIORITIES, Share, Shares};
 use runner_interfaces::timer;
 use runner_tokens::{Minimum, TokenKind};
 use serde::Deserialize;
@@ -77,6 +78,44 @@ struct PolicyFile {
     node: Told,
     #[serde(default)]
     minimum: Vec<MinimumTable>,
+    /// What the node costs; without it, nothing with a schedule runs.
+    time: Option<TimeTable>,
+}
+
+/// What the node costs. All are durations and upper bounds.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct TimeTable {
+    tick: String,
+    tick_jitter: String,
+    event_jitter: String,
+    switch: String,
+    blocking: String,
+    /// Calls to each domain in a release.
+    calls: u8,
+    call: CallTable,
+    #[serde(default)]
+    system: Vec<ActivityTable>,
+}
+
+/// What a call to each of [`CALLED_DOMAINS`] costs.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CallTable {
+    gpio: String,
+    i2c: String,
+    timer: String,
+    exchange: String,
+}
+
+/// What runs above the cells: a domain whose figures are better known than by its budget, or something that is no domain.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ActivityTable {
+    name: String,
+    budget: String,
+    period: String,
+    jitter: Option<String>,
 }
 
 /// The lowest sequence of the tokens of one kind about one container.
@@ -218,8 +257,9 @@ impl Policy {
     pub fn region_bytes(&self, system: &System) -> Result<Vec<u8>, String> {
         self.check_modules(system)?;
         let region = system.region("policy").ok_or("the system has no memory region `policy`")?;
-        let names =
-            postcard::to_allocvec(&self.board).map_err(|error| format!("the policy cannot be encoded: {error}"))?;
+        let mut board = self.board.clone();
+        board.time = board.time.map(|time| with_domains(time, system)).transpose()?;
+        let names = postcard::to_allocvec(&board).map_err(|error| format!("the policy cannot be encoded: {error}"))?;
         let size =
             usize::try_from(region.size_bytes).map_err(|_| "the region `policy` is larger than the address space")?;
         let needed = POLICY_NAMES_OFFSET_BYTES + names.len();
@@ -268,6 +308,93 @@ fn shares(system: &System) -> Result<Shares, String> {
         *entry = Share { budget_us, period_us, badge, priority: u32::from(domain.priority) };
     }
     Ok(shares)
+}
+
+/// The figures with those of `system` itself: a domain above the cells that the policy does not speak of takes no more than the
+/// kernel gives it, and what the budgets of all of them come to is not there for containers.
+fn with_domains(mut time: BoardTime, system: &System) -> Result<BoardTime, String> {
+    for domain in system.protection_domains().filter(|domain| domain.priority > *CELL_PRIORITIES.end()) {
+        let (Some(budget_us), Some(period_us)) = (domain.budget_us, domain.period_us.filter(|period| *period != 0))
+        else {
+            return Err(format!("`{}` states no budget and period", domain.name));
+        };
+        let share_ppm = budget_us.saturating_mul(1_000_000).div_ceil(period_us);
+        time.taken_ppm = time.taken_ppm.saturating_add(u32::try_from(share_ppm).unwrap_or(u32::MAX));
+        if time.system.iter().all(|activity| activity.name != domain.name) {
+            time.system.push(BoardActivity {
+                name: domain.name.clone(),
+                budget_ns: budget_us.saturating_mul(1_000),
+                period_ns: period_us.saturating_mul(1_000),
+                jitter_ns: 0,
+            });
+        }
+    }
+    if time.is_sound() {
+        Ok(time)
+    } else {
+        Err("the budgets of the domains above the cells cannot be computed with".into())
+    }
+}
+
+impl TimeTable {
+    fn time(&self) -> Result<BoardTime, String> {
+        let cost = |key: &str, text: &str| cost(&format!("time.{key}"), text);
+        let CallTable { gpio, i2c, timer, exchange } = &self.call;
+        let mut call_ns = [0; CALLED_DOMAINS.len()];
+        for ((call_ns, name), text) in call_ns.iter_mut().zip(CALLED_DOMAINS).zip([gpio, i2c, timer, exchange]) {
+            *call_ns = cost(&format!("call.{name}"), text)?;
+        }
+        let time = BoardTime {
+            tick_ns: cost("tick", &self.tick)?,
+            tick_jitter_ns: cost("tick-jitter", &self.tick_jitter)?,
+            event_jitter_ns: cost("event-jitter", &self.event_jitter)?,
+            switch_ns: cost("switch", &self.switch)?,
+            blocking_ns: cost("blocking", &self.blocking)?,
+            call_ns,
+            default_calls: self.calls,
+            system: activities(&self.system)?,
+            // The system's, which comes later.
+            taken_ppm: 0,
+        };
+        if time.is_sound() {
+            return Ok(time);
+        }
+        Err("time: `tick` and `calls` must not be 0".into())
+    }
+}
+
+/// A duration that something takes.
+fn cost(key: &str, text: &str) -> Result<u64, String> {
+    match quantity::nanoseconds(text).map_err(|problem| format!("{key}: {problem}"))? {
+        nanoseconds if nanoseconds > LONGEST_COST_NS => Err(format!("{key} is over a second")),
+        nanoseconds => Ok(nanoseconds),
+    }
+}
+
+fn activities(tables: &[ActivityTable]) -> Result<Vec<BoardActivity>, String> {
+    let mut names = HashSet::new();
+    let mut activities = Vec::new();
+    for ActivityTable { name, budget, period, jitter } in tables {
+        check_label("time.system.name", name)?;
+        if !names.insert(name.as_str()) {
+            return Err(format!("time.system `{name}`: the name is there twice"));
+        }
+        let cost = |key: &str, text: &str| cost(&format!("time.system `{name}`: {key}"), text);
+        let activity = BoardActivity {
+            name: name.clone(),
+            budget_ns: cost("budget", budget)?,
+            period_ns: cost("period", period)?,
+            jitter_ns: jitter.as_deref().map_or(Ok(0), |text| cost("jitter", text))?,
+        };
+        if activity.period_ns < SHORTEST_ACTIVITY_PERIOD_NS {
+            return Err(format!("time.system `{name}`: period is below a microsecond"));
+        }
+        activities.push(activity);
+    }
+    if activities.len() > MAX_ACTIVITIES {
+        return Err(format!("time.system: there are more than {MAX_ACTIVITIES}"));
+    }
+    Ok(activities)
 }
 
 impl PolicyFile {
@@ -322,6 +449,7 @@ impl PolicyFile {
             default_timers: self.timer.default_timers,
             devices,
             allow_unsigned: self.allow_unsigned,
+            time: self.time.as_ref().map(TimeTable::time).transpose()?,
         };
         let minimums = minimums(&self.minimum)?;
         Ok(Policy { limits, board, minimums })

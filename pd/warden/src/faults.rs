@@ -9,7 +9,7 @@ use pd_shell::{
     sel4_microkit::{self, Channel, ChannelSet, Child, Handler, MessageInfo},
 };
 use runner_interfaces::boot_report::Finding;
-use runner_warden::{Fault, Warden};
+use runner_warden::{Exhausted, Fault, Warden};
 use shared_ring::MappedMemory;
 
 use crate::cells::CellDomains;
@@ -30,14 +30,17 @@ impl Parent {
 const REPLY: sel4::cap::Reply = sel4::Cap::from_bits(4);
 
 impl Parent {
-    /// A cell waits since its budget was used up. Answered, it goes on when the budget is back.
+    /// A cell waits since its budget was used up. Answered, it goes on when the budget is back; one that was ended by that has begun
+    /// anew already and waits for no answer.
     fn exhausted(&mut self) {
         // The first word of a timeout fault is the scheduling context's badge (libsel4, `seL4_Timeout_Data`). Calls of the
         // kernel overwrite it.
         let badge = sel4_microkit::with_msg_regs(|registers| registers[0]);
         let (warden, kernel) = self.events.parts();
-        if warden.exhausted(kernel, badge).is_none() {
-            log::warn!("the budget of {badge:#x} is used up, which nobody is under");
+        match warden.exhausted(kernel, badge) {
+            Some(Exhausted { is_ended: true, .. }) => return,
+            Some(Exhausted { is_ended: false, .. }) => {}
+            None => log::warn!("the budget of {badge:#x} is used up, which nobody is under"),
         }
         REPLY.send(sel4::MessageInfo::new(0, 0, 0, 0));
     }

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use runner_container::{Channel, ChannelKind, Direction, Lifetime, Manifest, Restart, RestartPolicy, Service, embed};
+use runner_container::{
+    Channel, ChannelKind, Direction, Lifetime, Manifest, Restart, RestartPolicy, Schedule, Service, embed,
+};
 use shared_ring_messages::{FromAgent, HELLO_MAGIC, PROTOCOL_MAJOR, frame};
 
 /// Assembles a hostile sample.
@@ -53,6 +55,18 @@ pub(crate) fn fragile() -> Result<Vec<u8>> {
         Restart { policy: RestartPolicy::OnFailure, first_back_off_ns: 100_000_000, attempts: 2, ..Restart::default() };
     let manifest = Manifest { restart, ..Manifest::named("fragile") };
     embed(&wat::parse_file(source)?, &manifest, &[]).context("the manifest is valid")
+}
+
+/// A container that the clock releases, with that in its loop hook.
+pub(crate) fn released(name: &str, schedule: Schedule, body: &str) -> Result<Vec<u8>> {
+    let text = format!(
+        r#"(module
+            (func (export "on-start") (result i32) (i32.const 0))
+            (func (export "on-loop") (result i32) {body} (i32.const 0))
+            (func (export "on-stop")))"#
+    );
+    let manifest = Manifest { schedule: Some(schedule), ..Manifest::named(name) };
+    embed(&wat::parse_str(text)?, &manifest, &[]).context("the manifest is valid")
 }
 
 /// A container that sleeps 20 ms a loop and lives for so many, but is started again whenever it ends otherwise.

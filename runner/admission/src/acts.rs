@@ -93,7 +93,9 @@ impl<M: SharedMemory + Clone> Admission<M> {
             Asked { act: Act { container: name.into(), session, ..on }, accepted: Some(kind) }
         };
         Some(match request {
-            Request::Deploy(request) | Request::Update { deploy: request, .. } => upload(&request.name, request.sha256),
+            Request::Deploy(request) | Request::DryRun(request) | Request::Update { deploy: request, .. } => {
+                upload(&request.name, request.sha256)
+            }
             Request::Chunk { .. } | Request::Commit => {
                 let port = self.sessions[index].upload.and_then(|cell| self.cells[cell].as_ref());
                 match port.and_then(|port| port.container.as_ref()) {
@@ -119,6 +121,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
             | Request::Events { .. }
             | Request::Audit { .. }
             | Request::Timing(_)
+            | Request::Schedule
             | Request::Channels => return None,
         })
     }

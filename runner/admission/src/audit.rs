@@ -42,7 +42,7 @@ const MAX_RIGHTS_BYTES: usize = 1024;
 /// The longest version, in bytes. Versions are as long as who writes them likes.
 const MAX_VERSION_BYTES: usize = 64;
 
-/// Kinds, reasons and cells whose counts are kept: with eight cells there can be 124 (uploads and requests refused for 21
+/// Kinds, reasons and cells whose counts are kept: with eight cells there can be 126 (uploads and requests refused for 22
 /// reasons each, five verbs and four things that the node sees of a cell or of none, five of sessions, uploads broken off).
 /// Beyond, what was quiet for longest is written.
 const MAX_ALIKE: usize = 128;

@@ -105,8 +105,22 @@ impl End {
         self.channel.direction == Direction::Put
     }
 
-    fn fits(&self, slot: &Slot) -> bool {
-        self.value_type == slot.value_type && self.channel.kind == slot.kind
+    fn check_fits(&self, slot: &Slot) -> Result<(), Failure> {
+        if self.value_type == slot.value_type && self.channel.kind == slot.kind {
+            return Ok(());
+        }
+        let (there, here) = (type_and_kind(&slot.value_type, slot.kind), self.type_and_kind());
+        let (name, address) = (Quoted(&self.channel.name), slot.address.text());
+        let detail = format!("{name}: {} carries {there}; declared is {here}", Quoted(&address));
+        Err(Failure::new(ErrorCode::ChannelMismatch, detail))
+    }
+
+    /// Another container has that end of the channel.
+    fn is_taken(&self, address: &str) -> Failure {
+        let role = if self.writes() { "written" } else { "read" };
+        let name = Quoted(&self.channel.name);
+        let detail = format!("{name}: {} is {role} by another container already", Quoted(address));
+        Failure::new(ErrorCode::ChannelMismatch, detail)
     }
 
     fn type_and_kind(&self) -> String {
@@ -187,6 +201,21 @@ impl<M: SharedMemory + Clone> Admission<M> {
         Ok(())
     }
 
+    /// Whether they could be bound now, as far as that can be told without asking the exchange. Binds nothing.
+    pub(crate) fn check_channels(&self, cell: usize) -> Result<(), Failure> {
+        for end in self.ends_of(cell) {
+            let address = end.address();
+            let named = || self.slots.iter().position(|slot| slot.as_ref().is_some_and(|slot| slot.address == address));
+            let Some(number) = end.needs.as_ref().map_or_else(named, |need| self.provider(need)) else { continue };
+            let Some(slot) = self.slots[number].as_ref() else { continue };
+            end.check_fits(slot)?;
+            if end.writes() && self.writer(number).is_some() {
+                return Err(end.is_taken(&slot.address.text()));
+            }
+        }
+        Ok(())
+    }
+
     fn ends_of(&self, cell: usize) -> &[End] {
         let container = self.cells.get(cell).and_then(Option::as_ref).and_then(|port| port.container.as_ref());
         container.map_or(&[], |container| &container.ends)
@@ -228,11 +257,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
         let Some(slot) = self.slots[number].as_ref() else { return Err(Failure::internal("a channel is gone")) };
         let name = end.channel.name.clone();
         let address = slot.address.text();
-        if !end.fits(slot) {
-            let (there, here) = (type_and_kind(&slot.value_type, slot.kind), end.type_and_kind());
-            let detail = format!("{}: {} carries {there}; declared is {here}", Quoted(&name), Quoted(&address));
-            return Err(Failure::new(ErrorCode::ChannelMismatch, detail));
-        }
+        end.check_fits(slot)?;
         let (kind, depth) = match slot.kind {
             ChannelKind::Latest => (Kind::Latest, 1),
             ChannelKind::Queue { depth } => (Kind::Queue, u32::try_from(depth).unwrap_or(u32::MAX)),
@@ -257,9 +282,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
         match self.ask_exchange(kernel, binding.call()) {
             Ok(()) => {}
             Err(Status::Busy) => {
-                let role = if binding.direction == exchange::Direction::Put { "written" } else { "read" };
-                let detail = format!("{}: {} is {role} by another container already", Quoted(&name), Quoted(&address));
-                return Err(Failure::new(ErrorCode::ChannelMismatch, detail));
+                return Err(self.ends_of(cell)[index].is_taken(&address));
             }
             Err(status) => return Err(self.exchange_refused("bind", status)),
         }

@@ -59,6 +59,17 @@ pub(crate) struct View {
     pub(crate) begun: bool,
 }
 
+/// What an upload is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A container of its own.
+    Deploy,
+    /// To take another's place.
+    Update(Replaces),
+    /// To be looked over and never loaded.
+    DryRun,
+}
+
 /// A new version that is to take another container's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Replaces {
@@ -83,6 +94,8 @@ pub(crate) struct Container {
     pub(crate) ends: Vec<End>,
     /// What it is to replace, until it has.
     pub(crate) replaces: Option<Replaces>,
+    /// It is looked over and never loaded.
+    pub(crate) is_dry_run: bool,
     /// Who uploaded it.
     pub(crate) uploader: AuditSession,
     /// The session that it ends with.
@@ -150,6 +163,7 @@ impl Container {
             intervention_noted: false,
             told: Told::default(),
             replaces: None,
+            is_dry_run: false,
             ends: Vec::new(),
             declaration: Declaration::default(),
             written: Bucket::default(),
@@ -441,6 +455,7 @@ impl Container {
             Intervention::Killed => failed(FailureReason::Killed, FailureReason::Killed.text().into()),
             Intervention::StopLimit => failed(FailureReason::StopLimit, Intervention::StopLimit.text().into()),
             Intervention::Watchdog => failed(FailureReason::Watchdog, FailureReason::Watchdog.text().into()),
+            Intervention::Overrun => failed(FailureReason::Overrun, Intervention::Overrun.text().into()),
             Intervention::LoadLimit if self.seen_state() == Some(ContainerState::Starting) => {
                 failed(FailureReason::StartLimit, FailureReason::StartLimit.text().into())
             }

@@ -107,7 +107,7 @@ fn schedule(asked: runner_container::Schedule) -> Schedule {
             runner_container::Urgency::Critical => Urgency::Critical,
         }
         .to_wire(),
-        reserved: 0,
+        calls: 0,
     }
 }
 
@@ -237,7 +237,7 @@ mod tests {
             release: Release::Periodic.to_wire(),
             on_overrun: OnOverrun::Restart.to_wire(),
             urgency: Urgency::Critical.to_wire(),
-            reserved: 0,
+            calls: 0,
         };
         assert_eq!((plan.schedule, plan.restart_policy), (expected, RestartPolicy::OnFailure.to_wire()));
         let refused = read(Some(manifest), World::WasiCommand, &BOARD).unwrap_err();

@@ -36,6 +36,8 @@ pub(crate) enum PolicyError {
     NotAPolicy,
     /// The names behind the limits are cut off or damaged.
     Names,
+    /// What the node costs is nothing that can be computed with.
+    Time,
 }
 
 impl fmt::Display for PolicyError {
@@ -43,6 +45,7 @@ impl fmt::Display for PolicyError {
         formatter.write_str(match self {
             Self::NotAPolicy => "the image holds no board policy that this node can read; nothing can be deployed",
             Self::Names => "the names in the image's board policy are damaged; nothing can be deployed",
+            Self::Time => "the costs in the image's board policy cannot be computed with; nothing can be deployed",
         })
     }
 }
@@ -105,6 +108,9 @@ impl Policy {
         let is_unknown = |device: &BoardDevice| device.last >= ADDRESSES || device.first > device.last;
         if board.lines.iter().any(|line| line.line >= MAX_LINES) || board.devices.iter().any(is_unknown) {
             return Err(PolicyError::Names);
+        }
+        if board.time.as_ref().is_some_and(|time| !time.is_sound()) {
+            return Err(PolicyError::Time);
         }
         Ok(Self { sha256: digest(region)?, limits, board })
     }
@@ -475,6 +481,7 @@ mod tests {
                 node_by_default: false,
                 channels: None,
                 allow_unsigned: true,
+                time: None,
             },
         }
     }
@@ -651,5 +658,15 @@ mod tests {
         assert!(policy_of(limits, &board).is_ok());
         board.devices.push(device("far", 0x7f, 0x80, false));
         assert_eq!(policy_of(limits, &board).unwrap_err(), PolicyError::Names);
+    }
+
+    #[test]
+    fn costs_that_nothing_can_be_computed_with_are_refused() {
+        use runner_interfaces::policy::BoardTime;
+        let Policy { limits, mut board, .. } = policy();
+        board.time = Some(BoardTime { tick_ns: 1_000_000, default_calls: 1, ..BoardTime::default() });
+        assert_eq!(policy_of(limits, &board).unwrap().board.time, board.time);
+        board.time = Some(BoardTime::default());
+        assert_eq!(policy_of(limits, &board).unwrap_err(), PolicyError::Time);
     }
 }

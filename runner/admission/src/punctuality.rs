@@ -49,7 +49,7 @@ fn measure_report((measure, histogram): (Measure, &Histogram)) -> MeasureReport 
     }
 }
 
-fn schedule_report(schedule: Schedule) -> ScheduleReport {
+pub(crate) fn schedule_report(schedule: Schedule) -> ScheduleReport {
     ScheduleReport {
         release: schedule.release().text().into(),
         period_ns: schedule.period_ns,
@@ -76,7 +76,7 @@ mod tests {
         release: Release::Periodic.to_wire(),
         on_overrun: 1,
         urgency: 2,
-        reserved: 0,
+        calls: 0,
     };
 
     #[test]

@@ -1,6 +1,6 @@
 //! Requests that change something: uploads, and the verbs of a container's life.
 
-use alloc::{format, string::String};
+use alloc::{boxed::Box, format, string::String};
 
 use runner_interfaces::{
     cell::{ContainerState, NodeIdentity},
@@ -9,15 +9,15 @@ use runner_interfaces::{
     plan::{LoadRequest, Plan},
     warden::{self, Procedure, WardenStatus},
 };
-use runner_tokens::Verdict;
+use runner_tokens::{Signatures, Verdict};
 use sha2::Digest;
 use shared_ring::{SharedMemory, SharedValues};
-use shared_ring_messages::{Answer, CHUNK_BYTES, CHUNK_CREDIT, DeployRequest, ErrorCode, Request};
+use shared_ring_messages::{AdmissionReport, Answer, CHUNK_BYTES, CHUNK_CREDIT, DeployRequest, ErrorCode, Request};
 
 use crate::{
     admission::Admission,
     cell::{CellPort, CopyError},
-    container::{Container, Replaces, Upload},
+    container::{Container, Purpose, Upload},
     counters::Counter,
     declaration,
     events::{Event, Page},
@@ -25,7 +25,7 @@ use crate::{
     inspection,
     pending::{Pending, Wish},
     policy::{Policy, Rights},
-    validation,
+    trust, validation,
 };
 
 /// An answer now (`Some`), or later.
@@ -37,13 +37,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
         match request {
             Request::Info => Ok(Some(self.info(now))),
             Request::List => Ok(Some(self.list(now))),
-            Request::Deploy(request) => {
-                let refused = self.deploy(kernel, index, request);
-                if refused.is_err() {
-                    self.counters.count(Counter::UploadsRefused);
-                }
-                refused
-            }
+            Request::Deploy(request) => self.announce(kernel, index, request, Purpose::Deploy),
             Request::Chunk { sequence, bytes } => self.chunk(kernel, index, sequence, &bytes),
             Request::Commit => self.commit(kernel, index, number),
             Request::Start(name) => self.start_container(kernel, index, number, &name),
@@ -73,6 +67,11 @@ impl<M: SharedMemory + Clone> Admission<M> {
             Request::Audit { cursor } => Ok(Some(Answer::Audit(self.audit.page(now, cursor).into()))),
             Request::ChangeKeys { token } => self.change_keys(kernel, index, &token),
             Request::Channels => Ok(Some(Answer::Channels(self.channel_reports()))),
+            Request::Schedule => {
+                self.refresh_table();
+                self.schedule_answer().map(Some)
+            }
+            Request::DryRun(request) => self.announce(kernel, index, request, Purpose::DryRun),
             Request::Timing(name) => {
                 let cell = self.named(&name)?;
                 self.look_at(kernel, cell);
@@ -127,13 +126,27 @@ impl<M: SharedMemory + Clone> Admission<M> {
 
     // Uploads.
 
-    fn deploy<K: Kernel>(&mut self, kernel: &mut K, index: usize, request: DeployRequest) -> Served {
+    fn announce<K: Kernel>(
+        &mut self,
+        kernel: &mut K,
+        index: usize,
+        request: DeployRequest,
+        purpose: Purpose,
+    ) -> Served {
+        let served = self.deploy(kernel, index, request, purpose);
+        if served.is_err() {
+            self.counters.count(Counter::UploadsRefused);
+        }
+        served
+    }
+
+    fn deploy<K: Kernel>(&mut self, kernel: &mut K, index: usize, request: DeployRequest, purpose: Purpose) -> Served {
         self.check_announcement(index, &request)?;
         let rights = self.policy()?.resolve(&request.grants)?;
         if self.find(&request.name).is_some() {
             return Err(Failure::new(ErrorCode::NameTaken, format!("there is a container `{}`", request.name)));
         }
-        self.reserve(kernel, index, request, rights, None)
+        self.reserve(kernel, index, request, rights, purpose)
     }
 
     /// Whether such an upload may be announced in that session.
@@ -155,7 +168,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
         index: usize,
         request: DeployRequest,
         rights: Rights,
-        replaces: Option<Replaces>,
+        purpose: Purpose,
     ) -> Served {
         rights.check_module(request.size)?;
         self.refresh_table();
@@ -169,11 +182,17 @@ impl<M: SharedMemory + Clone> Admission<M> {
         self.last_serial += 1;
         let text = format!("an upload of {} bytes begins", request.size);
         let mut container = Container::new(self.last_serial, request, rights, &self.sessions[index], kernel.now());
-        container.replaces = replaces;
+        match purpose {
+            Purpose::Deploy => {}
+            Purpose::Update(replaces) => container.replaces = Some(replaces),
+            Purpose::DryRun => container.is_dry_run = true,
+        }
         container.used_before = self.counted(cell);
         self.port(cell)?.container = Some(container);
         self.sessions[index].upload = Some(cell);
-        self.note(cell, kernel.now(), "deployed", text);
+        if purpose != Purpose::DryRun {
+            self.note(cell, kernel.now(), "deployed", text);
+        }
         Ok(Some(Answer::Ready { credit: CHUNK_CREDIT }))
     }
 
@@ -228,6 +247,11 @@ impl<M: SharedMemory + Clone> Admission<M> {
             return Err(failure);
         }
         self.sessions[index].upload = None;
+        if self.container(cell)?.is_dry_run {
+            let answer = self.check(kernel, cell).and_then(|_| self.dry_run_answer(cell));
+            self.remove_container(kernel, cell);
+            return answer.map(Some);
+        }
         let loaded = self.check_and_load(kernel, cell).and_then(|(generation, start)| {
             let wish = self.begin_succession(kernel, cell)?.unwrap_or(Wish::Deployed { start });
             Ok((generation, wish))
@@ -260,9 +284,20 @@ impl<M: SharedMemory + Clone> Admission<M> {
     }
 
     fn check_and_load<K: Kernel>(&mut self, kernel: &mut K, cell: usize) -> Result<(u32, bool), Failure> {
+        let signatures = self.check(kernel, cell)?;
+        let container = self.container(cell)?;
+        let start = container.request.start && container.replaces.is_none();
+        self.bind_channels(kernel, cell)?;
+        if let Some(signatures) = &signatures {
+            self.trust()?.accept(signatures)?;
+        }
+        Ok((self.load(kernel, cell, start)?, start))
+    }
+
+    /// Looks over what was uploaded and puts what it declares and may into the container. Nobody else is asked or told.
+    fn check<K: Kernel>(&mut self, kernel: &mut K, cell: usize) -> Result<Option<Signatures>, Failure> {
         let mut limits = self.policy()?.limits;
-        let request = &self.container(cell)?.request;
-        let (size, start) = (request.size, request.start && self.container(cell)?.replaces.is_none());
+        let size = self.container(cell)?.request.size;
         let wasm = self.port(cell)?.copy_module(size).map_err(|error| match error {
             CopyError::NoMemory => Failure::new(ErrorCode::Busy, "there is no memory to look the module over"),
             CopyError::OutOfRange => Failure::internal("the module does not lie in the cell's region"),
@@ -287,16 +322,29 @@ impl<M: SharedMemory + Clone> Admission<M> {
         let rights = self.policy()?.with_channels(&self.container_in(cell)?.rights, &ends)?;
         let container = self.container(cell)?;
         (container.declaration, container.ends, container.rights) = (declaration, ends, rights);
-        self.bind_channels(kernel, cell)?;
-        if let Some(signatures) = &signatures {
-            self.trust()?.accept(signatures)?;
-        }
-        Ok((self.load(kernel, cell, start)?, start))
+        Ok(signatures)
+    }
+
+    /// What would become of an upload that was looked over: the same tests as of one that is deployed, and nothing of it is left.
+    /// Whether its cell can compile it only the cell can say.
+    fn dry_run_answer(&mut self, cell: usize) -> Result<Answer, Failure> {
+        self.check_channels(cell)?;
+        self.find_place(cell)?;
+        let container = self.container_in(cell)?;
+        let has_schedule = container.declaration.plan.class != 0;
+        Ok(Answer::Admitted(Box::new(AdmissionReport {
+            name: container.name().into(),
+            version: container.declaration.version.clone(),
+            rights: container.rights.texts.clone(),
+            signers: container.signed.as_ref().map(trust::signers).unwrap_or_default(),
+            schedule: has_schedule.then(|| self.schedule_table(Some(cell))).transpose()?,
+        })))
     }
 
     /// Has the warden load what is staged, and answers the load's generation.
     pub(crate) fn load<K: Kernel>(&mut self, kernel: &mut K, cell: usize, run: bool) -> Result<u32, Failure> {
         self.container_in(cell)?.check_believed()?;
+        self.find_place(cell)?;
         let labels = self.policy()?.labels();
         let identity = self.identity();
         let container = self.container(cell)?;
@@ -427,10 +475,14 @@ impl<M: SharedMemory + Clone> Admission<M> {
             event: "removed",
             text: String::new(),
         };
-        self.events.push(container.name(), cell, event);
+        if !container.is_dry_run {
+            self.events.push(container.name(), cell, event);
+        }
         // Output that nobody will read any more; left in the ring, it would look like the next container's.
         port.look(kernel.now(), &mut self.counters);
-        let holds_nothing = container.generation() == 0 && container.ends.is_empty();
+        // What was only looked over has bound nothing.
+        let has_ends = !container.ends.is_empty() && !container.is_dry_run;
+        let holds_nothing = container.generation() == 0 && !has_ends;
         let released = holds_nothing || self.ask_warden(kernel, Procedure::Release, cell).is_ok();
         if !released {
             self.counters.count(Counter::WardenRefusals);
@@ -445,7 +497,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
                 None => port.scrub(container.request.size),
             }
         }
-        if !container.ends.is_empty() {
+        if has_ends {
             self.tidy_channels(kernel);
         }
     }

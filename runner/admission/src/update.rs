@@ -15,7 +15,7 @@ use shared_ring_messages::{Answer, AuditKind, DeployRequest, ErrorCode};
 
 use crate::{
     admission::Admission,
-    container::{Replaces, View, load_failure},
+    container::{Purpose, Replaces, View, load_failure},
     counters::Counter,
     failure::Failure,
     pending::Wish,
@@ -68,7 +68,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
         if probation_ns > LONGEST_PROBATION_NS {
             return Err(Failure::protocol("a probation has at most an hour"));
         }
-        self.reserve(kernel, index, request, rights, Some(Replaces { serial, probation_ns }))
+        self.reserve(kernel, index, request, rights, Purpose::Update(Replaces { serial, probation_ns }))
     }
 
     /// Has the warden replace the old version by the one in that cell, where that is what it is for.

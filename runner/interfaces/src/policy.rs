@@ -12,8 +12,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::grants::{CellGrants, LineRates};
 use crate::scheduling::Shares;
 
-/// Marks a policy region and its layout's version: "ATP5" read as little-endian.
-pub const POLICY_MAGIC: u32 = u32::from_le_bytes(*b"ATP5");
+/// Marks a policy region and its layout's version: "ATP6" read as little-endian.
+pub const POLICY_MAGIC: u32 = u32::from_le_bytes(*b"ATP6");
 
 /// Where the `postcard` form of [`BoardPolicy`] begins in the region, behind [`BoardLimits`].
 pub const POLICY_NAMES_OFFSET_BYTES: usize = 2048;
@@ -91,6 +91,73 @@ pub struct BoardDevice {
     pub allowed: bool,
 }
 
+/// The domains that a cell calls, in the order of [`BoardTime::call_ns`] and [`crate::schedule::Schedule::calls`].
+pub const CALLED_DOMAINS: [&str; 4] = ["gpio", "i2c", "timer", "exchange"];
+
+/// The most [`BoardTime::system`] activities that a node looks at: each domain above the cells, and what the board's owner adds.
+pub const MAX_ACTIVITIES: usize = 24;
+
+/// The longest time that a board may state of anything: what takes longer than a second is no cost but a fault, and sums of
+/// products stay far from the end of 64 bits.
+pub const LONGEST_COST_NS: u64 = 1_000_000_000;
+
+/// The shortest period of an activity, as short as a period in the kernel can be stated; what came more often would be one
+/// long activity.
+pub const SHORTEST_ACTIVITY_PERIOD_NS: u64 = 1_000;
+
+/// Something of the node that runs above all cells by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoardActivity {
+    /// What a person reads in an answer: the domain's name, or what else it is.
+    pub name: String,
+    /// The longest that one activation takes, in nanoseconds.
+    pub budget_ns: u64,
+    /// The shortest time between two, in nanoseconds.
+    pub period_ns: u64,
+    /// How much later than planned one may be, so that two come closer than the period, in nanoseconds.
+    pub jitter_ns: u64,
+}
+
+/// What the node itself costs: what the admission test of schedules rests on. All times are in nanoseconds, and upper bounds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoardTime {
+    /// The clock releases containers at ticks, so far apart.
+    pub tick_ns: u64,
+    /// How much later than its tick a container can run, while nothing else does.
+    pub tick_jitter_ns: u64,
+    /// How much later than its event, likewise.
+    pub event_jitter_ns: u64,
+    /// Of a switch between cells.
+    pub switch_ns: u64,
+    /// The longest stretch in which the kernel cannot be preempted.
+    pub blocking_ns: u64,
+    /// Of a call to each of [`CALLED_DOMAINS`], from a container's host call to its return.
+    pub call_ns: [u64; CALLED_DOMAINS.len()],
+    /// How many calls a container may make to each in a release where nothing else says so.
+    pub default_calls: u8,
+    /// What runs above the cells.
+    pub system: Vec<BoardActivity>,
+    /// What the budgets of the domains above the cells are of the processor together, in millionths, rounded up.
+    pub taken_ppm: u32,
+}
+
+impl BoardTime {
+    /// Whether every figure is one that can be computed with.
+    pub fn is_sound(&self) -> bool {
+        let is_cost = |ns: u64| ns <= LONGEST_COST_NS;
+        let costs = [self.tick_jitter_ns, self.event_jitter_ns, self.switch_ns, self.blocking_ns];
+        let is_activity = |activity: &BoardActivity| {
+            let periods = SHORTEST_ACTIVITY_PERIOD_NS..=LONGEST_COST_NS;
+            is_cost(activity.budget_ns) && is_cost(activity.jitter_ns) && periods.contains(&activity.period_ns)
+        };
+        (1..=LONGEST_COST_NS).contains(&self.tick_ns)
+            && costs.into_iter().chain(self.call_ns).all(is_cost)
+            && self.default_calls > 0
+            && self.system.len() <= MAX_ACTIVITIES
+            && self.system.iter().all(is_activity)
+    }
+}
+
 /// The policy with its names, for `admission`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BoardPolicy {
@@ -118,4 +185,42 @@ pub struct BoardPolicy {
     pub channels: Option<Vec<BoardChannel>>,
     /// Containers that nobody signed may run. True in demo images.
     pub allow_unsigned: bool,
+    /// What the node costs; `None` where nobody says so, and then no deadline can be promised.
+    pub time: Option<BoardTime>,
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    fn sound() -> BoardTime {
+        let activity = BoardActivity { name: "tick".into(), budget_ns: 1, period_ns: 1_000_000, jitter_ns: 0 };
+        BoardTime { tick_ns: 1_000_000, default_calls: 1, system: vec![activity], ..BoardTime::default() }
+    }
+
+    #[test]
+    fn figures_that_nothing_can_be_computed_with_are_known() {
+        assert!(sound().is_sound());
+        let spoil: [fn(&mut BoardTime); 12] = [
+            |time| time.tick_ns = 0,
+            |time| time.tick_ns = LONGEST_COST_NS + 1,
+            |time| time.tick_jitter_ns = LONGEST_COST_NS + 1,
+            |time| time.event_jitter_ns = u64::MAX,
+            |time| time.switch_ns = u64::MAX,
+            |time| time.blocking_ns = u64::MAX,
+            |time| time.call_ns[3] = LONGEST_COST_NS + 1,
+            |time| time.default_calls = 0,
+            |time| time.system[0].period_ns = SHORTEST_ACTIVITY_PERIOD_NS - 1,
+            |time| time.system[0].budget_ns = LONGEST_COST_NS + 1,
+            |time| time.system[0].jitter_ns = LONGEST_COST_NS + 1,
+            |time| time.system = vec![time.system[0].clone(); MAX_ACTIVITIES + 1],
+        ];
+        for (number, spoil) in spoil.into_iter().enumerate() {
+            let mut time = sound();
+            spoil(&mut time);
+            assert!(!time.is_sound(), "{number}");
+        }
+    }
 }

@@ -63,8 +63,9 @@ pub struct Schedule {
     pub on_overrun: u32,
     /// An [`Urgency`].
     pub urgency: u32,
-    /// Not used; keeps the layout free of padding.
-    pub reserved: u32,
+    /// How many calls to each of [`crate::policy::CALLED_DOMAINS`] a release may make, the first in the lowest byte. Those that the
+    /// cell itself makes of the timer are not among them.
+    pub calls: u32,
 }
 
 impl Schedule {
@@ -76,6 +77,11 @@ impl Schedule {
     /// What becomes of it when it overruns. A number that names nothing fails it.
     pub fn on_overrun(&self) -> OnOverrun {
         OnOverrun::from_wire(self.on_overrun).unwrap_or(OnOverrun::Stop)
+    }
+
+    /// How many calls to each of [`crate::policy::CALLED_DOMAINS`] a release may make.
+    pub fn calls(&self) -> [u8; 4] {
+        self.calls.to_le_bytes()
     }
 
     /// The first release at `now` or behind it.

@@ -75,6 +75,8 @@ wire_enum! {
         NotProven = 6 => "did not come round in its probation",
         /// Killed because the version that it was to replace could not be held, or ended.
         NoHandover = 7 => "the version before it did not come to a point where it could be replaced",
+        /// Restarted because it used up its class and its schedule has it fail by that.
+        Overrun = 8 => "used more of the processor than its schedule says",
     }
 }
 

@@ -46,6 +46,6 @@ mod warden;
 mod tests;
 
 pub use phase::{GRACE_NS, HEARTBEAT_LIMIT_NS, LOOK_PERIOD_NS, PING_AFTER_NS, TAKE_UP_LIMIT_NS};
-pub use scheduling::NotScheduled;
+pub use scheduling::{Exhausted, NotScheduled};
 pub use succession::{BOUNDARY_WAIT_NS, HANDOVER_LIMIT_NS};
 pub use warden::{Cells, Fault, IDLE_FAULT_LIMIT, StartError, Warden};

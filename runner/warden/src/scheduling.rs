@@ -11,8 +11,9 @@
 use runner_interfaces::{
     MAX_CELLS,
     kernel::Kernel,
+    schedule::{OnOverrun, Release},
     scheduling::{CELL_PRIORITIES, MAX_CLASSES, Share},
-    warden::WardenStatus,
+    warden::{Intervention, WardenStatus},
 };
 use shared_ring::SharedMemory;
 
@@ -21,6 +22,16 @@ use crate::{Cells, Warden, phase::Phase};
 /// The substrate did not do what it was asked: the cell runs on as it was, or under its own share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotScheduled;
+
+/// Whose budget is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exhausted {
+    /// The cell.
+    pub cell: usize,
+    /// It was ended and its domain started clean: the shell must not let its old life go on. If not, the shell lets the cell go on
+    /// when its budget is back.
+    pub is_ended: bool,
+}
 
 /// What a class is bound to, as the warden keeps it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -95,20 +106,34 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
         }
     }
 
-    /// The kernel says that a budget is used up: counts it for the cell that is under that class. Answers which cell.
+    /// The kernel says that a budget is used up: counts it for the cell that is under that class. `None` where nobody is.
     ///
-    /// `badge` is the scheduling context's, as in [`Share::badge`]. The cell goes on when its budget is back, unless the shell is told
-    /// otherwise.
-    pub fn exhausted<K: Kernel>(&mut self, kernel: &mut K, badge: u64) -> Option<usize> {
+    /// A class holds a job that keeps its budget, so whose class is used up has overrun, and is ended where its schedule says so. Not so
+    /// while it is being stopped: what its stop hook takes has a limit of its own. `badge` is the scheduling context's, as in
+    /// [`Share::badge`].
+    pub fn exhausted<K: Kernel>(&mut self, kernel: &mut K, badge: u64) -> Option<Exhausted> {
         let class = self.shares().and_then(|shares| shares.class_of_badge(badge));
         let cell = class.and_then(|class| self.pool.holders[class]);
-        if let Some(cell) = cell {
+        let exhausted = cell.map(|cell| {
             let shown = &mut self.table.cells[cell];
             shown.exhausted = shown.exhausted.saturating_add(1);
             self.changed = true;
-        }
+            let is_ended = self.fails_by_overrun(cell);
+            if is_ended {
+                self.intervene(kernel, cell, Intervention::Overrun);
+            }
+            Exhausted { cell, is_ended }
+        });
         self.settle(kernel);
-        cell
+        exhausted
+    }
+
+    fn fails_by_overrun(&mut self, number: usize) -> bool {
+        let cell = self.cell(number);
+        let schedule = cell.assignment.plan.schedule;
+        matches!(cell.phase, Phase::Active { .. })
+            && schedule.release() != Release::None
+            && schedule.on_overrun() != OnOverrun::Skip
     }
 }
 

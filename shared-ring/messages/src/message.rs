@@ -17,7 +17,7 @@ pub const HELLO_MAGIC: u32 = u32::from_le_bytes(*b"ATOL");
 pub const PROTOCOL_MAJOR: u16 = 3;
 
 /// Raised when something was added that an older peer does not know.
-pub const PROTOCOL_MINOR: u16 = 2;
+pub const PROTOCOL_MINOR: u16 = 3;
 
 /// Bytes of a module in one [`Request::Chunk`]: half a frame, so that an upload shares the link with small answers.
 pub const CHUNK_BYTES: usize = 4 * 1024;
@@ -158,6 +158,11 @@ pub enum Request {
     },
     /// How punctual a container with a schedule is: [`Answer::Timing`]. Since version 3.2.
     Timing(String),
+    /// Begins an upload like [`Request::Deploy`], of what is looked over and never loaded; its commit is answered with
+    /// [`Answer::Admitted`]. Since version 3.3.
+    DryRun(DeployRequest),
+    /// Everybody who has a schedule: [`Answer::Schedule`]. Since version 3.3.
+    Schedule,
 }
 
 /// What an upload will be.
@@ -239,6 +244,108 @@ pub enum Answer {
     },
     /// How punctual a container is.
     Timing(Box<TimingReport>),
+    /// What would be deployed.
+    Admitted(Box<AdmissionReport>),
+    /// Everybody who has a schedule.
+    Schedule(Box<ScheduleTable>),
+}
+
+/// What would become of an upload that is only looked over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdmissionReport {
+    /// The container's name.
+    pub name: String,
+    /// The version in its manifest; empty where it has none.
+    pub version: String,
+    /// The rights that it would have, as a person would type them.
+    pub rights: Vec<String>,
+    /// Who signed it; empty for one that nobody signed.
+    pub signers: Vec<SignerReport>,
+    /// Everybody who has a schedule, with this one; none where it has no schedule.
+    pub schedule: Option<ScheduleTable>,
+}
+
+/// Everybody who has a schedule, the highest priority first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduleTable {
+    /// The containers.
+    pub rows: Vec<ScheduleRow>,
+    /// Of the processor for the domains above the cells and for the classes of these, in millionths.
+    pub promised_ppm: u32,
+    /// What the admission test took the node for.
+    pub platform: PlatformReport,
+}
+
+/// A container with a schedule. All times are in nanoseconds where nothing else is said.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduleRow {
+    /// The container.
+    pub name: String,
+    /// The cell that it is in.
+    pub cell: u8,
+    /// What it keeps to.
+    pub schedule: ScheduleReport,
+    /// How many calls were counted for a release, those of its cell among them, in the order of [`PlatformReport::calls`].
+    pub calls: Vec<u16>,
+    /// The longest from a release to when its work is done.
+    pub response_ns: u64,
+    /// What is left of its deadline then.
+    pub slack_ns: u64,
+    /// By which the kernel holds it.
+    pub class: ScheduledClass,
+    /// Its priority; higher comes first.
+    pub priority: u32,
+    /// It is under class and priority now: its container runs.
+    pub in_force: bool,
+    /// How often the class's budget was used up since the last load.
+    pub exhausted: u64,
+}
+
+/// A class: so much of the processor in each period.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduledClass {
+    /// Which, counted from 0 as in `system.xml`.
+    pub number: u32,
+    /// In microseconds.
+    pub budget_us: u32,
+    /// In microseconds.
+    pub period_us: u32,
+}
+
+/// What a node costs, as its board policy states it. All times are in nanoseconds, and upper bounds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlatformReport {
+    /// The clock releases containers at ticks, so far apart.
+    pub tick_ns: u64,
+    /// How much later than its tick a container can run.
+    pub tick_jitter_ns: u64,
+    /// How much later than its event.
+    pub event_jitter_ns: u64,
+    /// Of a switch between cells.
+    pub switch_ns: u64,
+    /// The longest stretch in which the kernel cannot be preempted.
+    pub blocking_ns: u64,
+    /// Of a budget, what is of no use.
+    pub least_budget_ns: u64,
+    /// Into how many pieces a budget falls.
+    pub refills: u16,
+    /// The domains that containers call, and what a call costs.
+    pub calls: Vec<(String, u64)>,
+    /// What runs above the cells.
+    pub system: Vec<ActivityReport>,
+}
+
+/// Something that runs above the cells. All times are in nanoseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActivityReport {
+    /// A domain, or what else it is.
+    pub name: String,
+    /// The longest that one activation takes.
+    pub budget_ns: u64,
+    /// The shortest time between two.
+    pub period_ns: u64,
+    /// How much later than planned one may be.
+    pub jitter_ns: u64,
 }
 
 /// How punctual a container with a schedule is, as its cell counted it. All times are in nanoseconds.
@@ -619,4 +726,6 @@ pub enum ErrorCode {
     RolledBack,
     /// A signature is missing or not to be believed; the detail names the rule.
     NotSigned,
+    /// Somebody's deadline could not be kept; the detail says whose, what its time is made of, and what would fit.
+    NotSchedulable,
 }

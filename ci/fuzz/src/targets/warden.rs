@@ -19,7 +19,7 @@ use runner_interfaces::{
     timer,
     warden::{Procedure, WardenStatus, WardenTable},
 };
-use runner_warden::{Cells, Fault, NotScheduled, Warden};
+use runner_warden::{Cells, Exhausted, Fault, NotScheduled, Warden};
 use shared_ring::{SequencedCell, SharedMemory, SharedValues};
 
 use super::paper::{CELLS, GRANTS_BYTES, PaperMemory, WARDEN, Wires, message};
@@ -382,7 +382,11 @@ impl Bench {
         let holder = |class| self.node.world.borrow().classes.iter().position(|held| *held == Some(class));
         let class = usize::try_from(badge.wrapping_sub(u64::from(BADGE))).ok().filter(|class| *class < CLASSES);
         let expected = class.and_then(holder);
-        assert_eq!(self.warden.exhausted(&mut self.node, badge), expected);
+        let found = self.warden.exhausted(&mut self.node, badge);
+        assert_eq!(found.map(|found| found.cell), expected);
+        if let Some(Exhausted { cell, is_ended: true }) = found {
+            self.node.has_nothing(cell);
+        }
         self.only_less_or_again(&before, None);
     }
 

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use pd_system_description::policy::Policy;
-use runner_interfaces::policy::{BoardChannel, BoardLimits, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES};
+use runner_interfaces::policy::{
+    BoardActivity, BoardChannel, BoardLimits, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES,
+};
 use runner_interfaces::scheduling::Share;
 use zerocopy::FromBytes;
 
@@ -51,6 +53,27 @@ allow = false
 [[channel]]
 name = "temperature"
 allow = ["get"]
+[time]
+tick = "1ms"
+tick-jitter = "130us"
+event-jitter = "500us"
+switch = "10us"
+blocking = "20us"
+calls = 4
+[time.call]
+gpio = "50us"
+i2c = "51us"
+timer = "52us"
+exchange = "53us"
+[[time.system]]
+name = "gpio"
+budget = "40us"
+period = "3ms"
+jitter = "5us"
+[[time.system]]
+name = "interrupts"
+budget = "60us"
+period = "1ms"
 "#;
 
 fn parse(text: &str) -> Result<Policy, String> {
@@ -94,6 +117,44 @@ fn the_region_says_what_the_file_says() {
     assert_eq!(channels, [BoardChannel { name: "temperature".into(), put: false, get: true }]);
     assert!(board.lines[0].output && !board.lines[0].input && !board.lines[0].edges);
     assert!(!board.lines[1].output && board.lines[1].input && board.lines[1].edges);
+}
+
+#[test]
+fn what_the_node_costs_is_the_files_word_and_the_systems_where_that_says_nothing() {
+    let policy = parse(SOUND).expect("sound");
+    let bytes = policy.region_bytes(&fixture("sound")).expect("fits");
+    let (limits, _) = BoardLimits::read_from_prefix(&bytes).expect("long enough");
+    let names = &bytes[POLICY_NAMES_OFFSET_BYTES..][..usize::try_from(limits.names_bytes).expect("small")];
+    let time = postcard::from_bytes::<BoardPolicy>(names).expect("decodes").time.expect("stated");
+    assert_eq!((time.tick_ns, time.tick_jitter_ns, time.event_jitter_ns), (1_000_000, 130_000, 500_000));
+    assert_eq!((time.switch_ns, time.blocking_ns, time.default_calls), (10_000, 20_000, 4));
+    assert_eq!(time.call_ns, [50_000, 51_000, 52_000, 53_000]);
+    let of = |activity: &BoardActivity| (activity.budget_ns, activity.period_ns, activity.jitter_ns);
+    let found: Vec<_> = time.system.iter().map(|activity| (activity.name.as_str(), of(activity))).collect();
+    // The fixture's `gpio` has 1 ms in 10 ms, which the file knows better; nobody speaks of its `warden`, with 0.5 ms in 10 ms.
+    let expected = [
+        ("gpio", (40_000, 3_000_000, 5_000)),
+        ("interrupts", (60_000, 1_000_000, 0)),
+        ("warden", (500_000, 10_000_000, 0)),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(time.taken_ppm, 100_000 + 50_000, "gpio and warden, by their budgets; nobody below the cells");
+    let without = SOUND.split_once("[time]").expect("is there").0;
+    assert_eq!(parse(without).expect("sound").board.time, None);
+}
+
+#[test]
+fn the_projects_boards_state_what_they_cost() {
+    for (board, file) in BOARDS.iter().zip(["demo-policy.toml", "demo-policy-rpi4b.toml"]) {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../qemu").join(file);
+        let bytes = Policy::load(&file).expect("sound").region_bytes(&project(board)).expect("fits");
+        let (limits, _) = BoardLimits::read_from_prefix(&bytes).expect("long enough");
+        let names = &bytes[POLICY_NAMES_OFFSET_BYTES..][..usize::try_from(limits.names_bytes).expect("small")];
+        let time = postcard::from_bytes::<BoardPolicy>(names).expect("decodes").time.expect("stated");
+        let mut found: Vec<_> = time.system.iter().map(|activity| activity.name.as_str()).collect();
+        found.sort_unstable();
+        assert_eq!(found, ["exchange", "gpio", "grid", "i2c", "interrupts", "tick", "timer", "warden"], "{board}");
+    }
 }
 
 #[test]
@@ -141,6 +202,17 @@ fn what_is_wrong_is_refused_in_words() {
         ("[\"get\"]", "[\"get\", \"get\"]", "channel `temperature`: `allow` says something twice"),
         ("\"asked\"", "\"sometimes\"", "unknown variant `sometimes`"),
         ("[\"out\"]", "[\"output\"]", "unknown variant `output`"),
+        ("tick = \"1ms\"", "", "missing field `tick`"),
+        ("tick = \"1ms\"", "tick = \"0ms\"", "time: `tick` and `calls` must not be 0"),
+        ("calls = 4", "calls = 0", "time: `tick` and `calls` must not be 0"),
+        ("calls = 4", "calls = 256", "invalid value"),
+        ("\"130us\"", "\"1001ms\"", "time.tick-jitter is over a second"),
+        ("\"53us\"", "\"53\"", "time.call.exchange: \"53\" is no duration"),
+        ("exchange = \"53us\"", "", "missing field `exchange`"),
+        ("\"3ms\"", "\"999ns\"", "time.system `gpio`: period is below a microsecond"),
+        ("\"60us\"", "\"2s\"", "time.system `interrupts`: budget is over a second"),
+        ("\"interrupts\"", "\"gpio\"", "time.system `gpio`: the name is there twice"),
+        ("\"interrupts\"", "\"a b\"", "time.system.name \"a b\""),
     ];
     for (old, new, expected) in cases {
         assert!(SOUND.contains(old), "{old}");

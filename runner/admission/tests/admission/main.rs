@@ -11,6 +11,7 @@ mod life;
 mod logs;
 mod plans;
 mod rights;
+mod schedules;
 mod sessions;
 mod signatures;
 mod uploads;

@@ -19,7 +19,11 @@ use runner_interfaces::{
     kernel::{Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring},
     link::{LINK_PAYLOAD_BYTES, LINK_SLOT_BYTES, LinkKind, LinkSlot, MAX_SESSIONS, link_geometry},
     output::{OUTPUT_SLOT_BYTES, OutputRecord, Stream, output_geometry},
-    policy::{BoardDevice, BoardLimits, BoardLine, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES},
+    policy::{
+        BoardActivity, BoardDevice, BoardLimits, BoardLine, BoardPolicy, BoardTime, POLICY_MAGIC,
+        POLICY_NAMES_OFFSET_BYTES,
+    },
+    scheduling::{Share, Shares},
     timer,
     warden::WardenTable,
 };
@@ -67,7 +71,7 @@ fn regions() -> HashMap<String, HeapMemory> {
     ];
     for cell in 0..CELLS {
         sizes.push((format!("warden_to_cell{cell}"), 0x1000));
-        sizes.push((format!("cell{cell}_status"), 0x1000));
+        sizes.push((format!("cell{cell}_status"), 0x2000));
         // 4 MiB there: tests need not touch as much.
         sizes.push((format!("cell{cell}_module"), 0x20000));
         sizes.push((format!("cell{cell}_to_admission"), 0x10000));
@@ -842,6 +846,11 @@ impl Node {
     pub(crate) fn upload(&mut self, session: usize, request: DeployRequest, wasm: &[u8]) -> Result<(), Refusal> {
         let Answer::Ready { credit } = self.ask(session, Request::Deploy(request))? else { panic!("expected Ready") };
         assert!(credit > 0);
+        self.send_chunks(session, wasm)
+    }
+
+    /// Sends all chunks of what was announced.
+    pub(crate) fn send_chunks(&mut self, session: usize, wasm: &[u8]) -> Result<(), Refusal> {
         let mut sent = 0;
         for (sequence, chunk) in (0..).zip(wasm.chunks(CHUNK_BYTES)) {
             sent += chunk.len();
@@ -993,7 +1002,38 @@ pub(crate) fn policy() -> BoardPolicy {
         node_by_default: true,
         channels: None,
         allow_unsigned: true,
+        time: Some(time()),
     }
+}
+
+/// A node that costs something: ticks and the domains above the cells take 10 %, and everything else a little.
+pub(crate) fn time() -> BoardTime {
+    let activity =
+        |name: &str, budget_ns, period_ns| BoardActivity { name: name.into(), budget_ns, period_ns, jitter_ns: 0 };
+    BoardTime {
+        tick_ns: 1_000_000,
+        tick_jitter_ns: 20_000,
+        event_jitter_ns: 50_000,
+        switch_ns: 5_000,
+        blocking_ns: 10_000,
+        call_ns: [20_000, 10_000, 10_000, 30_000],
+        default_calls: 2,
+        system: vec![activity("tick", 50_000, 1_000_000), activity("warden", 100_000, 2_000_000)],
+        taken_ppm: 100_000,
+    }
+}
+
+/// Classes as the pool of `system.xml` has them, fewer of each. The cells' own priorities are 107 to 110.
+pub(crate) fn shares() -> Shares {
+    let mut shares = Shares::default();
+    let classes = [(100, 1000), (300, 1000), (300, 1000), (400, 2000), (1000, 5000), (1500, 5000), (3000, 10000)];
+    for ((share, (budget_us, period_us)), badge) in shares.classes.iter_mut().zip(classes).zip(0x120..) {
+        *share = Share { budget_us, period_us, badge, priority: 0 };
+    }
+    for (share, priority) in shares.cells[..CELLS].iter_mut().zip((107..=110).rev()) {
+        *share = Share { budget_us: 700, period_us: 10_000, badge: 0x100 + priority, priority };
+    }
+    shares
 }
 
 fn board_limits() -> BoardLimits {
@@ -1015,6 +1055,7 @@ fn board_limits() -> BoardLimits {
         load_limit_us: u32::try_from(HOOK_NS / 1000).expect("small"),
         log_limit_per_second: LOG_RATE,
         rates: LineRates::all(1000),
+        shares: shares(),
         ..BoardLimits::default()
     }
 }

@@ -119,7 +119,7 @@ proptest! {
                     release: c % 4,
                     on_overrun: d % 4,
                     urgency: e,
-                    reserved: f,
+                    calls: f,
                 },
             });
             node.cell.notified(&mut node.kernel, ChannelSet::from_bits(channels | 4));

@@ -37,7 +37,7 @@ const PERIODIC: Schedule = Schedule {
     release: Release::Periodic.to_wire(),
     on_overrun: OnOverrun::Skip.to_wire(),
     urgency: 0,
-    reserved: 0,
+    calls: 0,
 };
 
 fn looping(body: &str) -> Vec<u8> {

@@ -5,11 +5,12 @@ use std::vec::Vec;
 use runner_interfaces::{
     cell::ContainerState as State,
     plan::{LoadRequest, Plan, RestartPolicy, SHORTEST_BACK_OFF_NS},
-    warden::{Procedure, WardenStatus},
+    schedule::{OnOverrun, Release, Schedule},
+    warden::{Intervention, Procedure, WardenStatus},
 };
 
 use super::fake::*;
-use crate::Fault;
+use crate::{Exhausted, Fault};
 
 /// The class that the plan names counts from 1.
 fn plan(class: u32) -> Plan {
@@ -126,8 +127,9 @@ fn an_exhausted_budget_is_counted_for_the_cell_that_is_under_it() {
     let mut node = Node::new();
     load(&mut node, 1, plan(2)).expect("free");
     node.show(1, State::Running);
-    assert_eq!(node.warden.exhausted(&mut node.kernel, 0x121), Some(1));
-    assert_eq!(node.warden.exhausted(&mut node.kernel, 0x121), Some(1));
+    let goes_on = Some(Exhausted { cell: 1, is_ended: false });
+    assert_eq!(node.warden.exhausted(&mut node.kernel, 0x121), goes_on);
+    assert_eq!(node.warden.exhausted(&mut node.kernel, 0x121), goes_on);
     for other in [0x120, 0x109, 0, u64::MAX] {
         assert_eq!(node.warden.exhausted(&mut node.kernel, other), None, "nobody is under {other:#x}");
     }
@@ -136,4 +138,55 @@ fn an_exhausted_budget_is_counted_for_the_cell_that_is_under_it() {
     assert_eq!(node.warden.exhausted(&mut node.kernel, 0x121), None);
     load(&mut node, 1, Plan::default()).expect("free");
     assert_eq!(node.shown(1).exhausted, 0, "another container begins at nothing");
+}
+
+/// A plan under the second class whose container is released every millisecond.
+fn scheduled(on_overrun: OnOverrun) -> Plan {
+    let schedule = Schedule {
+        period_ns: 1_000_000,
+        deadline_ns: 1_000_000,
+        budget_ns: 50_000,
+        release: Release::Periodic.to_wire(),
+        on_overrun: on_overrun.to_wire(),
+        ..Schedule::default()
+    };
+    Plan { schedule, ..plan(2) }
+}
+
+#[test]
+fn whoever_overruns_goes_on_or_ends_as_its_schedule_says() {
+    for (on_overrun, is_ended) in [(OnOverrun::Skip, false), (OnOverrun::Stop, true), (OnOverrun::Restart, true)] {
+        let mut node = Node::new();
+        load(&mut node, 1, scheduled(on_overrun)).expect("free");
+        node.show(1, State::Running);
+        scheduling(&mut node);
+        assert_eq!(node.warden.exhausted(&mut node.kernel, 0x121), Some(Exhausted { cell: 1, is_ended }));
+        let intervention = if is_ended { Intervention::Overrun } else { Intervention::None };
+        assert_eq!((node.shown(1).intervention, node.shown(1).exhausted), (intervention.to_wire(), 1));
+        let own_again =
+            [Action::Stop(1), Action::BindOwn(1), Action::SetPriority(1, 109), Action::Restart(1, ENTRY + 1)];
+        assert_eq!(scheduling(&mut node), if is_ended { &own_again[..] } else { &[] }, "{on_overrun:?}");
+    }
+}
+
+#[test]
+fn an_overrun_is_a_failure_that_a_new_start_may_follow() {
+    let mut node = Node::new();
+    let again = Plan { restart_policy: RestartPolicy::OnFailure.to_wire(), ..scheduled(OnOverrun::Restart) };
+    load(&mut node, 1, again).expect("free");
+    node.show(1, State::Running);
+    node.warden.exhausted(&mut node.kernel, 0x121).expect("it has it");
+    assert!(node.shown(1).next_start_ns > node.kernel.now_ns);
+    node.pass_until(node.kernel.now_ns + 2 * SHORTEST_BACK_OFF_NS);
+    assert_eq!(node.shown(1).new_starts, 1);
+}
+
+#[test]
+fn what_a_stop_hook_takes_is_no_overrun() {
+    let mut node = Node::new();
+    load(&mut node, 1, scheduled(OnOverrun::Stop)).expect("free");
+    node.show(1, State::Running);
+    node.ask(Procedure::Stop, 1).expect("runs");
+    assert_eq!(node.warden.exhausted(&mut node.kernel, 0x121), Some(Exhausted { cell: 1, is_ended: false }));
+    assert_eq!(node.shown(1).intervention, Intervention::None.to_wire());
 }

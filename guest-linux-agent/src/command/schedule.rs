@@ -1,0 +1,29 @@
+//! Who has a schedule and what was promised: `emit schedule`.
+
+use std::fs;
+
+use shared_ring_messages::{Answer, Request};
+
+use super::{Context, print, unexpected};
+use crate::{
+    arguments::Schedule,
+    exit::Failure,
+    schedule,
+    session::{Error, Result},
+};
+
+pub(super) fn schedule(context: &Context, arguments: &Schedule) -> Result<u8> {
+    let mut session = context.session()?;
+    schedule::check_version(&session)?;
+    let table = match session.ask(Request::Schedule)? {
+        Answer::Schedule(table) => table,
+        other => return Err(unexpected(&other)),
+    };
+    if let Some(path) = &arguments.svg {
+        let picture = schedule::picture(&table).map_err(|why| Error::new(Failure::Internal, why))?;
+        fs::write(path, picture)
+            .map_err(|error| Error::new(Failure::Usage, format!("{} cannot be written: {error}", path.display())))?;
+    }
+    print(context, &schedule::json(&table), &schedule::text(&table))?;
+    Ok(0)
+}
