@@ -8,7 +8,7 @@ use runner_interfaces::policy::{BoardChannel, BoardLimits, BoardPolicy, POLICY_M
 use runner_interfaces::scheduling::Share;
 use zerocopy::FromBytes;
 
-use crate::{BOARDS, fixture, project};
+use crate::{BOARDS, fixture, on_cores, project};
 
 const SOUND: &str = r#"
 board = "test"
@@ -72,7 +72,7 @@ fn the_region_says_what_the_file_says() {
     assert_eq!((limits.ceiling.minimum_period_ns, limits.ceiling.timers), (2_000_000, 3));
 
     // The domains' order is the kernel's: gpio, warden, cell0.
-    let own = Share { budget_us: 1500, period_us: 10_000, badge: 0x102, priority: 110 };
+    let own = Share { budget_us: 1500, period_us: 10_000, badge: 0x102, priority: 110, core: 0 };
     assert_eq!((limits.shares.cells[0], limits.shares.cells[1]), (own, Share::default()));
     assert!(limits.shares.classes.iter().all(|class| !class.is_present()), "the fixture has none");
 
@@ -94,6 +94,15 @@ fn the_region_says_what_the_file_says() {
     assert_eq!(channels, [BoardChannel { name: "temperature".into(), put: false, get: true }]);
     assert!(board.lines[0].output && !board.lines[0].input && !board.lines[0].edges);
     assert!(!board.lines[1].output && board.lines[1].input && board.lines[1].edges);
+}
+
+#[test]
+fn each_share_tells_its_core() {
+    let policy = parse(SOUND).expect("sound");
+    let bytes = policy.region_bytes(&on_cores("qemu_virt_aarch64")).expect("fits");
+    let (limits, _) = BoardLimits::read_from_prefix(&bytes).expect("long enough");
+    assert_eq!(limits.shares.cells.map(|share| share.core), [1, 2, 3, 1, 2, 3, 1, 2]);
+    assert_eq!(limits.shares.classes[..4].iter().map(|share| share.core).collect::<Vec<_>>(), [1, 2, 3, 1]);
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! The system tests on seL4: Atoll's boot image in QEMU, Linux as its guest, `emit` at its shell.
 //!
-//! One boot a test, so that none sees what another left. The machine is the deterministic one: its time is that of executed
-//! instructions, so a host that is busy with something else looks neither like a missed deadline nor like a lost blink.
+//! One boot a test, so that none sees what another left. The machine with one core is the deterministic one: its time is that of
+//! executed instructions, so a host that is busy with something else looks neither like a missed deadline nor like a lost blink.
+//! The one with several follows the host's clock.
 
 mod boot_report;
+mod multi_core;
 mod raspberry_pi;
 mod virt;
 
@@ -29,6 +31,8 @@ struct TestBoard {
     /// The register that shows the lines' levels, and the line LED in it.
     levels: u64,
     led: u32,
+    /// The image is for several cores.
+    multi_core: bool,
 }
 
 impl TestBoard {
@@ -47,7 +51,8 @@ impl TestBoard {
 
     /// Boots `image` up to the guest's shell.
     fn boot_from(&self, image: &Path) -> Result<Node> {
-        let mut machine = Launch::atoll(self.board, image).deterministic().start()?;
+        let launch = Launch::atoll(self.board, image);
+        let mut machine = if self.multi_core { launch.multi_core() } else { launch.deterministic() }.start()?;
         machine.console.expect_guest_shell(BOOT)?;
         Ok(Node { machine })
     }
