@@ -305,7 +305,7 @@ impl<'a> Checker<'a> {
         let Some(console) = system.domains.iter().find(|domain| Role::of(&domain.name) == Some(Role::Vmm)) else {
             return;
         };
-        // A class's domain never runs, so it has nothing to tell.
+        // A class's domain does nothing, so it has nothing to tell.
         let speaks = |domain: &&Domain| !matches!(Role::of(&domain.name), Some(Role::Class(_)));
         let others = system.protection_domains().filter(speaks);
         for domain in others.filter(|domain| domain.name != console.name) {
