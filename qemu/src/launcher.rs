@@ -127,8 +127,8 @@ impl Launch {
         self
     }
 
-    /// As many cores as an image of the configurations `smp-…` has. There is no deterministic machine with several: seL4's kernel for
-    /// them does not come up where each instruction takes the same time (QEMU then runs one core after the other).
+    /// As many cores as an image of the configurations `smp-…` has. Where time is that of executed instructions, QEMU runs one core after the
+    /// other, and each core's time is what all of them execute: such a machine shows what happens and not how long it takes.
     #[must_use]
     pub fn multi_core(mut self) -> Self {
         self.multi_core = true;

@@ -134,7 +134,8 @@ mod tests {
 
     #[test]
     fn a_configurations_name_says_what_kind_of_kernel_it_has() {
-        let kinds = ["debug", "release", "smp-debug", "smp-release"].map(|name| (is_multi_core(name), is_release(name)));
+        let kinds =
+            ["debug", "release", "smp-debug", "smp-release"].map(|name| (is_multi_core(name), is_release(name)));
         assert_eq!(kinds, [(false, false), (false, true), (true, false), (true, true)]);
     }
 }

@@ -224,8 +224,8 @@ pub(crate) fn boot(options: &ImageOptions) -> Result<()> {
     step("building the boot image");
     let image = options.build()?;
     step("booting; Ctrl-A x ends QEMU");
-    let launch = Launch::atoll(options.board, image);
-    let status = if several { launch.multi_core() } else { launch.steady() }.attach()?;
+    let launch = Launch::atoll(options.board, image).steady();
+    let status = if several { launch.multi_core() } else { launch }.attach()?;
     if status.success() { Ok(()) } else { bail!("QEMU ended with {status}") }
 }
 

@@ -70,8 +70,8 @@ impl Description {
 
     /// Behind the name of each protection domain, in the order of the text: where its core is to be said, and which it is.
     fn placements(&self) -> Result<Vec<(usize, u8)>, ParseError> {
-        let document =
-            Document::parse(self.text()).map_err(|error| self.error(error.pos().row, format!("not well-formed XML: {error}")))?;
+        let document = Document::parse(self.text())
+            .map_err(|error| self.error(error.pos().row, format!("not well-formed XML: {error}")))?;
         let domains = document.descendants().filter(|node| node.has_tag_name("protection_domain"));
         domains.map(|domain| self.placement(&document, domain)).collect()
     }
@@ -127,7 +127,8 @@ mod tests {
 
     #[test]
     fn what_has_a_core_or_no_role_is_pointed_at() {
-        let placed = on_cores("<protection_domain name=\"gpio\" cpu=\"1\"><program_image path=\"g\" /></protection_domain>");
+        let placed =
+            on_cores("<protection_domain name=\"gpio\" cpu=\"1\"><program_image path=\"g\" /></protection_domain>");
         assert_eq!(placed.expect_err("placed"), "system.xml:3: `gpio` says on which core it is");
         let stranger = on_cores("<protection_domain name=\"spy\"><program_image path=\"s\" /></protection_domain>");
         assert!(stranger.expect_err("no role").starts_with("system.xml:3: `spy` is the name of no role"));

@@ -212,8 +212,8 @@ mod tests {
 
     #[test]
     fn an_image_for_several_cores_gets_them() {
-        let line = line(&Launch::atoll(Board::QemuVirtAarch64, "/x").multi_core());
-        assert!(line.contains("-smp 4"), "{line}");
+        let line = line(&Launch::atoll(Board::QemuVirtAarch64, "/x").deterministic().multi_core());
+        assert!(line.contains("-smp 4 -icount shift=3,align=off,sleep=off"), "{line}");
     }
 
     #[test]

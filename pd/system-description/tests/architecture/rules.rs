@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use pd_system_description::{CORES, Role, System};
 use pd_system_description::rules::{Rule, check};
+use pd_system_description::{CORES, Role, System};
 
 use crate::{BOARDS, fixture, on_cores, project};
 

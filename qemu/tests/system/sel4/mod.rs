@@ -1,8 +1,7 @@
 //! The system tests on seL4: Atoll's boot image in QEMU, Linux as its guest, `emit` at its shell.
 //!
-//! One boot a test, so that none sees what another left. The machine with one core is the deterministic one: its time is that of
-//! executed instructions, so a host that is busy with something else looks neither like a missed deadline nor like a lost blink.
-//! The one with several follows the host's clock.
+//! One boot a test, so that none sees what another left. The machine is the deterministic one: its time is that of executed
+//! instructions, so a host that is busy with something else looks neither like a missed deadline nor like a lost blink.
 
 mod boot_report;
 mod multi_core;
@@ -51,8 +50,8 @@ impl TestBoard {
 
     /// Boots `image` up to the guest's shell.
     fn boot_from(&self, image: &Path) -> Result<Node> {
-        let launch = Launch::atoll(self.board, image);
-        let mut machine = if self.multi_core { launch.multi_core() } else { launch.deterministic() }.start()?;
+        let launch = Launch::atoll(self.board, image).deterministic();
+        let mut machine = if self.multi_core { launch.multi_core() } else { launch }.start()?;
         machine.console.expect_guest_shell(BOOT)?;
         Ok(Node { machine })
     }

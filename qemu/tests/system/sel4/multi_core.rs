@@ -1,7 +1,7 @@
 //! On QEMU's `virt` machine with several cores: Linux, `admission` and the drivers on the first, cells on the others.
 //!
-//! Nothing here is deterministic, and a busy host shows: QEMU runs the cores side by side, by the host's clock. What `cargo xtask test`
-//! runs is one test with one boot; those in [`by_hand`] play what every board must do, a boot each.
+//! The machine is the deterministic one, in which QEMU runs one core after the other: what they do to each other is seen, and nothing is
+//! measured. What `cargo xtask test` runs is one test with one boot; those in [`by_hand`] play what every board must do, a boot each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
