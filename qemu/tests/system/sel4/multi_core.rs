@@ -11,7 +11,7 @@ use pd_system_description::{CORES, Role};
 
 use super::{TestBoard, boot_report, on, virt};
 use crate::node::{Node, number};
-use crate::scenarios::{self, Blinker};
+use crate::scenarios;
 
 /// The `virt` machine with an image of the configuration `smp-debug`.
 const BOARD: TestBoard = TestBoard { image: "ATOLL_IMAGE_SMP", multi_core: true, ..virt::BOARD };

@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail, ensure};
 use elf::{ElfBytes, endian::LittleEndian};
 use key_files::{KeyDirectory, KeyFileError, PrivateKey};
-use pd_system_description::CORES;
 use qemu::board::Board;
 use qemu::debugger::Debugger;
 use runner_container::{Manifest, embed};
@@ -169,11 +168,14 @@ pub(super) fn a_fault_ends_one_life(board: &TestBoard, node: &mut Node) -> Resul
     node.emit("deploy /tmp/secret.wasm --name secret")?;
     ensure!(secrets_in_memory(node)? > 0, "the container holds its secret");
 
-    send_the_busy_cell_nowhere(board, node)?;
+    let running = node.container("secret")?;
+    let cell = pd_system_description::Role::Cell(usize::try_from(number(&running, "cell")?)?);
+    send_the_busy_cell_nowhere(board, if board.multi_core { cell.core() } else { 0 }, node)?;
     node.wait_until("the container has failed", |node| Ok(node.state("secret")? == "failed"))?;
     let failed = node.container("secret")?;
     ensure!(failed["reason"].as_str().is_some_and(|reason| reason.contains("the cell faulted")), "{failed}");
-    ensure!(number(&failed, "cell_restarts")? == 1 && failed["fault"] != "", "{failed}");
+    let restarts = number(&running, "cell_restarts")?;
+    ensure!(number(&failed, "cell_restarts")? == restarts + 1 && failed["fault"] != "", "{failed}");
     ensure!(secrets_in_memory(node)? == 0, "the secret is still somewhere in memory");
     blinker.lost_nothing(node)?;
 
@@ -343,25 +345,22 @@ pub(super) fn program_beside(board: &TestBoard, name: &str) -> Result<Vec<u8>> {
     std::fs::read(board.image()?.with_file_name(name)).with_context(|| format!("no {name} beside the image"))
 }
 
-/// Stops the machine again and again until a core stands in a cell's program, which is a busy one's most of the time, and puts its
+/// Stops the machine again and again until `core` stands in a cell's program, which is a busy one's most of the time, and puts its
 /// program counter to nowhere. The domains share their addresses, so a cell is known by the instructions around it.
-fn send_the_busy_cell_nowhere(board: &TestBoard, node: &mut Node) -> Result<()> {
+fn send_the_busy_cell_nowhere(board: &TestBoard, core: u8, node: &mut Node) -> Result<()> {
     const TRIES: usize = 2000;
     let program = program_beside(board, "cell.elf")?;
-    let cores = if board.multi_core { CORES } else { 1 };
     let mut debugger = node.machine.stop()?;
     for attempt in 0..TRIES {
         // Not always the same time, or it might always fall into the same place of the schedule.
         debugger.run_for(Duration::from_micros(500 + 37 * (attempt as u64 % 40)))?;
-        for core in 0..cores {
-            debugger.select_core(core)?;
-            let registers = debugger.registers()?;
-            if registers.in_user_mode() && is_in_program(&mut debugger, &program, registers.program_counter())? {
-                return debugger.jump(registers, NOWHERE);
-            }
+        debugger.select_core(core)?;
+        let registers = debugger.registers()?;
+        if registers.in_user_mode() && is_in_program(&mut debugger, &program, registers.program_counter())? {
+            return debugger.jump(registers, NOWHERE);
         }
     }
-    bail!("no core was ever met in a cell")
+    bail!("core {core} was never met in a cell")
 }
 
 /// Whether memory at an address is what a program has there.
