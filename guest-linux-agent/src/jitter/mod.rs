@@ -82,9 +82,11 @@ fn rows(measure: &MeasureReport, rows: usize) -> Vec<(u64, u64)> {
         return Vec::new();
     };
     let eighths = |end_ns: u64| {
-        let bits = 63 - end_ns.max(1).leading_zeros();
+        let end_ns = end_ns.max(1);
+        let bits = end_ns.ilog2();
         // Eighths of a power of two, as the buckets are.
-        u64::from(bits) * 8 + ((u128::from(end_ns.max(1)) << 3 >> bits) as u64 & 7)
+        let eighths = if bits < 3 { end_ns << (3 - bits) } else { end_ns >> (bits - 3) };
+        u64::from(bits) * 8 + (eighths & 7)
     };
     let span = eighths(*last) - eighths(*first).min(eighths(*last)) + 1;
     let step = span.div_ceil(rows.max(1) as u64).max(1);
@@ -154,7 +156,7 @@ pub(crate) mod tests {
     #[test]
     fn rows_keep_every_value_and_are_no_more_than_asked_for() {
         let buckets: Vec<_> = (0..200_u32)
-            .map(|index| (64_u64 << (index / 8) | u64::from(index % 8) * (8 << (index / 8)), index + 1))
+            .map(|index| ((64_u64 << (index / 8)) + u64::from(index % 8) * (8 << (index / 8)), index + 1))
             .collect();
         let measure = measure(&buckets);
         for most in [1, 2, 10, 1000] {

@@ -27,7 +27,7 @@ pub(crate) fn text(report: &TimingReport) -> String {
 
 fn head(report: &TimingReport) -> String {
     let schedule = &report.schedule;
-    let every = if schedule.release == "events" { "by events, at least every" } else { "every" };
+    let every = if schedule.release == "events" { "by events, at most once every" } else { "every" };
     let text = format!(
         "{}: {every} {}, done within {}, budget {}, class {}, on overrun {}\n\
          {} released, {} completed, {} missed their deadline, {} skipped",
@@ -67,8 +67,8 @@ fn bars(measure: &MeasureReport) -> String {
     let longest = rows.iter().map(|(_, count)| *count).max().unwrap_or(0).max(1);
     let mut text = String::new();
     for (end_ns, count) in rows {
-        #[expect(clippy::cast_possible_truncation, reason = "no more than the width")]
-        let length = (u128::from(count) * WIDTH as u128).div_ceil(u128::from(longest)) as usize;
+        let length = (u128::from(count) * WIDTH as u128).div_ceil(u128::from(longest));
+        let length = usize::try_from(length).unwrap_or(WIDTH);
         let _ = writeln!(text, "  up to {:>8}  {:<WIDTH$}  {}", time(end_ns), "#".repeat(length), HumanCount(count));
     }
     text

@@ -143,7 +143,7 @@ struct Document {
     needs: Vec<ServiceTable>,
     #[serde(default, rename = "endpoint")]
     endpoints: Vec<EndpointTable>,
-    schedule: Option<ScheduleTable>,
+    schedule: Option<Spanned<ScheduleTable>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -263,14 +263,15 @@ enum Class {
 
 impl ScheduleTable {
     /// A container that events release states the least time between two of them, one that the clock releases its period.
-    fn check(&self) -> std::result::Result<(), Fault> {
-        let message = match (self.period.0, self.min_interval.0) {
-            (0, 0) => "[schedule] states neither `period` nor `min-interval`",
+    /// `place` is where the table stands.
+    fn check(&self, place: &str) -> std::result::Result<(), Fault> {
+        let wrong = match (self.period.0, self.min_interval.0) {
+            (0, 0) => "neither `period` nor `min-interval`",
             (0, _) | (_, 0) => return Ok(()),
-            _ => "[schedule] states both `period` and `min-interval`",
+            _ => "both `period` and `min-interval`",
         };
         let hint = "`period` for a loop that the clock releases, `min-interval` for one that events do";
-        Err(Fault { message: message.into(), hint })
+        Err(Fault { message: format!("{place}: [schedule] states {wrong}"), hint })
     }
 
     fn into_schedule(self) -> Schedule {
@@ -306,7 +307,7 @@ impl Document {
             Err(Fault { message: format!("{place}: `{}`: {why}", entry.get_ref()), hint: "" })
         };
         if let Some(schedule) = &self.schedule {
-            schedule.check()?;
+            schedule.get_ref().check(&position(text, &schedule.span()))?;
         }
         for path in &self.files {
             if let Err(violation) = runner_container::check_path(path.get_ref()) {
@@ -351,7 +352,7 @@ impl Document {
             provides: self.provides.into_iter().map(ServiceTable::into_service).collect(),
             needs: self.needs.into_iter().map(ServiceTable::into_service).collect(),
             endpoints: endpoints(self.endpoints),
-            schedule: self.schedule.map(ScheduleTable::into_schedule),
+            schedule: self.schedule.map(|schedule| schedule.into_inner().into_schedule()),
         }
     }
 }

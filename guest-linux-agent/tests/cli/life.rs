@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::{
     LIMIT,
-    emit::{Running, command},
+    emit::{Output, Running, command},
     node::{Blinker, TestNode, number},
     project,
 };
@@ -23,12 +23,12 @@ const METADATA: &[u8] = &[
 ];
 
 /// Packed containers in a folder of their own.
-struct Packed {
+pub(crate) struct Packed {
     directory: TempDir,
 }
 
 impl Packed {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { directory: tempfile::tempdir().expect("a temporary directory") }
     }
 
@@ -49,18 +49,28 @@ impl Packed {
         self.pack(name, wat, &format!("name = \"{name}\"\n{app}"))
     }
 
-    fn pack(&self, name: &str, wat: &str, app: &str) -> String {
-        let path = |file: String| self.directory.path().join(file).to_str().expect("UTF-8").to_owned();
-        let (module, manifest, packed) =
-            (path(format!("{name}.module.wasm")), path(format!("{name}.toml")), path(format!("{name}.wasm")));
+    /// A packed container of that name; answers its path.
+    pub(crate) fn pack(&self, name: &str, wat: &str, app: &str) -> String {
+        self.try_pack(name, wat, app).succeeds();
+        self.path(&format!("{name}.wasm"))
+    }
+
+    /// What `emit pack` says to such a module and `app.toml`.
+    pub(crate) fn try_pack(&self, name: &str, wat: &str, app: &str) -> Output {
+        let path = |ending: &str| self.path(&format!("{name}.{ending}"));
+        let (module, manifest) = (path("module.wasm"), path("toml"));
         fs::write(&module, wat::parse_str(wat).expect("it assembles")).expect("written");
         fs::write(&manifest, app).expect("written");
-        Running::start(command(&["pack", &module, "--app", &manifest, "-o", &packed])).finish().succeeds();
-        packed
+        Running::start(command(&["pack", &module, "--app", &manifest, "-o", &path("wasm")])).finish()
+    }
+
+    /// A file of that name beside them.
+    pub(crate) fn path(&self, file: &str) -> String {
+        self.directory.path().join(file).to_str().expect("UTF-8").to_owned()
     }
 }
 
-fn wait_until(node: &TestNode, name: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+pub(crate) fn wait_until(node: &TestNode, name: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
     let deadline = Instant::now() + LIMIT;
     loop {
         let report = node.ask(&["inspect", name]);

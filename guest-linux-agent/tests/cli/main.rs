@@ -24,6 +24,7 @@ mod refusals;
 mod rights;
 mod running;
 mod samples;
+mod schedule;
 mod sessions;
 mod signing;
 mod terminal;

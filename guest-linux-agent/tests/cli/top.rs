@@ -233,7 +233,7 @@ fn a_script_gets_one_frame() {
     let container = &value["containers"][0];
     assert_eq!((&container["name"], &container["cell"]), (&"blinker".into(), &0.into()));
     assert!(container["loops_per_second"].as_f64().is_some_and(|loops| (5.0..15.0).contains(&loops)), "{container}");
-    assert!(value["interval_ns"].as_u64() >= Some(300_000_000) && value["node"]["cells"] == 4, "{value}");
+    assert!(value["interval_ns"].as_u64() >= Some(300_000_000) && value["node"]["cells"] == 8, "{value}");
 
     node.emit(&["top"]).fails(2, &["no terminal", "--once"]);
     let fake = Fake::answering(|_| Some(Ok(Answer::Done)));

@@ -4,7 +4,7 @@ use std::{fs, thread, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::{eventually, keys::Person, node::TestNode, project, sample};
+use crate::{emit::Output, eventually, keys::Person, node::TestNode, project, sample};
 
 const APP: &str = "name = \"blinker\"\n[grants]\nlist = [\"gpio:LED:out\", \"timer:10ms\"]\n";
 
@@ -47,6 +47,43 @@ impl Fleet {
         sign(&[developer]).succeeds();
         sign(&["plant"]).succeeds();
         sign(&["gate", "--integrator", "plant", "--grant", "gpio:LED:out", "--grant", "timer:10ms"]).succeeds();
+    }
+
+    /// A second developer, whom the node is told to believe.
+    fn add_second_developer(&self) {
+        self.person.emit(&["keys", "new", "dev2", "--role", "developer", "--no-passphrase"]).succeeds();
+        let public = self.person.text(".config/atoll/keys/dev2.pub");
+        let added = self.node.ask(&["keys", "send", &self.change("add.keys", &["--add", &public, "--sequence", "1"])]);
+        assert_eq!((&added["stopped"], &added["barred"]), (&json!([]), &json!([])), "{added}");
+    }
+
+    /// A file with a change of keys that the owner signed.
+    fn change(&self, file: &str, arguments: &[&str]) -> String {
+        self.person.emit(&[&["keys", "update", "--key", "gate", "-o", file], arguments].concat()).succeeds();
+        self.person.text(file)
+    }
+
+    /// Updates the blinker to `c.wasm`, and gives the node `change` while the new version is on probation. Answers what became
+    /// of the update and what the node said to the change.
+    fn update_and_change(&self, change: &str) -> (Output, Value) {
+        let file = self.person.text("c.wasm");
+        thread::scope(|scope| {
+            let update = scope.spawn(|| self.node.emit(&["update", "blinker", &file, "--probation", "60s"]));
+            eventually("the new version is on probation", || {
+                self.node.emit(&["events"]).succeeds().contains("update-took-over")
+            });
+            let answer = self.node.ask(&["keys", "send", change]);
+            (update.join().expect("it ends"), answer)
+        })
+    }
+
+    fn goes_on(&self) {
+        eventually("the blinker goes on", || {
+            let loops = || self.node.ask(&["inspect", "blinker"])["loops"].as_u64();
+            let before = loops();
+            thread::sleep(Duration::from_millis(250));
+            loops() > before
+        });
     }
 
     fn refused(&self, file: &str, words: &[&str]) {
@@ -117,37 +154,18 @@ fn the_owner_changes_whose_word_counts() {
 #[test]
 fn a_revocation_ends_what_runs_by_that_key() {
     let fleet = Fleet::new();
-    let (person, node) = (&fleet.person, &fleet.node);
+    let node = &fleet.node;
     node.emit(&["deploy", &fleet.signed()]).succeeds();
     // The next version is another developer's, and on probation when that one's key is revoked: the old one goes on.
-    person.emit(&["keys", "new", "dev2", "--role", "developer", "--no-passphrase"]).succeeds();
-    let public = person.text(".config/atoll/keys/dev2.pub");
-    let change = |file: &str, arguments: &[&str]| {
-        person.emit(&[&["keys", "update", "--key", "gate", "-o", file], arguments].concat()).succeeds();
-        person.text(file)
-    };
-    let added = node.ask(&["keys", "send", &change("add.keys", &["--add", &public, "--sequence", "1"])]);
-    assert_eq!((&added["stopped"], &added["barred"]), (&json!([]), &json!([])), "{added}");
+    fleet.add_second_developer();
     fleet.sign_as("dev2");
-    let (file, revocation) = (person.text("c.wasm"), change("heir.keys", &["--revoke", "dev2", "--sequence", "2"]));
-    let answer = thread::scope(|scope| {
-        let update = scope.spawn(|| node.emit(&["update", "blinker", &file, "--probation", "60s"]));
-        eventually("the new version is on probation", || {
-            node.emit(&["events"]).succeeds().contains("update-took-over")
-        });
-        let answer = node.ask(&["keys", "send", &revocation]);
-        update.join().expect("it ends").fails(7, &["killed", "the owner revoked key", "developer"]);
-        answer
-    });
+    let (update, answer) =
+        fleet.update_and_change(&fleet.change("heir.keys", &["--revoke", "dev2", "--sequence", "2"]));
+    update.fails(7, &["killed", "the owner revoked key", "developer"]);
     assert_eq!(answer["stopped"], json!(["blinker"]), "{answer}");
-    eventually("the old version goes on", || {
-        let loops = || node.ask(&["inspect", "blinker"])["loops"].as_u64();
-        let before = loops();
-        thread::sleep(Duration::from_millis(250));
-        loops() > before
-    });
+    fleet.goes_on();
     // Then the key of what runs.
-    let revocation = change("revoke.keys", &["--revoke", "dev", "--sequence", "3"]);
+    let revocation = fleet.change("revoke.keys", &["--revoke", "dev", "--sequence", "3"]);
     let told = node.emit(&["keys", "send", &revocation]).succeeds();
     assert!(told.contains("blinker: is stopped, for a revoked key signed it"), "{told}");
     eventually("it has ended", || node.ask(&["inspect", "blinker"])["state"] == "finalised");
@@ -156,4 +174,16 @@ fn a_revocation_ends_what_runs_by_that_key() {
     node.emit(&["start", "blinker"]).fails(7, &["emit: the owner revoked key", "deploy it signed anew"]);
     let audited = node.emit(&["audit"]).succeeds();
     assert!(audited.contains("revoked") && audited.contains("which signed its code token"), "{audited}");
+}
+
+#[test]
+fn a_new_version_stays_where_only_the_old_ones_key_is_revoked() {
+    let fleet = Fleet::new();
+    fleet.node.emit(&["deploy", &fleet.signed()]).succeeds();
+    fleet.add_second_developer();
+    fleet.sign_as("dev2");
+    let (update, answer) = fleet.update_and_change(&fleet.change("old.keys", &["--revoke", "dev", "--sequence", "2"]));
+    assert_eq!(answer["stopped"], json!(["blinker"]), "the old version: {answer}");
+    update.succeeds();
+    fleet.goes_on();
 }

@@ -213,9 +213,9 @@ fn what_cannot_be_replaced_is_refused() {
     let second = files.write("second.wasm", &version("two", ""));
     node.emit(&["update", "nobody", &second]).fails(8, &["there is no container `nobody`"]);
     node.emit(&["update", "led", &second, "--grant", "gpio:VALVE:in"]).fails(7, &["VALVE"]);
-    for name in ["a", "b", "c"] {
+    for name in ["a", "b", "c", "d", "e", "f", "g"] {
         node.emit(&["deploy", &second, "--no-start", "--name", name]).succeeds();
     }
-    node.emit(&["update", "led", &second]).fails(8, &["all 4 cells are taken"]);
+    node.emit(&["update", "led", &second]).fails(8, &["all 8 cells are taken"]);
     node.emit(&["update", "a", &second]).fails(8, &["only one that runs can be replaced"]);
 }

@@ -73,7 +73,7 @@ fn what_was_asked_for_is_what_it_has() {
     let text = node.emit(&["inspect", "blinker"]).succeeds();
     assert!(text.contains("right gpio:LED:out@10000/s") && text.contains("right timer:1ms:7"), "{text}");
     let info = node.emit(&["info"]).succeeds();
-    assert!(info.contains("not seL4") && info.contains("cells   4, 2 free"), "{info}");
+    assert!(info.contains("not seL4") && info.contains("cells   8, 6 free"), "{info}");
     let led = info.lines().find(|line| line.contains("LED")).expect("the board has a LED");
     assert!(led.contains("output"), "{led}");
     node.emit(&["stop", "blinker"]).succeeds();

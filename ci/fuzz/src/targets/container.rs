@@ -4,8 +4,8 @@
 
 use runner_container::{
     CODE_SECTION, Channel, ChannelKind, Direction, Endpoint, Files, Lifetime, Limits, MAX_FILES, MAX_MANIFEST_BYTES,
-    Manifest, Restart, RestartPolicy, Schedule, Service, World, append_custom_section, check_name, check_path,
-    check_version, custom, custom_sections, embed, encode_files,
+    Manifest, OnOverrun, Release, Restart, RestartPolicy, Schedule, Service, Urgency, World, append_custom_section,
+    check_name, check_path, check_version, custom, custom_sections, embed, encode_files,
     offers::{find, interface, mixed_drafts},
     parts,
     rights::{MAX_RIGHTS, Right, Rights},
@@ -172,7 +172,15 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         ],
         provides: vec![service("measure", "level")],
         needs: vec![service("record", "log")],
-        schedule: Some(Schedule { period_ns: 1_000, deadline_ns: 900, budget_ns: 100, class: 1 }),
+        schedule: Some(Schedule {
+            release: Release::Periodic,
+            period_ns: 1_000,
+            deadline_ns: 900,
+            budget_ns: 100,
+            offset_ns: 50,
+            on_overrun: OnOverrun::Stop,
+            class: Urgency::High,
+        }),
         endpoints: vec![Endpoint { number: 3, line: "LED".into() }],
         ..Manifest::named("blinker")
     };

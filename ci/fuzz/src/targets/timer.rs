@@ -215,10 +215,12 @@ impl Bench {
         match message.label {
             1 => {
                 let number = number.ok_or(Status::NotFound)?;
-                let least = match (number, period) {
-                    (0, 0) => 0,
-                    (0, period) if period < EXECUTOR_MINIMUM_NS => return Err(Status::Invalid),
-                    (0, _) => EXECUTOR_MINIMUM_NS,
+                // The cell's own two need no right.
+                let is_executors = number == 0 || number == 8;
+                let least = match (is_executors, period) {
+                    (true, 0) => 0,
+                    (true, period) if period < EXECUTOR_MINIMUM_NS => return Err(Status::Invalid),
+                    (true, _) => EXECUTOR_MINIMUM_NS,
                     _ => self.granted(client, number, first, period)?,
                 };
                 self.clients[client].alarms[number].arm(first, period, least);

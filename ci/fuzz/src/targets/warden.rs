@@ -1,7 +1,8 @@
 //! The procedures of the warden, called by an `admission` that means harm, over cells that show anything, while time passes.
 //!
 //! Whatever is asked for: no cell has more than the board's ceiling and than was laid down for it, a cell that is stopped,
-//! released or started anew has nothing from before that on, and the drivers are called only with what they do not refuse.
+//! released or started anew has nothing from before that on, the drivers are called only with what they do not refuse, and of two
+//! cells never both are under the same class.
 
 use std::{cell::RefCell, rc::Rc};
 
@@ -13,10 +14,12 @@ use runner_interfaces::{
     kernel::{CALL_FAILED, Channel, ChannelSet, Domain, Instant, Kernel, Message},
     plan::{LoadRequest, Plan},
     policy::{BoardLimits, POLICY_MAGIC},
+    schedule::Schedule,
+    scheduling::{CELL_PRIORITIES, Share, Shares},
     timer,
     warden::{Procedure, WardenStatus, WardenTable},
 };
-use runner_warden::{Cells, Fault, Warden};
+use runner_warden::{Cells, Fault, NotScheduled, Warden};
 use shared_ring::{SequencedCell, SharedMemory, SharedValues};
 
 use super::paper::{CELLS, GRANTS_BYTES, PaperMemory, WARDEN, Wires, message};
@@ -49,6 +52,33 @@ const ENTRY: u64 = 0x20_0000;
 /// Calls and notifications in one go, beyond which the warden waits for somebody, or turns in a circle.
 const MOST_CALLS: u32 = 200;
 
+/// Classes that the board has.
+const CLASSES: usize = 3;
+
+/// The badge of the first of them.
+const BADGE: u32 = 0x120;
+
+/// The priority of the first cell where it has no class.
+const OWN_PRIORITY: u8 = 103;
+
+#[allow(clippy::cast_possible_truncation, reason = "there are some")]
+const SHARES: Shares = {
+    let mut shares = Shares::NONE;
+    let mut class = 0;
+    while class < CLASSES {
+        let badge = BADGE + class as u32;
+        shares.classes[class] = Share { budget_us: 100, period_us: 1000, badge, priority: 0 };
+        class += 1;
+    }
+    let mut cell = 0;
+    while cell < CELLS.len() {
+        let priority = OWN_PRIORITY as u32 + cell as u32;
+        shares.cells[cell] = Share { budget_us: 700, period_us: 10_000, badge: 0x100 + cell as u32, priority };
+        cell += 1;
+    }
+    shares
+};
+
 /// What the board allows.
 const LIMITS: BoardLimits = BoardLimits {
     magic: POLICY_MAGIC,
@@ -70,6 +100,7 @@ const LIMITS: BoardLimits = BoardLimits {
     load_limit_us: 3_000_000,
     log_limit_per_second: 0,
     rates: LineRates::all(50),
+    shares: SHARES,
 };
 
 /// What the drivers know, and what was done in one go.
@@ -83,6 +114,11 @@ struct World {
     /// What `exchange` is to be told next.
     taken_over: Option<[u64; 2]>,
     is_stopped: [bool; CELLS.len()],
+    binding_fails: bool,
+    /// The class that each cell is under.
+    classes: [Option<usize>; CELLS.len()],
+    /// What each cell's priority was set to, where it was.
+    priorities: [Option<u8>; CELLS.len()],
 }
 
 /// The kernel, and what the substrate does to cells.
@@ -199,7 +235,35 @@ impl Cells for Node {
         assert_eq!(entry, ENTRY + cell as u64, "what the image says, and not what the cell has shown since");
         self.has_nothing(cell);
         assert_eq!(self.control_of(cell).command, Command::Idle.to_wire());
-        assert!(core::mem::take(&mut self.world.borrow_mut().is_stopped[cell]), "started anew while it runs");
+        let mut world = self.world.borrow_mut();
+        assert!(core::mem::take(&mut world.is_stopped[cell]), "started anew while it runs");
+        assert_eq!(world.classes[cell], None, "its class is somebody's who keeps deadlines");
+    }
+
+    fn bind_class(&mut self, cell: usize, class: usize) -> Result<(), NotScheduled> {
+        assert!(class < CLASSES, "there is no class {class}");
+        let mut world = self.world.borrow_mut();
+        assert!(!world.classes.contains(&Some(class)), "class {class} is taken");
+        assert_eq!(world.classes[cell], None, "cell {cell} has a class");
+        if world.binding_fails {
+            return Err(NotScheduled);
+        }
+        world.classes[cell] = Some(class);
+        Ok(())
+    }
+
+    fn bind_own(&mut self, cell: usize) -> Result<(), NotScheduled> {
+        self.world.borrow_mut().classes[cell] = None;
+        Ok(())
+    }
+
+    fn set_priority(&mut self, cell: usize, priority: u8) -> Result<(), NotScheduled> {
+        assert!(CELL_PRIORITIES.contains(&priority), "{priority} is no cell's");
+        let mut world = self.world.borrow_mut();
+        let is_own = usize::from(priority) == usize::from(OWN_PRIORITY) + cell;
+        assert!(is_own || world.classes[cell].is_some(), "a priority without a budget");
+        world.priorities[cell] = Some(priority);
+        Ok(())
     }
 }
 
@@ -283,7 +347,12 @@ impl Bench {
                     self.node.has_nothing(cell);
                 }
             }
-            10 => self.node.world.borrow_mut().timer_fails = script.flag(),
+            10 => match script.byte() % 8 {
+                0 | 1 => self.node.world.borrow_mut().timer_fails ^= true,
+                2 => self.node.world.borrow_mut().binding_fails ^= true,
+                3 => self.exhausted(script.word()),
+                badge => self.exhausted(u64::from(BADGE) + u64::from(badge) - 4),
+            },
             11 => {
                 let callers = [ADMISSION, CELLS[0], CELLS[1], GPIO, TIMER, WARDEN, 40, ADMISSION];
                 let caller = callers[usize::from(script.byte() % 8)];
@@ -307,6 +376,16 @@ impl Bench {
         }
     }
 
+    /// The kernel says that a budget is used up.
+    fn exhausted(&mut self, badge: u64) {
+        let before = self.grants();
+        let holder = |class| self.node.world.borrow().classes.iter().position(|held| *held == Some(class));
+        let class = usize::try_from(badge.wrapping_sub(u64::from(BADGE))).ok().filter(|class| *class < CLASSES);
+        let expected = class.and_then(holder);
+        assert_eq!(self.warden.exhausted(&mut self.node, badge), expected);
+        self.only_less_or_again(&before, None);
+    }
+
     /// Lays down what admission asks for.
     fn request(&self, cell: usize, script: &mut Script<'_>) {
         let grants = CellGrants {
@@ -320,7 +399,7 @@ impl Bench {
             generation: u32::from(script.byte()),
         };
         let limit = |script: &mut Script<'_>| u32::try_from(script.duration_ns() / 1_000).unwrap_or(u32::MAX);
-        let plan = Plan {
+        let mut plan = Plan {
             loops: u64::from(script.byte()),
             time_ns: script.duration_ns(),
             first_back_off_ns: script.duration_ns(),
@@ -331,8 +410,17 @@ impl Bench {
             memory_limit_bytes: limit(script),
             restart_policy: u32::from(script.byte() % 5),
             restart_attempts: u32::from(script.byte() % 80),
+            ..Plan::default()
         };
         let rates = LineRates::all([0, 1, 50, 51, u32::MAX][usize::from(script.byte() % 5)]);
+        plan.class = u32::from(script.byte() % 6);
+        plan.priority = 90 + u32::from(script.byte() % 128);
+        plan.schedule = Schedule {
+            period_ns: script.duration_ns(),
+            deadline_ns: script.duration_ns(),
+            release: u32::from(script.byte() % 4),
+            ..Schedule::default()
+        };
         let offset = grant_offset_bytes(cell).expect("a cell");
         let request = LoadRequest { grants, plan, rates };
         self.wires.get("region_requests").write_value(offset, &request).expect("it fits");
@@ -426,6 +514,10 @@ impl Bench {
         for limit in [control.start_limit_us, control.stop_limit_us] {
             assert!((1..=LIMITS.hook_limit_us).contains(&limit));
         }
+        assert_eq!(control.schedule, asked.plan.schedule);
+        let (class, priority) = (asked.plan.class as usize, u8::try_from(asked.plan.priority));
+        assert!(class <= CLASSES, "there is no class {class}");
+        assert!(class == 0 || priority.is_ok_and(|priority| CELL_PRIORITIES.contains(&priority)));
         let asked_rate = asked.rates.edges[0];
         for line in 0..MAX_LINES {
             for of in [RateOf::Transitions, RateOf::Edges] {
@@ -455,6 +547,8 @@ impl Bench {
             let grants = self.node.grants_of(cell);
             assert_eq!(shown.grants, grants, "cell {cell}");
             assert!(cell < CELLS.len() || (grants == CellGrants::default() && shown.present == 0));
+            let class = self.node.world.borrow().classes.get(cell).copied().flatten();
+            assert_eq!(shown.class as usize, class.map_or(0, |class| class + 1), "cell {cell}");
         }
         assert_eq!(self.node.world.borrow().taken_over, None, "lines and channels go together");
     }

@@ -81,7 +81,7 @@ fn a_damaged_key_table_is_told_and_nothing_is_deployed() {
     let rows = log.lines().filter(|line| line.split_whitespace().take(2).eq(["atoll:", "admission"]));
     let row: Vec<&str> = rows.collect();
     assert!(matches!(row[..], [row] if row.contains("FAILED") && row.contains("key table")), "{log}");
-    assert!(log.contains("atoll: 1 of 12 domains is not well: admission\n"), "{log}");
+    assert!(log.contains("atoll: 1 of 17 domains is not well: admission\n"), "{log}");
     let (code, detail) = Client::greeted(&node).deploy(&blinker("blinker")).expect_err("nobody's word counts");
     assert_eq!(code, ErrorCode::Internal);
     assert!(detail.contains("key table"), "{detail}");

@@ -92,6 +92,23 @@ fn the_loop_is_released_on_the_grid_and_does_not_drift() {
 }
 
 #[test]
+fn a_release_costs_no_call_of_another_domain() {
+    let calls = |start: &str| {
+        let mut node = scheduled(PERIODIC, &reactor(IMPORTS, start, &format!("(call $count) {AGAIN}"), STOPS));
+        pass(&mut node, 100 * MILLISECOND);
+        assert!(timing(&node).counts.released >= 9);
+        let state = node.state();
+        let take = u64::from(timer::Procedure::Take.to_wire());
+        let takes = state.calls.iter().filter(|(_, call)| call.label == take).count();
+        (takes, state.calls.len())
+    };
+    assert_eq!(calls(STARTS), (0, 1), "the timer is armed");
+    // What has a timer of its own must ask which of them it was.
+    let (takes, _) = calls("(call $arm (i32.const 1) (i64.const 0) (i64.const 20000000))");
+    assert!(takes >= 9, "{takes}");
+}
+
+#[test]
 fn what_is_run_over_is_skipped_and_counted_and_the_grid_stays() {
     // The third loop sleeps for 25 ms.
     let body = "(if (i32.eq (global.get $loops) (i32.const 3)) (then (drop (call $sleep (i64.const 25000000))))) (i32.const 0)";

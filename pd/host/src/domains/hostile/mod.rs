@@ -188,7 +188,11 @@ impl Hostile {
         for &peer in &self.peers {
             self.shell.kernel.notify(peer);
             let random = &mut self.random;
-            let words = [random.word(), random.word(), random.word(), random.word()];
+            // Half of them could be anybody's: it uses what it was given, too.
+            let words = match random.below(2) {
+                0 => [random.below(8), random.below(2), 0, 0],
+                _ => [random.word(), random.word(), random.word(), random.word()],
+            };
             self.shell.kernel.call(peer, Message { label: self.random.below(14), words });
         }
         self.ask_for_all();
