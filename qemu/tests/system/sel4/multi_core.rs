@@ -86,12 +86,12 @@ mod by_hand {
     #[test]
     #[ignore = "needs a boot image: run by hand"]
     fn a_cell_that_was_taken_over_harms_nobody() {
-        on!(TAKEN_OVER, |node| virt::a_taken_over_cell_is_alone(node));
+        on!(TAKEN_OVER, virt::a_taken_over_cell_is_alone);
     }
 
     #[test]
     #[ignore = "needs a boot image: run by hand"]
     fn an_edge_reaches_a_container() {
-        on!(BOARD, |node| virt::edges_arrive(node));
+        on!(BOARD, virt::edges_arrive);
     }
 }

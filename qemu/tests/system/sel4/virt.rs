@@ -134,7 +134,7 @@ fn ticks_are_on_the_grid(node: &mut Node, meanwhile: &str, line: &str, seconds: 
 #[test]
 #[ignore = "needs a boot image: run by `cargo xtask test`"]
 fn an_edge_reaches_a_container() {
-    on!(BOARD, |node| edges_arrive(node));
+    on!(BOARD, edges_arrive);
 }
 
 /// The machine's power button is line 3 of its GPIO, which a container watches.
@@ -190,7 +190,7 @@ pub(super) fn a_fault_ends_one_life(board: &TestBoard, node: &mut Node) -> Resul
 #[test]
 #[ignore = "needs a boot image: run by `cargo xtask test`"]
 fn a_cell_that_was_taken_over_harms_nobody() {
-    on!(TAKEN_OVER, |node| a_taken_over_cell_is_alone(node));
+    on!(TAKEN_OVER, a_taken_over_cell_is_alone);
 }
 
 /// A cell that was taken over calls everybody with everything, by the kernel's own interface, and touches what is not its own, each
