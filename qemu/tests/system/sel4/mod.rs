@@ -53,7 +53,7 @@ impl TestBoard {
         let launch = Launch::atoll(self.board, image).deterministic();
         let mut machine = if self.multi_core { launch.multi_core() } else { launch }.start()?;
         machine.console.expect_guest_shell(BOOT)?;
-        Ok(Node { machine })
+        Ok(Node { machine, keeps_time: !self.multi_core })
     }
 
     /// Plays a scenario on a machine of its own; a failure shows what the console said.
