@@ -1,11 +1,13 @@
 //! Which domain is on which core, where the kernel runs on several.
 //!
 //! `system.xml` names no core, so it is the same description for a kernel on one core and for one on [`CORES`]; the second is
-//! derived from it here, by role alone ([`Role::core`]). docs/decisions/0010-cores.md says why the domains are divided so.
+//! derived from it here, by role alone ([`Role::core`], [`Role::budget_factor`]). docs/decisions/0010-cores.md says why the domains are divided so.
+
+use std::ops::Range;
 
 use roxmltree::{Document, Node};
 
-use crate::parse::ParseError;
+use crate::parse::{ParseError, parse_number};
 use crate::role::Role;
 use crate::{Description, DomainKind, System};
 
@@ -36,6 +38,15 @@ impl Role {
             | Self::Linux => FIRST_CORE,
         }
     }
+
+    /// How many times the stated budget it has if there are [`CORES`]. The ways through the kernel are longer there, and the ticks'
+    /// domains, which take them each millisecond, have budgets for the short ones; without cells their core has room.
+    pub const fn budget_factor(self) -> u64 {
+        match self {
+            Self::Tick | Self::Grid | Self::Timer => 2,
+            _ => 1,
+        }
+    }
 }
 
 impl System {
@@ -50,8 +61,12 @@ impl System {
     }
 }
 
+/// A place in a text, and what is to be there.
+type Change = (Range<usize>, String);
+
 impl Description {
-    /// The same description for [`CORES`] cores: each protection domain says `cpu`. A virtual machine is where the domain around it is.
+    /// The same description for [`CORES`] cores: each protection domain says `cpu`, and some have larger budgets
+    /// ([`Role::budget_factor`]). A virtual machine is where the domain around it is.
     ///
     /// # Errors
     /// A domain says `cpu` already, or is of no role.
@@ -61,27 +76,45 @@ impl Description {
         if let Some(placed) = system.domains.iter().filter(protection).find(|domain| domain.core != FIRST_CORE) {
             return Err(self.error(placed.line, format!("`{}` says on which core it is", placed.name)));
         }
+        let mut changes = self.changes()?;
+        changes.sort_by_key(|(place, _)| place.start);
         let mut text = self.text().to_owned();
-        for (at, core) in self.placements()?.into_iter().rev() {
-            text.insert_str(at, &format!(" cpu=\"{core}\""));
+        for (place, new) in changes.into_iter().rev() {
+            text.replace_range(place, &new);
         }
         Ok(self.with_text(text))
     }
 
-    /// Behind the name of each protection domain, in the order of the text: where its core is to be said, and which it is.
-    fn placements(&self) -> Result<Vec<(usize, u8)>, ParseError> {
+    /// What is put where in the text.
+    fn changes(&self) -> Result<Vec<Change>, ParseError> {
         let document = Document::parse(self.text())
             .map_err(|error| self.error(error.pos().row, format!("not well-formed XML: {error}")))?;
-        let domains = document.descendants().filter(|node| node.has_tag_name("protection_domain"));
-        domains.map(|domain| self.placement(&document, domain)).collect()
+        let mut changes = Vec::new();
+        for domain in document.descendants().filter(|node| node.has_tag_name("protection_domain")) {
+            self.change(&document, domain, &mut changes)?;
+        }
+        Ok(changes)
     }
 
-    fn placement(&self, document: &Document<'_>, domain: Node<'_, '_>) -> Result<(usize, u8), ParseError> {
+    /// The core behind the domain's name, and its budget.
+    fn change(
+        &self,
+        document: &Document<'_>,
+        domain: Node<'_, '_>,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), ParseError> {
         let line = document.text_pos_at(domain.range().start).row;
         let name = domain.attribute_node("name").ok_or_else(|| self.error(line, "a domain without a name".into()))?;
         let role = Role::of(name.value())
             .ok_or_else(|| self.error(line, format!("`{}` is the name of no role, so of no core", name.value())))?;
-        Ok((name.range().end, role.core()))
+        let end = name.range().end;
+        changes.push((end..end, format!(" cpu=\"{}\"", role.core())));
+        let budget = domain.attribute_node("budget").filter(|_| role.budget_factor() != 1);
+        if let Some(budget) = budget {
+            let stated = parse_number(budget.value()).ok_or_else(|| self.error(line, "a budget is a number".into()))?;
+            changes.push((budget.range_value(), stated.saturating_mul(role.budget_factor()).to_string()));
+        }
+        Ok(())
     }
 }
 
@@ -123,6 +156,15 @@ mod tests {
         let cores = system.domains.iter().map(|domain| (domain.name.as_str(), domain.core));
         assert_eq!(cores.collect::<Vec<_>>(), [("warden", 0), ("cell1", 2), ("vmm", 0), ("linux", 0)]);
         assert!(system.is_multi_core());
+    }
+
+    #[test]
+    fn the_ticks_have_twice_their_budgets_and_nobody_else() {
+        let domains = "<protection_domain name=\"grid\" budget=\"0x37\" period=\"900\"><program_image path=\"g\" /></protection_domain>\n\
+                       <protection_domain name=\"gpio\" budget=\"200\" period=\"2000\"><program_image path=\"g\" /></protection_domain>";
+        let system = on_cores(domains).expect("sound").system().expect("parses");
+        let budgets = system.domains.iter().map(|domain| (domain.budget_us, domain.period_us, domain.core));
+        assert_eq!(budgets.collect::<Vec<_>>(), [(Some(110), Some(900), 0), (Some(200), Some(2000), 0)]);
     }
 
     #[test]

@@ -349,7 +349,7 @@ fn optional_text(node: Node<'_, '_>, name: &str) -> Option<String> {
 }
 
 /// Decimal, or hexadecimal behind `0x`; underscores as in the Microkit tool.
-fn parse_number(text: &str) -> Option<u64> {
+pub(crate) fn parse_number(text: &str) -> Option<u64> {
     let digits = text.replace('_', "");
     match digits.strip_prefix("0x") {
         Some(hexadecimal) => u64::from_str_radix(hexadecimal, 16).ok(),
