@@ -16,9 +16,6 @@ use crate::scenarios;
 /// The `virt` machine with an image of the configuration `smp-debug`.
 const BOARD: TestBoard = TestBoard { image: "ATOLL_IMAGE_SMP", multi_core: true, ..virt::BOARD };
 
-/// The same with `hostile-cell` as the second of its cells, of the configuration `smp-release`.
-const TAKEN_OVER: TestBoard = TestBoard { image: "ATOLL_IMAGE_SMP_HOSTILE", ..BOARD };
-
 #[test]
 #[ignore = "needs a boot image: run by `cargo xtask test`"]
 fn the_system_runs_on_several_cores() {
@@ -77,17 +74,10 @@ fn cells_are_on_the_cores_of_their_roles(node: &mut Node) -> Result<()> {
 
 /// `ATOLL_IMAGE_SMP=… cargo test -p qemu --test system -- --ignored --test-threads=1 multi_core::by_hand`.
 mod by_hand {
-    use super::{BOARD, TAKEN_OVER};
+    use super::BOARD;
     use crate::sel4::{on, on_every_board, virt};
 
     on_every_board!(BOARD);
-
-    /// On another core than whom it attacks.
-    #[test]
-    #[ignore = "needs a boot image: run by hand"]
-    fn a_cell_that_was_taken_over_harms_nobody() {
-        on!(TAKEN_OVER, virt::a_taken_over_cell_is_alone);
-    }
 
     #[test]
     #[ignore = "needs a boot image: run by hand"]

@@ -195,7 +195,7 @@ fn a_cell_that_was_taken_over_harms_nobody() {
 
 /// A cell that was taken over calls everybody with everything, by the kernel's own interface, and touches what is not its own, each
 /// time another thing: it gets what its container was granted, it is the only one that ends, and its neighbour blinks on.
-pub(super) fn a_taken_over_cell_is_alone(node: &mut Node) -> Result<()> {
+fn a_taken_over_cell_is_alone(node: &mut Node) -> Result<()> {
     /// As many as `hostile-cell` has ways to end.
     const FAULTS: usize = 13;
     boot_report::every_domain_is_well(node, BOARD.board)?;
