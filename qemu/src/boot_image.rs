@@ -27,13 +27,10 @@ use pd_vmm_machine::{
 use crate::board::Board;
 use crate::exclusive;
 use crate::guest::{GuestImage, GuestOptions, Progress, build_guest};
-use crate::sdk::Sdk;
+use crate::sdk::{self, Sdk};
 
 pub use toolchain::Toolchain;
 pub use variant::Variant;
-
-/// The SDK's configuration that prints nothing.
-const RELEASE: &str = "release";
 
 /// An image knows the day that it was built on: what is built twice a day is the same.
 const SECONDS_A_DAY: u64 = 24 * 60 * 60;
@@ -51,7 +48,7 @@ pub struct BootImageOptions {
     pub board: Board,
     /// What kind of image: [`Variant::Product`], unless it is for a test or a measurement.
     pub variant: Variant,
-    /// The SDK's configuration, `debug` or `release`.
+    /// The SDK's configuration: `debug` or `release`, and with `smp-` in front for a kernel on several cores.
     pub configuration: String,
     /// The architecture.
     pub system: PathBuf,
@@ -114,7 +111,10 @@ pub fn build_image(options: &BootImageOptions, progress: &Progress<'_>) -> Resul
     // Two builds of one image at once would read what the other is writing.
     let _alone = exclusive::hold(&folder)?;
     let board = options.sdk.board(options.board.name(), &options.configuration)?;
-    let description = Description::load(&options.system, &options.board_part)?;
+    let mut description = Description::load(&options.system, &options.board_part)?;
+    if sdk::is_multi_core(&options.configuration) {
+        description = description.on_cores()?;
+    }
     let mut system = description.system()?;
     if let Some(violation) = rules::check(&system).first() {
         bail!("{}: {violation}", description.place(violation.line));
@@ -158,9 +158,9 @@ fn place_policy(options: &BootImageOptions, system: &System, folder: &Path) -> R
     }
     if !policy.board.allow_unsigned {
         ensure!(
-            options.configuration == RELEASE,
+            sdk::is_release(&options.configuration),
             "{}: the policy runs signed containers only, and a debug kernel prints and lets the guest halt the machine; \
-             build with `--configuration {RELEASE}`",
+             build with `--configuration release` or `smp-release`",
             options.policy.display()
         );
     }

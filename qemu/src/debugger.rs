@@ -78,6 +78,16 @@ impl Debugger {
         Ok(())
     }
 
+    /// What is read and set from now on is this core's, until the machine runs again. They count from 0, and QEMU's threads from 1.
+    ///
+    /// # Errors
+    /// There is no such core.
+    pub fn select_core(&mut self, core: u8) -> Result<()> {
+        let answer = self.ask(&format!("Hg{:x}", u16::from(core) + 1))?;
+        ensure!(answer == "OK", "QEMU does not select core {core}: {answer}");
+        Ok(())
+    }
+
     /// The registers.
     ///
     /// # Errors
@@ -215,6 +225,16 @@ mod tests {
         assert_eq!(requests[0], "g");
         assert_eq!(requests[1], format!("G{}", hexadecimal(&registers(0x6666))));
         assert_eq!(requests[2], "D");
+    }
+
+    #[test]
+    fn a_core_is_the_thread_behind_its_number() {
+        let (folder, server) = fake(vec!["OK".to_owned(), "E22".to_owned(), String::new()]);
+        let mut debugger = Debugger::connect(&folder.path().join("gdb")).expect("connected");
+        debugger.select_core(3).expect("it is there");
+        assert!(debugger.select_core(4).is_err(), "there are four");
+        drop(debugger);
+        assert_eq!(server.join().expect("served")[..2], ["Hg4", "Hg5"]);
     }
 
     #[test]

@@ -80,6 +80,7 @@ enum Clock {
 pub struct Launch {
     system: System,
     clock: Clock,
+    multi_core: bool,
     ports: Vec<Port>,
     extra: Vec<OsString>,
 }
@@ -106,7 +107,7 @@ impl Launch {
     }
 
     fn new(system: System) -> Self {
-        Self { system, clock: Clock::Host, ports: Vec::new(), extra: Vec::new() }
+        Self { system, clock: Clock::Host, multi_core: false, ports: Vec::new(), extra: Vec::new() }
     }
 
     /// One virtual processor that executes a fixed number of instructions a virtual second, and a virtual second that never
@@ -123,6 +124,14 @@ impl Launch {
     #[must_use]
     pub fn deterministic(mut self) -> Self {
         self.clock = Clock::Deterministic;
+        self
+    }
+
+    /// As many cores as an image of the configurations `smp-…` has. Where time is that of executed instructions, QEMU runs one core after the
+    /// other, and each core's time is what all of them execute: such a machine shows what happens and not how long it takes.
+    #[must_use]
+    pub fn multi_core(mut self) -> Self {
+        self.multi_core = true;
         self
     }
 

@@ -18,6 +18,24 @@ pub const HOW_TO_GET: &str = "download \
     https://github.com/seL4/microkit/releases/download/2.3.0/microkit-sdk-2.3.0-linux-x86-64.tar.gz, unpack it to \
     ~/.cache/atoll/microkit-sdk-2.3.0 (or anywhere, and set MICROKIT_SDK to that folder)";
 
+/// How the names begin of the SDK's configurations with a kernel for several cores.
+const MULTI_CORE: &str = "smp-";
+
+/// The configuration whose kernel and loader print nothing, on one core.
+const RELEASE: &str = "release";
+
+/// Whether the kernel of `configuration` runs on all of the board's cores.
+#[must_use]
+pub fn is_multi_core(configuration: &str) -> bool {
+    configuration.starts_with(MULTI_CORE)
+}
+
+/// Whether kernel and loader of `configuration` print nothing, and nobody can halt the machine through them.
+#[must_use]
+pub fn is_release(configuration: &str) -> bool {
+    configuration.strip_prefix(MULTI_CORE).unwrap_or(configuration) == RELEASE
+}
+
 /// An unpacked Microkit SDK.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sdk {
@@ -108,4 +126,16 @@ impl BoardFiles {
 fn cache() -> Option<PathBuf> {
     let named = std::env::var_os("ATOLL_CACHE").filter(|named| !named.is_empty()).map(PathBuf::from);
     named.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/atoll")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configurations_name_says_what_kind_of_kernel_it_has() {
+        let kinds =
+            ["debug", "release", "smp-debug", "smp-release"].map(|name| (is_multi_core(name), is_release(name)));
+        assert_eq!(kinds, [(false, false), (false, true), (true, false), (true, true)]);
+    }
 }

@@ -13,6 +13,7 @@ use qemu::{
     boot_image::{self, BootImageOptions, Variant},
     guest::{self, GuestOptions},
     launcher::{Launch, Machine},
+    sdk::is_multi_core,
 };
 use runner_tokens::Role;
 
@@ -97,6 +98,10 @@ enum Configuration {
     Debug,
     /// Neither
     Release,
+    /// As debug, on all of the board's cores
+    SmpDebug,
+    /// As release, on all of the board's cores
+    SmpRelease,
 }
 
 impl Configuration {
@@ -104,6 +109,8 @@ impl Configuration {
         match self {
             Self::Debug => "debug",
             Self::Release => "release",
+            Self::SmpDebug => "smp-debug",
+            Self::SmpRelease => "smp-release",
         }
     }
 }
@@ -136,6 +143,11 @@ fn say(line: &str) {
 /// The image that the system tests boot.
 pub(crate) fn image_for_tests(board: Board) -> Result<PathBuf> {
     variant(board, Configuration::Debug, Variant::Product)
+}
+
+/// The same for all of the board's cores.
+pub(crate) fn image_for_several_cores(board: Board) -> Result<PathBuf> {
+    variant(board, Configuration::SmpDebug, Variant::Product)
 }
 
 /// An image in which a cell attacks everybody. A release kernel: what one with debugging says of each refused call goes to the
@@ -206,10 +218,14 @@ pub(crate) fn image(options: &ImageOptions) -> Result<()> {
 
 /// `cargo xtask qemu`.
 pub(crate) fn boot(options: &ImageOptions) -> Result<()> {
+    let several = is_multi_core(options.configuration.name());
+    // The launcher's stand-in for the firmware parks the other cores where Microkit's loader does not look for them.
+    ensure!(!(several && options.board.is_raspberry_pi()), "the Raspberry Pi in QEMU has one core here");
     step("building the boot image");
     let image = options.build()?;
     step("booting; Ctrl-A x ends QEMU");
-    let status = Launch::atoll(options.board, image).steady().attach()?;
+    let launch = Launch::atoll(options.board, image).steady();
+    let status = if several { launch.multi_core() } else { launch }.attach()?;
     if status.success() { Ok(()) } else { bail!("QEMU ended with {status}") }
 }
 

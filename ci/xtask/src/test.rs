@@ -103,12 +103,16 @@ fn examples(tally: &mut Tally) {
 /// An image that the system tests boot: what builds it, for which board, and the variable that names it.
 type TestedImage = (fn(Board) -> Result<PathBuf>, Board, &'static str);
 
-const TESTED_IMAGES: [TestedImage; 4] = [
+const TESTED_IMAGES: [TestedImage; 5] = [
     (boards::image_for_tests, Board::QemuVirtAarch64, "ATOLL_IMAGE"),
     (boards::image_for_tests, Board::Rpi4b2Gb, "ATOLL_IMAGE_RPI4B"),
     (boards::image_with_hostile_cell, Board::QemuVirtAarch64, "ATOLL_IMAGE_HOSTILE"),
     (boards::image_for_signed_only, Board::QemuVirtAarch64, "ATOLL_IMAGE_SIGNED_ONLY"),
+    (boards::image_for_several_cores, Board::QemuVirtAarch64, "ATOLL_IMAGE_SMP"),
 ];
+
+/// Tests that say again on another machine what others say here, and take too long for that; docs/real-time.md tells how they are run.
+const BY_HAND: &str = "multi_core::by_hand";
 
 /// System tests on seL4, where an SDK is found. A board without an image has its tests skip themselves.
 fn sel4(tally: &mut Tally) {
@@ -116,7 +120,7 @@ fn sel4(tally: &mut Tally) {
     let mut command = process::cargo();
     command.args(["test", "--package", "qemu", "--test", "system", "--package", "sd-card", "--test", "card"]);
     command.arg("--no-fail-fast");
-    command.args(["--", "--ignored", "--test-threads=1"]);
+    command.args(["--", "--ignored", "--test-threads=1", "--skip", BY_HAND]);
     for (build, board, variable) in TESTED_IMAGES {
         match build(board) {
             Ok(image) => {

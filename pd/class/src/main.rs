@@ -1,8 +1,8 @@
 //! `class0` and its like: domains that own a scheduling context, for the warden to put cells under.
 //!
 //! Microkit makes a scheduling context with a protection domain and in no other way. The warden takes it from this domain's thread at its
-//! start, before the thread, which is below everything, comes to run; without one it never does. It has no channels and no memory but
-//! its own.
+//! start, before the thread, which is below everything, comes to run; without one it never does. On another core than the warden's it may
+//! come to wait in its event loop first, and stays there. It has no channels and no memory but its own.
 #![no_std]
 #![no_main]
 

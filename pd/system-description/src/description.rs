@@ -106,6 +106,17 @@ impl Description {
         format!("{}:{line}", file.display())
     }
 
+    /// Another text with the same lines.
+    pub(crate) fn with_text(&self, text: String) -> Self {
+        Self { text, ..self.clone() }
+    }
+
+    /// What is wrong on line `line` of the text, in the file that the line is from.
+    pub(crate) fn error(&self, line: u32, problem: String) -> ParseError {
+        let (file, line) = self.origin(line);
+        ParseError { file: file.to_path_buf(), line, problem }
+    }
+
     fn origin(&self, line: u32) -> (&Path, u32) {
         let [system, board] = &self.files;
         let known = usize::try_from(line).ok().and_then(|line| self.lines.get(line.checked_sub(1)?));
@@ -122,10 +133,7 @@ impl Description {
     /// The first place that cannot be read, in the file that it stands in.
     pub fn system(&self) -> Result<System, ParseError> {
         let [system, _] = &self.files;
-        System::parse(system, &self.text).map_err(|error| {
-            let (file, line) = self.origin(error.line);
-            ParseError { file: file.to_path_buf(), line, problem: error.problem }
-        })
+        System::parse(system, &self.text).map_err(|error| self.error(error.line, error.problem))
     }
 }
 

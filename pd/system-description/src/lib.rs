@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod authority;
+mod cores;
 mod description;
 pub mod keys;
 mod model;
@@ -20,6 +21,7 @@ mod role;
 pub mod rules;
 mod wiring;
 
+pub use cores::{CORES, FIRST_CORE};
 pub use description::{Description, Input};
 pub use model::{Access, Capability, CapabilityKind, Channel, Domain, DomainKind, End, Interrupt, Map, Region, System};
 pub use parse::ParseError;

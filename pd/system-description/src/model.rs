@@ -71,6 +71,8 @@ pub struct Domain {
     pub budget_us: Option<u64>,
     /// Microseconds, where stated.
     pub period_us: Option<u64>,
+    /// The core that it is on; Microkit's default is 0.
+    pub core: u8,
     /// Runs on its callers' time.
     pub passive: bool,
     /// Its stack; Microkit's default is 8 KiB.

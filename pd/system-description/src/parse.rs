@@ -125,7 +125,7 @@ impl<'a> Reader<'a> {
                 "map" => domain.maps.push(self.map(element)?),
                 "irq" => domain.interrupts.push(self.interrupt(element)?),
                 "protection_domain" => self.protection_domain(element, Some(&domain.name), &mut inner)?,
-                "virtual_machine" => inner.push(self.virtual_machine(element, &domain.name)?),
+                "virtual_machine" => inner.push(self.virtual_machine(element, &domain.name, domain.core)?),
                 // Symbols with physical addresses: nothing that this reader's users need.
                 "setvar" => {}
                 "cspace" => domain.capabilities.append(&mut self.capabilities(element)?),
@@ -147,12 +147,17 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn virtual_machine(&self, node: Node<'a, 'a>, parent: &str) -> Parsed<Domain> {
+    /// `core` is that of the domain around it, which Microkit gives its processor too unless told otherwise.
+    fn virtual_machine(&self, node: Node<'a, 'a>, parent: &str, core: u8) -> Parsed<Domain> {
         self.only_attributes(node, &["name", "priority", "budget", "period"])?;
         let mut machine = self.domain(node, DomainKind::VirtualMachine, Some(parent))?;
+        machine.core = core;
         for element in elements(node) {
             match element.tag_name().name() {
-                "vcpu" => self.only_attributes(element, &["id", "setvar_id", "cpu"])?,
+                "vcpu" => {
+                    self.only_attributes(element, &["id", "setvar_id", "cpu"])?;
+                    machine.core = self.optional_small_number(element, "cpu")?.unwrap_or(core);
+                }
                 "map" => machine.maps.push(self.map(element)?),
                 _ => return Err(self.unknown_element(element)),
             }
@@ -175,6 +180,7 @@ impl<'a> Reader<'a> {
             priority,
             budget_us: self.optional_number(node, "budget")?,
             period_us: self.optional_number(node, "period")?,
+            core: self.optional_small_number(node, "cpu")?.unwrap_or(0),
             passive: self.flag(node, "passive", false)?,
             stack_bytes: self.optional_number(node, "stack_size")?.unwrap_or(DEFAULT_STACK_BYTES),
             secure_monitor_calls: self.flag(node, "smc", false)?,
@@ -343,7 +349,7 @@ fn optional_text(node: Node<'_, '_>, name: &str) -> Option<String> {
 }
 
 /// Decimal, or hexadecimal behind `0x`; underscores as in the Microkit tool.
-fn parse_number(text: &str) -> Option<u64> {
+pub(crate) fn parse_number(text: &str) -> Option<u64> {
     let digits = text.replace('_', "");
     match digits.strip_prefix("0x") {
         Some(hexadecimal) => u64::from_str_radix(hexadecimal, 16).ok(),

@@ -305,7 +305,8 @@ fn shares(system: &System) -> Result<Shares, String> {
             return Err(format!("`{}` states no budget and period below an hour", domain.name));
         };
         let badge = FIRST_BADGE + u32::try_from(number).map_err(|_| "there are too many domains")?;
-        *entry = Share { budget_us, period_us, badge, priority: u32::from(domain.priority) };
+        let (priority, core) = (domain.priority.into(), domain.core.into());
+        *entry = Share { budget_us, period_us, badge, priority, core };
     }
     Ok(shares)
 }

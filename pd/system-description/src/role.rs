@@ -33,7 +33,7 @@ pub enum Role {
     Vmm,
     /// `linux`: the virtual machine in `vmm`.
     Linux,
-    /// `class0` to `class31`: the number. It owns a scheduling context that the warden lends to cells, and never runs.
+    /// `class0` to `class31`: the number. It owns a scheduling context that the warden lends to cells, and does nothing.
     Class(usize),
 }
 

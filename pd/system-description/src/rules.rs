@@ -4,7 +4,7 @@
 //! device, who is throttled, who calls whom. `cargo xtask check` fails on any [`Violation`]; `tests/fixtures` has one
 //! broken description a rule, named for it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use crate::authority::{self, Sharers, sharers};
@@ -46,8 +46,10 @@ pub enum Rule {
     BudgetStated,
     /// Everything above the VMM has a budget below its period, and one that is long enough.
     Throttled,
-    /// Real-time domains together leave some of the processor.
+    /// Real-time domains together leave some of each core.
     Utilisation,
+    /// All domains are on the first core, or each on the one of its role.
+    Cores,
     /// Priorities are those of the domain's role, and a child's is below its parent's.
     Priorities,
     /// No domain is passive: a stalled client would stall its server for everyone.
@@ -86,6 +88,7 @@ impl Rule {
         Self::BudgetStated,
         Self::Throttled,
         Self::Utilisation,
+        Self::Cores,
         Self::Priorities,
         Self::NoPassive,
         Self::NoSecureMonitor,
@@ -115,6 +118,7 @@ impl Rule {
             Self::BudgetStated => "budget-stated",
             Self::Throttled => "throttled",
             Self::Utilisation => "utilisation",
+            Self::Cores => "cores",
             Self::Priorities => "priorities",
             Self::NoPassive => "no-passive",
             Self::NoSecureMonitor => "no-secure-monitor",
@@ -301,7 +305,7 @@ impl<'a> Checker<'a> {
         let Some(console) = system.domains.iter().find(|domain| Role::of(&domain.name) == Some(Role::Vmm)) else {
             return;
         };
-        // A class's domain never runs, so it has nothing to tell.
+        // A class's domain does nothing, so it has nothing to tell.
         let speaks = |domain: &&Domain| !matches!(Role::of(&domain.name), Some(Role::Class(_)));
         let others = system.protection_domains().filter(speaks);
         for domain in others.filter(|domain| domain.name != console.name) {
@@ -328,6 +332,7 @@ impl<'a> Checker<'a> {
         for domain in &self.system.domains {
             self.time_of(domain);
             self.priority_of(domain);
+            self.core_of(domain);
             self.place_of(domain);
             self.interrupts_of(domain);
             self.capabilities_of(domain);
@@ -405,6 +410,14 @@ impl<'a> Checker<'a> {
         }
     }
 
+    fn core_of(&mut self, domain: &Domain) {
+        let Some(wanted) = Role::of(&domain.name).map(|role| self.system.core_of(role)) else { return };
+        if domain.core != wanted {
+            let problem = format!("`{}` is on core {}, not on {wanted}", domain.name, domain.core);
+            self.report(Rule::Cores, domain.line, problem);
+        }
+    }
+
     /// Its parent and its program.
     fn place_of(&mut self, domain: &Domain) {
         let Some(role) = Role::of(&domain.name) else { return };
@@ -436,12 +449,17 @@ impl<'a> Checker<'a> {
     fn utilisation(&mut self) {
         let shares = self.system.domains.iter().filter_map(|domain| {
             let share = share_in_millionths(domain.budget_us?, domain.period_us?)?;
-            Role::of(&domain.name).is_some_and(Role::is_real_time).then_some((domain.line, share))
+            Role::of(&domain.name).is_some_and(Role::is_real_time).then_some((domain, share))
         });
-        let (line, total) = shares.fold((0, 0_u64), |(_, sum), (line, share)| (line, sum.saturating_add(share)));
-        if total >= WHOLE_IN_MILLIONTHS {
+        // By core: the line of the last domain there, and the sum.
+        let mut cores: BTreeMap<u8, (u32, u64)> = BTreeMap::new();
+        for (domain, share) in shares {
+            let (line, sum) = cores.entry(domain.core).or_default();
+            (*line, *sum) = (domain.line, sum.saturating_add(share));
+        }
+        for (core, (line, total)) in cores.into_iter().filter(|(_, (_, total))| *total >= WHOLE_IN_MILLIONTHS) {
             let percent = total / (WHOLE_IN_MILLIONTHS / 100);
-            let problem = format!("real-time domains may use {percent} % of the processor together");
+            let problem = format!("real-time domains may use {percent} % of core {core} together");
             self.report(Rule::Utilisation, line, problem);
         }
     }

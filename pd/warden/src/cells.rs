@@ -61,8 +61,8 @@ impl CellDomains {
         self.children.get(cell).copied().flatten().map(|child| child.tcb())
     }
 
-    /// Takes the pool's scheduling contexts from the threads that they came with, which never run: they are below everything, and
-    /// this domain starts before them.
+    /// Takes the pool's scheduling contexts from the threads that they came with. On one core those never run: they are below
+    /// everything, and this domain starts before them. On others they may have come to wait in their event loops.
     pub(crate) fn take_pool(&self, shares: &Shares) {
         for (class, _) in shares.classes.iter().enumerate().filter(|(_, share)| Share::is_present(share)) {
             if let Err(error) = class_context(class).unbind() {

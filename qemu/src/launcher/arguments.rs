@@ -5,6 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use pd_system_description::CORES;
 use tempfile::TempDir;
 
 use super::{Clock, Launch, PortPeer, System, firmware};
@@ -75,7 +76,9 @@ impl Launch {
     fn clock_arguments(&self) -> Vec<OsString> {
         let mut arguments = Vec::new();
         let is_virt = !self.system.is_raspberry_pi();
-        if is_virt && self.clock != Clock::Host {
+        if is_virt && self.multi_core {
+            push(&mut arguments, &["-smp", &CORES.to_string()]);
+        } else if is_virt && self.clock != Clock::Host {
             push(&mut arguments, &["-smp", "1"]);
         }
         match self.clock {
@@ -205,6 +208,12 @@ mod tests {
         let line = line(&Launch::atoll(Board::QemuVirtAarch64, "/x").deterministic());
         assert!(line.contains("-smp 1 -icount shift=3,align=off,sleep=off -rtc clock=vm,base=2026-01-01"), "{line}");
         assert!(line.contains("-machine dtb-randomness=off -seed 1"), "{line}");
+    }
+
+    #[test]
+    fn an_image_for_several_cores_gets_them() {
+        let line = line(&Launch::atoll(Board::QemuVirtAarch64, "/x").deterministic().multi_core());
+        assert!(line.contains("-smp 4 -icount shift=3,align=off,sleep=off"), "{line}");
     }
 
     #[test]

@@ -17,6 +17,9 @@ const TYPED_CHARACTERS: usize = 600;
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) machine: Machine,
+    /// What happens in time is late by what the node does alone. Not so where QEMU runs several cores one after the other: a core
+    /// stands still while others run, tenths of a second have been seen, and what ran there is charged for it.
+    pub(crate) keeps_time: bool,
 }
 
 impl Node {

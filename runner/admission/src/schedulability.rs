@@ -127,6 +127,10 @@ impl<'a> Node<'a> {
 
     /// Finds a place for `candidate` beside those that have theirs, with which nobody misses a deadline; or says who may and why.
     pub(crate) fn place(&self, live: &[Claim], candidate: &Claim) -> Result<Place, String> {
+        if self.shares.cells.iter().any(|share| share.core != 0) {
+            // On several, a call is a wait and what the test says no bound (docs/real-time.md).
+            return Err("its cells are on several cores, and deadlines can be computed for one only".to_string());
+        }
         let platform = self.platform();
         let trial = self.trial(live, candidate, &platform)?;
         trial.find(candidate.schedule.budget_ns).map_err(|refused| trial.explain(candidate, refused))

@@ -52,6 +52,8 @@ pub struct Share {
     pub badge: u32,
     /// The priority that a cell has under a share of its own; 0 for a class, which leaves it to the plan.
     pub priority: u32,
+    /// The core that its processor time is on. A cell is there while it is under the share (docs/decisions/0010-cores.md).
+    pub core: u32,
 }
 
 impl Share {
@@ -86,7 +88,7 @@ pub struct Shares {
 impl Shares {
     /// A board without a share for anybody.
     pub const NONE: Self = {
-        let none = Share { budget_us: 0, period_us: 0, badge: 0, priority: 0 };
+        let none = Share { budget_us: 0, period_us: 0, badge: 0, priority: 0, core: 0 };
         Self { classes: [none; MAX_CLASSES], cells: [none; MAX_CELLS] }
     };
 

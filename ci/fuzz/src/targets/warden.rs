@@ -67,13 +67,13 @@ const SHARES: Shares = {
     let mut class = 0;
     while class < CLASSES {
         let badge = BADGE + class as u32;
-        shares.classes[class] = Share { budget_us: 100, period_us: 1000, badge, priority: 0 };
+        shares.classes[class] = Share { budget_us: 100, period_us: 1000, badge, priority: 0, core: 0 };
         class += 1;
     }
     let mut cell = 0;
     while cell < CELLS.len() {
         let priority = OWN_PRIORITY as u32 + cell as u32;
-        shares.cells[cell] = Share { budget_us: 700, period_us: 10_000, badge: 0x100 + cell as u32, priority };
+        shares.cells[cell] = Share { budget_us: 700, period_us: 10_000, badge: 0x100 + cell as u32, priority, core: 0 };
         cell += 1;
     }
     shares

@@ -10,7 +10,7 @@ use runner_interfaces::policy::{
 use runner_interfaces::scheduling::Share;
 use zerocopy::FromBytes;
 
-use crate::{BOARDS, fixture, project};
+use crate::{BOARDS, fixture, on_cores, project};
 
 const SOUND: &str = r#"
 board = "test"
@@ -95,7 +95,7 @@ fn the_region_says_what_the_file_says() {
     assert_eq!((limits.ceiling.minimum_period_ns, limits.ceiling.timers), (2_000_000, 3));
 
     // The domains' order is the kernel's: gpio, warden, cell0.
-    let own = Share { budget_us: 1500, period_us: 10_000, badge: 0x102, priority: 110 };
+    let own = Share { budget_us: 1500, period_us: 10_000, badge: 0x102, priority: 110, core: 0 };
     assert_eq!((limits.shares.cells[0], limits.shares.cells[1]), (own, Share::default()));
     assert!(limits.shares.classes.iter().all(|class| !class.is_present()), "the fixture has none");
 
@@ -155,6 +155,15 @@ fn the_projects_boards_state_what_they_cost() {
         found.sort_unstable();
         assert_eq!(found, ["exchange", "gpio", "grid", "i2c", "interrupts", "tick", "timer", "warden"], "{board}");
     }
+}
+
+#[test]
+fn each_share_tells_its_core() {
+    let policy = parse(SOUND).expect("sound");
+    let bytes = policy.region_bytes(&on_cores("qemu_virt_aarch64")).expect("fits");
+    let (limits, _) = BoardLimits::read_from_prefix(&bytes).expect("long enough");
+    assert_eq!(limits.shares.cells.map(|share| share.core), [1, 2, 3, 1, 2, 3, 1, 2]);
+    assert_eq!(limits.shares.classes[..4].iter().map(|share| share.core).collect::<Vec<_>>(), [1, 2, 3, 1]);
 }
 
 #[test]

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use pd_system_description::System;
 use pd_system_description::rules::{Rule, check};
+use pd_system_description::{CORES, Role, System};
 
-use crate::{BOARDS, fixture, project};
+use crate::{BOARDS, fixture, on_cores, project};
 
 #[test]
 fn the_project_keeps_every_rule() {
@@ -15,6 +15,42 @@ fn the_project_keeps_every_rule() {
         assert_eq!(check(&system), [], "{board}");
         assert!(system.domains.len() >= 10, "the description has its domains");
     }
+}
+
+#[test]
+fn the_project_keeps_every_rule_on_several_cores() {
+    for board in BOARDS {
+        assert!(!project(board).is_multi_core(), "the description itself names no core");
+        let system = on_cores(board);
+        assert_eq!(check(&system), [], "{board}");
+        let on = |core: u8, is_one: fn(&Role) -> bool| {
+            let roles = system.domains.iter().filter(move |domain| domain.core == core);
+            roles.filter_map(|domain| Role::of(&domain.name)).filter(is_one).count()
+        };
+        let runs_containers = |role: &Role| matches!(role, Role::Cell(_) | Role::Class(_));
+        assert_eq!(on(0, runs_containers), 0, "{board}: Linux, `admission` and the drivers are among themselves");
+        for core in 1..CORES {
+            assert_eq!(on(core, |_| true), on(core, runs_containers), "{board}: core {core} is the containers'");
+            assert!(on(core, |role| matches!(role, Role::Cell(_))) >= 2, "{board}: core {core} has its cells");
+            assert!(on(core, |role| matches!(role, Role::Class(_))) >= 9, "{board}: core {core} has its classes");
+        }
+    }
+}
+
+/// What is too much for one core is not for two.
+#[test]
+fn each_core_has_a_utilisation_of_its_own() {
+    let refused = |cells: [&str; 2]| {
+        let mut system = on_cores(BOARDS[0]);
+        for domain in system.domains.iter_mut().filter(|domain| cells.contains(&domain.name.as_str())) {
+            domain.budget_us = Some(6000);
+        }
+        let problems = check(&system).into_iter().map(|violation| (violation.rule, violation.problem));
+        problems.collect::<Vec<_>>()
+    };
+    let problem = "real-time domains may use 127 % of core 1 together".to_owned();
+    assert_eq!(refused(["cell0", "cell3"]), [(Rule::Utilisation, problem)]);
+    assert_eq!(refused(["cell0", "cell1"]), []);
 }
 
 #[test]
@@ -122,6 +158,9 @@ fn variants_of_the_rules_are_found() {
         // Not throttled at all; no period.
         ("priority=\"240\" budget=\"500\"", "priority=\"240\" budget=\"10000\"", Rule::Throttled),
         ("priority=\"1\" budget=\"10000\" period=\"10000\"", "priority=\"1\" budget=\"10000\"", Rule::BudgetStated),
+        // A machine beside the domain around it, and a cell on another's core.
+        ("<vcpu id=\"0\"", "<vcpu id=\"0\" cpu=\"1\"", Rule::Cores),
+        ("<protection_domain name=\"cell0\"", "<protection_domain name=\"cell0\" cpu=\"2\"", Rule::Cores),
         // A cell above the warden's cells; a name without a role.
         ("priority=\"110\"", "priority=\"201\"", Rule::Priorities),
         (

@@ -29,15 +29,23 @@ fn domains(board: Board) -> Result<Vec<String>> {
     Ok(system.protection_domains().filter(runs).map(|domain| domain.name.clone()).collect())
 }
 
-/// Each domain has a line that says that it is well, and the last line counts them.
+/// The domain whose self-test is about nothing but time.
+const PUNCTUAL: &str = "grid";
+
+/// Each domain has a line that says that it is well, and the last line counts them. Where time is not kept, `grid` may say so.
 pub(super) fn every_domain_is_well(node: &mut Node, board: Board) -> Result<()> {
     let (table, domains) = (table(node), domains(board)?);
     for domain in &domains {
         let row = row(&table, domain).with_context(|| format!("`{domain}` has not its one line: {table:#?}"))?;
-        ensure!(row.split_whitespace().nth(2) == Some("ok"), "{row}");
+        let is_late = !node.keeps_time && domain == PUNCTUAL && row.contains("sees a moment");
+        ensure!(is_late || row.split_whitespace().nth(2) == Some("ok"), "{row}");
     }
-    let summary = format!("atoll: {} domains, all well", domains.len());
-    ensure!(table.len() == domains.len() + 1 && table.last() == Some(&summary), "{table:#?}");
+    let count = domains.len();
+    let all_well = format!("atoll: {count} domains, all well");
+    let all_but_late = format!("atoll: 1 of {count} domains is not well: {PUNCTUAL}");
+    let summary = table.last().map(String::as_str).unwrap_or_default();
+    let is_right = summary == all_well || (!node.keeps_time && summary == all_but_late);
+    ensure!(table.len() == count + 1 && is_right, "{table:#?}");
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! instructions, so a host that is busy with something else looks neither like a missed deadline nor like a lost blink.
 
 mod boot_report;
+mod multi_core;
 mod raspberry_pi;
 mod virt;
 
@@ -29,6 +30,8 @@ struct TestBoard {
     /// The register that shows the lines' levels, and the line LED in it.
     levels: u64,
     led: u32,
+    /// The image is for several cores.
+    multi_core: bool,
 }
 
 impl TestBoard {
@@ -47,9 +50,10 @@ impl TestBoard {
 
     /// Boots `image` up to the guest's shell.
     fn boot_from(&self, image: &Path) -> Result<Node> {
-        let mut machine = Launch::atoll(self.board, image).deterministic().start()?;
+        let launch = Launch::atoll(self.board, image).deterministic();
+        let mut machine = if self.multi_core { launch.multi_core() } else { launch }.start()?;
         machine.console.expect_guest_shell(BOOT)?;
-        Ok(Node { machine })
+        Ok(Node { machine, keeps_time: !self.multi_core })
     }
 
     /// Plays a scenario on a machine of its own; a failure shows what the console said.

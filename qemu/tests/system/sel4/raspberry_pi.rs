@@ -10,8 +10,13 @@ use crate::node::{Node, number};
 use crate::scenarios::Blinker;
 
 /// GPLEV0 (BCM2711 ARM Peripherals, 5.2); LED is GPIO17 (`qemu/demo-policy-rpi4b.toml`).
-const BOARD: TestBoard =
-    TestBoard { board: Board::Rpi4b2Gb, image: "ATOLL_IMAGE_RPI4B", levels: 0xfe20_0034, led: 1 << 17 };
+const BOARD: TestBoard = TestBoard {
+    board: Board::Rpi4b2Gb,
+    image: "ATOLL_IMAGE_RPI4B",
+    levels: 0xfe20_0034,
+    led: 1 << 17,
+    multi_core: false,
+};
 
 /// The lower 32 bits of the system timer's microseconds, CLO (BCM2711 ARM Peripherals, 10.2).
 const SYSTEM_TIMER_CLO: u64 = 0xfe00_3004;

@@ -21,8 +21,13 @@ use crate::node::{Node, number};
 use crate::scenarios::Blinker;
 
 /// The data register of the PL061 with all eight lines unmasked (ARM DDI 0190, 3.2.1); LED is line 0 (`qemu/demo-policy.toml`).
-const BOARD: TestBoard =
-    TestBoard { board: Board::QemuVirtAarch64, image: "ATOLL_IMAGE", levels: 0x0903_03fc, led: 1 << 0 };
+pub(super) const BOARD: TestBoard = TestBoard {
+    board: Board::QemuVirtAarch64,
+    image: "ATOLL_IMAGE",
+    levels: 0x0903_03fc,
+    led: 1 << 0,
+    multi_core: false,
+};
 
 /// The same machine with `hostile-cell` as the second of its cells.
 const TAKEN_OVER: TestBoard = TestBoard { image: "ATOLL_IMAGE_HOSTILE", ..BOARD };
@@ -185,106 +190,115 @@ fn ticks_are_on_the_grid(node: &mut Node, meanwhile: &str, line: &str, seconds: 
     Ok(())
 }
 
-/// The machine's power button is line 3 of its GPIO, which a container watches.
 #[test]
 #[ignore = "needs a boot image: run by `cargo xtask test`"]
 fn an_edge_reaches_a_container() {
-    on!(BOARD, |node| {
-        node.emit("deploy button.wasm --grant gpio:BUTTON:edge")?;
-        for press in 1..=3 {
-            node.machine.monitor.press_power_button()?;
-            let says = format!("{press} edges");
-            node.wait_until(&says, |node| Ok(node.emit("logs button")?.contains(&says)))?;
-            // QEMU lets the button go after a tenth of a second.
-            node.wait_until("the button is up", |node| {
-                Ok(node.machine.monitor.read_physical_word(BOARD.levels)? & BUTTON == 0)
-            })?;
-        }
-        ensure!(number(&node.line("BUTTON")?.0, "edges")? >= 3);
-        node.emit("stop button").context("a container that waits for an edge can be stopped")?;
-        node.clear()
-    });
+    on!(BOARD, edges_arrive);
+}
+
+/// The machine's power button is line 3 of its GPIO, which a container watches.
+pub(super) fn edges_arrive(node: &mut Node) -> Result<()> {
+    node.emit("deploy button.wasm --grant gpio:BUTTON:edge")?;
+    for press in 1..=3 {
+        node.machine.monitor.press_power_button()?;
+        let says = format!("{press} edges");
+        node.wait_until(&says, |node| Ok(node.emit("logs button")?.contains(&says)))?;
+        // QEMU lets the button go after a tenth of a second.
+        node.wait_until("the button is up", |node| {
+            Ok(node.machine.monitor.read_physical_word(BOARD.levels)? & BUTTON == 0)
+        })?;
+    }
+    ensure!(number(&node.line("BUTTON")?.0, "edges")? >= 3);
+    node.emit("stop button").context("a container that waits for an edge can be stopped")?;
+    node.clear()
+}
+
+#[test]
+#[ignore = "needs a boot image: run by `cargo xtask test`"]
+fn a_faulting_cell_starts_again_clean() {
+    on!(BOARD, |node| a_fault_ends_one_life(&BOARD, node));
 }
 
 /// A cell that faults is restarted, alone and with nothing left of what ran in it. The fault comes from outside: the processor
 /// is stopped in the cell and sent where no memory is.
+pub(super) fn a_fault_ends_one_life(board: &TestBoard, node: &mut Node) -> Result<()> {
+    let blinker = Blinker::deploy(node)?;
+    node.type_file("/tmp/secret.wasm", &hostile::secret_keeper()?)?;
+    node.emit("deploy /tmp/secret.wasm --name secret")?;
+    ensure!(secrets_in_memory(node)? > 0, "the container holds its secret");
+
+    let running = node.container("secret")?;
+    let cell = pd_system_description::Role::Cell(usize::try_from(number(&running, "cell")?)?);
+    send_the_busy_cell_nowhere(board, if board.multi_core { cell.core() } else { 0 }, node)?;
+    node.wait_until("the container has failed", |node| Ok(node.state("secret")? == "failed"))?;
+    let failed = node.container("secret")?;
+    ensure!(failed["reason"].as_str().is_some_and(|reason| reason.contains("the cell faulted")), "{failed}");
+    let restarts = number(&running, "cell_restarts")?;
+    ensure!(number(&failed, "cell_restarts")? == restarts + 1 && failed["fault"] != "", "{failed}");
+    ensure!(secrets_in_memory(node)? == 0, "the secret is still somewhere in memory");
+    blinker.lost_nothing(node)?;
+
+    // The cell takes the next container.
+    let cell = failed["cell"].clone();
+    node.emit("rm secret")?;
+    node.emit("deploy spin.wasm")?;
+    ensure!(node.container("spin")?["cell"] == cell, "the first free cell is the one that faulted");
+    node.clear()
+}
+
 #[test]
 #[ignore = "needs a boot image: run by `cargo xtask test`"]
-fn a_faulting_cell_starts_again_clean() {
-    on!(BOARD, |node| {
-        let blinker = Blinker::deploy(node)?;
-        node.type_file("/tmp/secret.wasm", &hostile::secret_keeper()?)?;
-        node.emit("deploy /tmp/secret.wasm --name secret")?;
-        ensure!(secrets_in_memory(node)? > 0, "the container holds its secret");
-
-        send_the_busy_cell_nowhere(node)?;
-        node.wait_until("the container has failed", |node| Ok(node.state("secret")? == "failed"))?;
-        let failed = node.container("secret")?;
-        ensure!(failed["reason"].as_str().is_some_and(|reason| reason.contains("the cell faulted")), "{failed}");
-        ensure!(number(&failed, "cell_restarts")? == 1 && failed["fault"] != "", "{failed}");
-        ensure!(secrets_in_memory(node)? == 0, "the secret is still somewhere in memory");
-        blinker.lost_nothing(node)?;
-
-        // The cell takes the next container.
-        let cell = failed["cell"].clone();
-        node.emit("rm secret")?;
-        node.emit("deploy spin.wasm")?;
-        ensure!(node.container("spin")?["cell"] == cell, "the first free cell is the one that faulted");
-        node.clear()
-    });
+fn a_cell_that_was_taken_over_harms_nobody() {
+    on!(TAKEN_OVER, a_taken_over_cell_is_alone);
 }
 
 /// A cell that was taken over calls everybody with everything, by the kernel's own interface, and touches what is not its own, each
 /// time another thing: it gets what its container was granted, it is the only one that ends, and its neighbour blinks on.
-#[test]
-#[ignore = "needs a boot image: run by `cargo xtask test`"]
-fn a_cell_that_was_taken_over_harms_nobody() {
+fn a_taken_over_cell_is_alone(node: &mut Node) -> Result<()> {
     /// As many as `hostile-cell` has ways to end.
     const FAULTS: usize = 13;
-    on!(TAKEN_OVER, |node| {
-        boot_report::every_domain_is_well(node, BOARD.board)?;
-        let blinker = Blinker::deploy(node)?;
-        // With no right, and with some; then every other way to end.
-        let rights = " --grant gpio:RELAY:out --grant i2c:0x50";
-        let calls = [("calls-0".to_owned(), ""), ("calls-1".to_owned(), rights)];
-        let others = (2..FAULTS).map(|fault| (format!("fault-{fault}"), ""));
-        let mut allowed = BOARD.led;
-        let mut ends = BTreeSet::new();
-        for (name, grants) in calls.into_iter().chain(others) {
-            if !grants.is_empty() {
-                allowed |= RELAY;
-            }
-            let refused = node.counter("gpio_refused")?;
-            node.emit(&format!("deploy hello.wasm --name {name}{grants}"))?;
-            node.wait_until(&format!("{name} has ended"), |node| {
-                only_these_lines_are_used(node, allowed)?;
-                Ok(node.state(&name)? == "failed")
-            })?;
-            let failed = node.container(&name)?;
-            let reason = failed["reason"].as_str().unwrap_or_default();
-            ensure!(reason.contains("the cell faulted"), "{name} did not end by its fault: {failed}");
-            let fault = failed["fault"].as_str().unwrap_or_default();
-            ensure!(failed["cell"] == 1 && !fault.is_empty(), "{name}: {failed}");
-            println!("{name}: {fault}");
-            ends.insert(fault.to_owned());
-            if name.starts_with("calls") {
-                ensure!(node.counter("gpio_refused")? > refused + 100, "{name} asked for what it may not");
-            }
-            node.emit(&format!("rm {name}"))?;
+    boot_report::every_domain_is_well(node, BOARD.board)?;
+    let blinker = Blinker::deploy(node)?;
+    // With no right, and with some; then every other way to end.
+    let rights = " --grant gpio:RELAY:out --grant i2c:0x50";
+    let calls = [("calls-0".to_owned(), ""), ("calls-1".to_owned(), rights)];
+    let others = (2..FAULTS).map(|fault| (format!("fault-{fault}"), ""));
+    let mut allowed = BOARD.led;
+    let mut ends = BTreeSet::new();
+    for (name, grants) in calls.into_iter().chain(others) {
+        if !grants.is_empty() {
+            allowed |= RELAY;
+        }
+        let refused = node.counter("gpio_refused")?;
+        node.emit(&format!("deploy hello.wasm --name {name}{grants}"))?;
+        node.wait_until(&format!("{name} has ended"), |node| {
             only_these_lines_are_used(node, allowed)?;
-            blinker.lost_nothing(node)?;
+            Ok(node.state(&name)? == "failed")
+        })?;
+        let failed = node.container(&name)?;
+        let reason = failed["reason"].as_str().unwrap_or_default();
+        ensure!(reason.contains("the cell faulted"), "{name} did not end by its fault: {failed}");
+        let fault = failed["fault"].as_str().unwrap_or_default();
+        ensure!(failed["cell"] == 1 && !fault.is_empty(), "{name}: {failed}");
+        println!("{name}: {fault}");
+        ends.insert(fault.to_owned());
+        if name.starts_with("calls") {
+            ensure!(node.counter("gpio_refused")? > refused + 100, "{name} asked for what it may not");
         }
-        ensure!(ends.len() == FAULTS, "each ended in its own way: {ends:#?}");
-        ensure!(number(&node.line("RELAY")?.0, "transitions")? > 10, "what it was granted, it used");
-        for label in ["BUTTON", "SENSOR", "SPARE", "VALVE"] {
-            ensure!(number(&node.line(label)?.0, "transitions")? == 0, "{label} was granted to nobody");
-        }
-        for counter in ["gpio_invalid", "timer_refused", "timer_invalid", "i2c_refused", "i2c_invalid"] {
-            ensure!(node.counter(counter)? > 0, "{counter}: what it tried was seen");
-        }
-        ensure!(number(&node.container("blinker")?, "refused_calls")? == 0, "its neighbour has what it had");
-        node.clear()
-    });
+        node.emit(&format!("rm {name}"))?;
+        only_these_lines_are_used(node, allowed)?;
+        blinker.lost_nothing(node)?;
+    }
+    ensure!(ends.len() == FAULTS, "each ended in its own way: {ends:#?}");
+    ensure!(number(&node.line("RELAY")?.0, "transitions")? > 10, "what it was granted, it used");
+    for label in ["BUTTON", "SENSOR", "SPARE", "VALVE"] {
+        ensure!(number(&node.line(label)?.0, "transitions")? == 0, "{label} was granted to nobody");
+    }
+    for counter in ["gpio_invalid", "timer_refused", "timer_invalid", "i2c_refused", "i2c_invalid"] {
+        ensure!(node.counter(counter)? > 0, "{counter}: what it tried was seen");
+    }
+    ensure!(number(&node.container("blinker")?, "refused_calls")? == 0, "its neighbour has what it had");
+    node.clear()
 }
 
 /// An image for use runs what its parties signed and nothing else, and that ends when the owner takes back a key.
@@ -385,27 +399,31 @@ fn only_these_lines_are_used(node: &mut Node, allowed: u32) -> Result<()> {
     Ok(())
 }
 
-/// Stops the machine again and again until it stands in a cell's program, which is a busy one's most of the time, and puts its
+/// A program as it was put into the image of `board`.
+pub(super) fn program_beside(board: &TestBoard, name: &str) -> Result<Vec<u8>> {
+    std::fs::read(board.image()?.with_file_name(name)).with_context(|| format!("no {name} beside the image"))
+}
+
+/// Stops the machine again and again until `core` stands in a cell's program, which is a busy one's most of the time, and puts its
 /// program counter to nowhere. The domains share their addresses, so a cell is known by the instructions around it.
-fn send_the_busy_cell_nowhere(node: &mut Node) -> Result<()> {
+fn send_the_busy_cell_nowhere(board: &TestBoard, core: u8, node: &mut Node) -> Result<()> {
     const TRIES: usize = 2000;
-    let image = std::env::var_os(BOARD.image).context("the image is named")?;
-    let program =
-        std::fs::read(Path::new(&image).with_file_name("cell.elf")).context("no cell.elf beside the image")?;
+    let program = program_beside(board, "cell.elf")?;
     let mut debugger = node.machine.stop()?;
     for attempt in 0..TRIES {
         // Not always the same time, or it might always fall into the same place of the schedule.
         debugger.run_for(Duration::from_micros(500 + 37 * (attempt as u64 % 40)))?;
+        debugger.select_core(core)?;
         let registers = debugger.registers()?;
         if registers.in_user_mode() && is_in_program(&mut debugger, &program, registers.program_counter())? {
             return debugger.jump(registers, NOWHERE);
         }
     }
-    bail!("the processor was never met in a cell")
+    bail!("core {core} was never met in a cell")
 }
 
 /// Whether memory at an address is what a program has there.
-fn is_in_program(debugger: &mut Debugger, program: &[u8], address: u64) -> Result<bool> {
+pub(super) fn is_in_program(debugger: &mut Debugger, program: &[u8], address: u64) -> Result<bool> {
     const COMPARED_BYTES: usize = 64;
     let elf = ElfBytes::<LittleEndian>::minimal_parse(program)?;
     for segment in elf.segments().context("a program has segments")? {

@@ -44,7 +44,7 @@ fn pool(classes: &[(u32, u32)]) -> Shares {
     for (share, (budget_us, period_us)) in shares.classes.iter_mut().zip(classes) {
         *share = Share { budget_us: *budget_us, period_us: *period_us, ..Share::default() };
     }
-    shares.cells[0] = Share { budget_us: 700, period_us: 10_000, badge: 1, priority: 110 };
+    shares.cells[0] = Share { budget_us: 700, period_us: 10_000, badge: 1, priority: 110, core: 0 };
     shares
 }
 
@@ -81,6 +81,14 @@ fn one_alone_gets_the_smallest_class_that_holds_it_and_a_priority_in_the_middle(
     let expected = "it needs a class with 1.021001 ms or more in each 8.998999 ms or less, and no such one is free; \
                     the largest budget that fits is 1.001 ms";
     assert_eq!(refused, expected);
+}
+
+#[test]
+fn on_several_cores_nothing_is_promised() {
+    let (time, mut shares) = (free_of_cost(), pool(&[(5000, 10_000)]));
+    shares.cells[0].core = 1;
+    let refused = Node::new(&time, &shares).place(&[], &claim("a", 10 * MS, 10 * MS, MS)).unwrap_err();
+    assert!(refused.contains("several cores"), "{refused}");
 }
 
 #[test]

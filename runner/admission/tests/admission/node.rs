@@ -1028,10 +1028,10 @@ pub(crate) fn shares() -> Shares {
     let mut shares = Shares::default();
     let classes = [(100, 1000), (300, 1000), (300, 1000), (400, 2000), (1000, 5000), (1500, 5000), (3000, 10000)];
     for ((share, (budget_us, period_us)), badge) in shares.classes.iter_mut().zip(classes).zip(0x120..) {
-        *share = Share { budget_us, period_us, badge, priority: 0 };
+        *share = Share { budget_us, period_us, badge, ..Share::default() };
     }
     for (share, priority) in shares.cells[..CELLS].iter_mut().zip((107..=110).rev()) {
-        *share = Share { budget_us: 700, period_us: 10_000, badge: 0x100 + priority, priority };
+        *share = Share { budget_us: 700, period_us: 10_000, badge: 0x100 + priority, priority, core: 0 };
     }
     shares
 }

@@ -328,7 +328,7 @@ pub(super) fn board_limits() -> BoardLimits {
 
 /// Two classes of 100 µs a millisecond, one of 300, and what each cell has of its own.
 pub(super) fn shares() -> Shares {
-    let share = |budget_us, period_us, badge, priority| Share { budget_us, period_us, badge, priority };
+    let share = |budget_us, period_us, badge, priority| Share { budget_us, period_us, badge, priority, core: 0 };
     let mut shares = Shares::default();
     shares.classes[0] = share(100, 1_000, 0x120, 0);
     shares.classes[1] = share(100, 1_000, 0x121, 0);
