@@ -11,7 +11,7 @@ use std::{
 use serde_json::json;
 use shared_ring_messages::{
     Answer, ContainerReport, ErrorCode, FrameDecoder, FromAgent, FromNode, GrantReport, LogRecord, NodeReport,
-    PROTOCOL_MAJOR, PROTOCOL_MINOR, Request, frame,
+    PROTOCOL_MAJOR, PROTOCOL_MINOR, Request, ScheduleReport, ScheduleRow, ScheduleTable, frame,
 };
 use tempfile::TempDir;
 
@@ -325,10 +325,17 @@ fn a_nodes_text_cannot_steer_the_terminal() {
                 ended: true,
             }),
             Request::Remove(_) => Err((ErrorCode::WrongState, EVIL)),
+            Request::Schedule => {
+                let schedule = ScheduleReport { release: text(), ..ScheduleReport::default() };
+                let row = ScheduleRow { name: text(), schedule, ..ScheduleRow::default() };
+                Ok(Answer::Schedule(Box::new(ScheduleTable { rows: vec![row], ..ScheduleTable::default() })))
+            }
             _ => Ok(Answer::Container(Box::new(report))),
         })
     });
-    for question in [&["ps"][..], &["info"], &["inspect", "a"], &["stop", "a"], &["logs", "a"], &["rm", "a"]] {
+    let questions =
+        [&["ps"][..], &["info"], &["inspect", "a"], &["schedule"], &["stop", "a"], &["logs", "a"], &["rm", "a"]];
+    for question in questions {
         let output = bounded(&fake, question);
         let text = output.text() + &output.stderr;
         assert!(text.contains("name"), "{question:?}: {output:?}");
