@@ -29,7 +29,7 @@ pub(super) fn measure() -> Result<Vec<Measurement>> {
     let (_, across_unchecked) = unchecked.costs_ns();
     let instructions = |nanoseconds: f64| nanoseconds / NANOSECONDS_PER_INSTRUCTION;
     let check = Measurement::new(
-        "host call across domains, rights checked (seL4)",
+        "host call across domains, rights and rates checked (seL4)",
         "instructions",
         instructions(across),
         "the same without the check",
