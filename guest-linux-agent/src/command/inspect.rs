@@ -96,10 +96,13 @@ fn verdict(node: Option<&NodeReport>, text: &str) -> (&'static str, String) {
         Right::GpioEdges { line, per_second } => line_verdict(node, line, "edge", *per_second),
         Right::I2c { first, last } => addresses_verdict(node, *first, *last),
         Right::Channel { .. } => ("at-deployment", "what the container declares and the board allows, decides".into()),
-        Right::CpuShare(_) | Right::Priority(_) => ("refused", "refused: nodes do not keep that yet".into()),
-        Right::LogRate(_) | Right::Memory(_) | Right::Module(_) | Right::Node | Right::Timers { .. } => {
-            amount_verdict(node, &right)
-        }
+        Right::CpuShare(_)
+        | Right::LogRate(_)
+        | Right::Memory(_)
+        | Right::Module(_)
+        | Right::Node
+        | Right::Priority(_)
+        | Right::Timers { .. } => amount_verdict(node, &right),
     }
 }
 

@@ -197,7 +197,7 @@ fn a_file_is_inspected_without_a_node_and_with_one() {
 
     let greedy = Folder::new(
         "greedy",
-        "name = \"greedy\"\n[grants]\nlist = [\"gpio:NOTHING:out\", \"gpio:LED:in\", \"timer:1us\", \"memory:5MiB\", \"cpu:9%\"]",
+        "name = \"greedy\"\n[grants]\nlist = [\"gpio:NOTHING:out\", \"gpio:LED:in\", \"timer:1us\", \"memory:5MiB\", \"cpu:51%\"]",
     );
     let value = node.ask(&["inspect", &greedy.pack()]);
     assert!(value["grants"][0]["words"].as_str().expect("text").contains("has no line NOTHING"), "{value}");

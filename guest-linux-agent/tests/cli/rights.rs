@@ -157,8 +157,9 @@ fn what_the_board_does_not_give_is_refused_by_name() {
         ("module:3MiB", "at most 2MiB"),
         ("module:100B", "its right is `module:100B`"),
         ("log:10001/s", "at most 10000/s"),
-        ("cpu:20%", "keeps no shares of a processor yet"),
-        ("priority:high", "keeps no classes of urgency yet"),
+        ("cpu:51%", "at most 50%"),
+        ("cpu:6%", "a cell has 7 % of its own"),
+        ("priority:normal", ""),
     ] {
         let answer = node.emit(&["deploy", &busy, "--no-start", "--grant", asked]);
         if words.is_empty() {

@@ -194,3 +194,16 @@ fn a_schedule_is_promised_with_numbers_or_refused_with_numbers() {
         "{svg}"
     );
 }
+
+#[test]
+fn rights_limit_what_a_schedule_asks_for() {
+    let (node, packed) = (TestNode::start(), Packed::new());
+    let schedule = "name = \"a\"\n[schedule]\nperiod = \"20ms\"\nbudget = \"500us\"\nclass = \"critical\"\n";
+    let file = packed.pack("a", &looping(""), schedule);
+    let words = ["the class `critical`, and its right is `priority:high`"];
+    node.emit(&["deploy", &file, "--grant", "priority:high"]).fails(7, &words);
+    node.emit(&["deploy", &file, "--grant", "cpu:7%"]).fails(7, &["than its right `cpu:7%`"]);
+    node.emit(&["deploy", &file, "--grant", "cpu:50%", "--grant", "priority:critical"]).succeeds();
+    let inspected = node.emit(&["inspect", "a"]).succeeds();
+    assert!(inspected.contains("right cpu:50%") && inspected.contains("right priority:critical"), "{inspected}");
+}

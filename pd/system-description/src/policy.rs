@@ -8,8 +8,8 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use runner_container::check_name;
 use runner_container::rights::{MAX_LINE_BYTES, is_line_name, rate_of};
+use runner_container::{Urgency, check_name};
 use runner_interfaces::cell::MODULE_OFFSET_BYTES;
 use runner_interfaces::grants::{CellGrants, LineRates, MAX_LINES};
 use runner_interfaces::i2c::ADDRESSES;
@@ -144,6 +144,10 @@ struct LimitsTable {
     default_memory: Option<String>,
     default_log: Option<String>,
     default_rate: Option<String>,
+    /// The largest share of the processor that a schedule gets, and the most urgent class that it may state; any where the key
+    /// is left out.
+    cpu: Option<String>,
+    priority: Option<String>,
 }
 
 /// Whether containers are told what node they run on.
@@ -451,6 +455,8 @@ impl PolicyFile {
             devices,
             allow_unsigned: self.allow_unsigned,
             time: self.time.as_ref().map(TimeTable::time).transpose()?,
+            most_cpu_percent: self.limits.most_cpu_percent()?,
+            most_urgency: self.limits.most_urgency()?,
         };
         let minimums = minimums(&self.minimum)?;
         Ok(Policy { limits, board, minimums })
@@ -499,6 +505,19 @@ struct Rates {
 }
 
 impl LimitsTable {
+    fn most_cpu_percent(&self) -> Result<u8, String> {
+        let Some(text) = &self.cpu else { return Ok(100) };
+        let percent = text.strip_suffix('%').and_then(|number| number.parse().ok());
+        let percent = percent.filter(|percent| (1..=100).contains(percent));
+        percent.ok_or_else(|| format!("limits.cpu: `{text}` is no share from `1%` to `100%`"))
+    }
+
+    fn most_urgency(&self) -> Result<u32, String> {
+        let Some(text) = &self.priority else { return Ok(Urgency::Critical as u32) };
+        let urgency = Urgency::of(text).map(|urgency| urgency as u32);
+        urgency.ok_or_else(|| format!("limits.priority: `{text}` is none of `normal`, `high` and `critical`"))
+    }
+
     fn rates(&self) -> Result<Rates, String> {
         let most = rate(&self.rate).map_err(|problem| format!("limits.rate: {problem}"))?;
         Ok(Rates { most, default: default("rate", &self.default_rate, most, rate)? })

@@ -4,12 +4,13 @@
 //! start to follow: while it waits for one, its place waits too, so that it comes back without being asked anything. Both versions
 //! of an update take part while both are there. One that a person starts again is looked at anew, as its place may be gone.
 
-use alloc::{boxed::Box, string::String, vec::Vec};
+use alloc::{boxed::Box, format, string::String, vec::Vec};
 
+use runner_container::rights::Right;
 use runner_interfaces::{
     grants::CellGrants,
     policy::{BoardTime, CALLED_DOMAINS},
-    schedule::Release,
+    schedule::{Release, Urgency},
 };
 use shared_ring::SharedMemory;
 use shared_ring_messages::{
@@ -39,7 +40,15 @@ impl<M: SharedMemory + Clone> Admission<M> {
             let detail = "the board's policy does not say what the node costs, so it keeps no [schedule]";
             return Err(Failure::new(ErrorCode::NotSchedulable, detail));
         };
-        let mut candidate = claim(container);
+        let (most_percent, most_urgency) = policy.schedule_limits(&container.rights.set);
+        let urgency = container.declaration.plan.schedule.urgency;
+        if urgency > most_urgency as u32 {
+            let stated = Urgency::from_wire(urgency).map_or("unknown", Urgency::text);
+            let right = Right::Priority(most_urgency);
+            let detail = format!("its [schedule] states the class `{stated}`, and its right is `{right}`");
+            return Err(Failure::new(ErrorCode::NotAllowed, detail));
+        }
+        let mut candidate = Claim { most_percent, ..claim(container) };
         candidate.schedule.calls = calls(time, container);
         let live: Vec<Claim> = self.claims().filter(|(other, _)| *other != cell).map(|(_, claim)| claim).collect();
         let place = Node::new(time, &policy.limits.shares)
@@ -103,7 +112,14 @@ impl<M: SharedMemory + Clone> Admission<M> {
 
 fn claim(container: &Container) -> Claim {
     let plan = &container.declaration.plan;
-    Claim { name: String::from(container.name()), schedule: plan.schedule, class: plan.class, priority: plan.priority }
+    Claim {
+        name: String::from(container.name()),
+        schedule: plan.schedule,
+        class: plan.class,
+        priority: plan.priority,
+        // Its right was looked at when it was given its class.
+        most_percent: 100,
+    }
 }
 
 /// Calls to each domain in a release: the board's number to those where it has any right, none to the others.

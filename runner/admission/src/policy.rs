@@ -12,13 +12,14 @@ use alloc::{
 use core::fmt;
 
 use runner_container::{
-    Direction, Endpoint,
+    Direction, Endpoint, Urgency,
     rights::{self, Right, WrongRight, bytes_text},
 };
 use runner_interfaces::{
     grants::{CellGrants, LineRates, MAX_LINES},
     i2c::ADDRESSES,
     policy::{BoardDevice, BoardLimits, BoardLine, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES},
+    scheduling::Share,
 };
 use sha2::{Digest, Sha256};
 use shared_ring::{SharedMemory, SharedValues};
@@ -187,6 +188,8 @@ impl Policy {
             Right::LogRate(log_limit_per_second).to_string(),
             Right::Memory(memory_limit_bytes.into()).to_string(),
             Right::Module(module_limit_bytes.into()).to_string(),
+            Right::CpuShare(self.board.most_cpu_percent).to_string(),
+            Right::Priority(self.most_urgency()).to_string(),
         ];
         if self.board.node_allowed {
             most.push(Right::Node.to_string());
@@ -195,6 +198,7 @@ impl Policy {
             let timers = Right::Timers { minimum_period_ns: ceiling.minimum_period_ns, count: Some(ceiling.timers) };
             most.push(timers.to_string());
         }
+        most.sort_unstable();
         most
     }
 
@@ -250,10 +254,41 @@ impl Policy {
             Right::Node if self.board.node_allowed => {}
             Right::Node => return Err(refused("the board tells no container what it is".into())),
             Right::Channel { name, direction, .. } => self.check_channel(name, *direction).map_err(refused)?,
-            Right::CpuShare(_) => return Err(refused("this node keeps no shares of a processor yet".into())),
-            Right::Priority(_) => return Err(refused("this node keeps no classes of urgency yet".into())),
+            Right::CpuShare(percent) => {
+                let own = self.cells_own_percent();
+                if *percent < own {
+                    return Err(refused(format!("a cell has {own} % of its own, and nobody in it can have less")));
+                }
+                if *percent > self.board.most_cpu_percent {
+                    return Err(at_most(format!("{}%", self.board.most_cpu_percent)));
+                }
+            }
+            Right::Priority(class) if *class > self.most_urgency() => {
+                return Err(at_most(format!("`{}`", self.most_urgency().name())));
+            }
+            Right::Priority(_) => {}
         }
         Ok(())
+    }
+
+    /// The most urgent class that the board lets a schedule state.
+    fn most_urgency(&self) -> Urgency {
+        let named = Urgency::ALL.into_iter().find(|urgency| u32::from(*urgency as u8) == self.board.most_urgency);
+        named.unwrap_or(Urgency::Normal)
+    }
+
+    /// The share that the largest of the cells has of its own, in whole percent, rounded up.
+    fn cells_own_percent(&self) -> u8 {
+        let percent = |share: &Share| (u64::from(share.budget_us) * 100).div_ceil(u64::from(share.period_us).max(1));
+        let largest = self.limits.shares.cells.iter().filter(|share| share.is_present()).map(percent).max();
+        largest.and_then(|percent| u8::try_from(percent).ok()).unwrap_or(0)
+    }
+
+    /// What a container with these rights may ask for by a schedule: the largest share of the processor in percent, and the most
+    /// urgent class.
+    pub(crate) fn schedule_limits(&self, rights: &rights::Rights) -> (u8, Urgency) {
+        let percent = rights.cpu_percent().unwrap_or(u8::MAX).min(self.board.most_cpu_percent);
+        (percent, rights.priority().unwrap_or(Urgency::Critical).min(self.most_urgency()))
     }
 
     /// Whether the board lets containers ask for that end of the channel; why not, in words.
@@ -457,6 +492,11 @@ mod tests {
                 memory_limit_bytes: 4 << 20,
                 module_limit_bytes: 2 << 20,
                 log_limit_per_second: 500,
+                shares: {
+                    let mut shares = runner_interfaces::scheduling::Shares::NONE;
+                    shares.cells[0] = Share { budget_us: 700, period_us: 10_000, ..Share::default() };
+                    shares
+                },
                 ..BoardLimits::default()
             },
             board: BoardPolicy {
@@ -482,6 +522,8 @@ mod tests {
                 channels: None,
                 allow_unsigned: true,
                 time: None,
+                most_cpu_percent: 50,
+                most_urgency: Urgency::High as u32,
             },
         }
     }
@@ -573,8 +615,10 @@ mod tests {
             ("memory:5MiB", "`memory:5MiB`: the board allows at most 4MiB"),
             ("module:2049KiB", "`module:2049KiB`: the board allows at most 2MiB"),
             ("log:501/s", "`log:501/s`: the board allows at most 500/s"),
-            ("cpu:20%", "`cpu:20%`: this node keeps no shares of a processor yet"),
-            ("priority:urgent", "`priority:urgent`: this node keeps no classes of urgency yet"),
+            ("cpu:51%", "`cpu:51%`: the board allows at most 50%"),
+            ("cpu:6%", "`cpu:6%`: a cell has 7 % of its own, and nobody in it can have less"),
+            ("priority:critical", "`priority:critical`: the board allows at most `high`"),
+            ("priority:urgent", "`priority:urgent`: a class of urgency is `normal`, `high` or `critical`"),
             ("i2c:0x51", "the board's policy allows by name what its ceiling forbids"),
             ("gpio:ODD:out", "the board's policy allows by name what its ceiling forbids"),
         ];

@@ -46,6 +46,9 @@ const CELLS_TIMER_CALLS: u16 = 2;
 /// Of the whole processor, in the unit of shares.
 const WHOLE_PPM: u64 = 1_000_000;
 
+/// A percent of it.
+const PPM_OF_A_PERCENT: u64 = WHOLE_PPM / 100;
+
 /// A container with a schedule. Class and priority are 0 before it has a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Claim {
@@ -54,6 +57,8 @@ pub(crate) struct Claim {
     /// Counted from 1, as in a plan.
     pub(crate) class: u32,
     pub(crate) priority: u32,
+    /// The largest share of the processor that it may have, in percent.
+    pub(crate) most_percent: u8,
 }
 
 /// Under what a container runs.
@@ -200,7 +205,8 @@ impl<'a> Node<'a> {
             urgency(&new, platform),
             tasks.iter().map(|task| (urgency(task, platform), task.level())),
         );
-        Ok(Trial { node: self, live, tasks, new: new.at_level(level), platform })
+        let most_ppm = u64::from(candidate.most_percent) * PPM_OF_A_PERCENT;
+        Ok(Trial { node: self, live, tasks, new: new.at_level(level), most_ppm, platform })
     }
 }
 
@@ -263,6 +269,8 @@ struct Trial<'t> {
     tasks: Vec<Task>,
     /// At its level, not under a class.
     new: Task,
+    /// The largest share that the new one may have.
+    most_ppm: u64,
     platform: &'t Platform<'t>,
 }
 
@@ -324,7 +332,9 @@ impl Trial<'_> {
                 };
                 found.iter().any(same)
             };
-            match shares.smallest_class(budget_us, period_us, |class| !taken[class] && !is_alike(class)) {
+            let is_granted = |class: usize| share_ppm(shares.classes[class]) <= self.most_ppm;
+            let is_free = |class: usize| !taken[class] && !is_alike(class) && is_granted(class);
+            match shares.smallest_class(budget_us, period_us, is_free) {
                 Some(class) => found.push(class),
                 None => return found,
             }
@@ -387,9 +397,13 @@ impl Trial<'_> {
                 }
             }
             Refused::NoClass(ServerNeed { least_budget_ns, longest_period_ns }) => format!(
-                "it needs a class with {} or more in each {} or less, and no such one is free; {offer}",
+                "it needs a class with {} or more in each {} or less, and no such one is free{}; {offer}",
                 Span(least_budget_ns),
-                Span(longest_period_ns)
+                Span(longest_period_ns),
+                match candidate.most_percent {
+                    100.. => String::new(),
+                    percent => format!(" that takes no more of the processor than its right `cpu:{percent}%`"),
+                }
             ),
             Refused::TooMuch { class: index, sum_ppm } => format!(
                 "with a class of {} for it, {}.{} % of the processor would be promised; {offer}",

@@ -8,7 +8,7 @@
 //! | right | what it allows |
 //! |---|---|
 //! | `channel:NAME:put`, `channel:NAME:get`, each also with `:TYPE` | one end of a channel, or of a service of that name |
-//! | `cpu:20%` | a share of a processor |
+//! | `cpu:20%` | at the most such a share of a processor |
 //! | `gpio:LINE:in` | to read a line |
 //! | `gpio:LINE:out@100/s` | to drive it, with so many changes of level a second |
 //! | `gpio:LINE:edge@100/s` | to read it and be told of so many edges a second |
@@ -17,12 +17,12 @@
 //! | `memory:4MiB` | linear memory |
 //! | `module:2MiB` | the module's own size |
 //! | `node` | to be told the board's name, its software's version and what it runs on |
-//! | `priority:CLASS` | a class of urgency |
+//! | `priority:high` | a schedule of that class of urgency, or of a less urgent one |
 //! | `timer:10ms:7` | timers, no shorter a period, so many of them |
 //!
 //! What stands behind `@` and the timers' number may be left out: then the party says nothing of it. A set that is to be held
 //! against another is [filled in](Rights::filled_in) with the board's defaults first, so that "says nothing" never means
-//! "anything".
+//! "anything". `cpu` and `priority` are limits on what a schedule asks for: a party that states none sets none, and the board's hold.
 
 mod set;
 #[cfg(test)]
@@ -32,7 +32,7 @@ mod units;
 use alloc::string::{String, ToString};
 use core::fmt;
 
-use crate::{Direction, check_name, value_type::ValueType};
+use crate::{Direction, Urgency, check_name, value_type::ValueType};
 
 pub use set::{LineRights, NotCanonical, Rights, TimerRights, WrongRight};
 pub use units::{bytes_text, duration_text, rate_of};
@@ -97,8 +97,8 @@ pub enum Right {
     Module(u64),
     /// To know the node.
     Node,
-    /// A class of urgency.
-    Priority(String),
+    /// A schedule of that urgency, or less.
+    Priority(Urgency),
     /// Timers.
     Timers {
         /// No shorter a period.
@@ -131,7 +131,7 @@ pub enum RightError {
     Channel,
     /// No share.
     Share,
-    /// The class's name.
+    /// No class of urgency.
     Class,
 }
 
@@ -152,7 +152,7 @@ impl fmt::Display for RightError {
             Self::Timers => "a number of timers is a whole number above 0",
             Self::Channel => "a channel is asked for as channel:NAME:put or channel:NAME:get, with its type or without",
             Self::Share => "a share is 1% to 100%",
-            Self::Class => "a class is named by small letters and digits",
+            Self::Class => "a class of urgency is `normal`, `high` or `critical`",
         })
     }
 }
@@ -176,9 +176,7 @@ impl Right {
             ("module", Some(rest)) => units::bytes(rest).map(Self::Module),
             ("log", Some(rest)) => units::rate_of(rest).map(Self::LogRate),
             ("cpu", Some(rest)) => share(rest).map(Self::CpuShare),
-            ("priority", Some(rest)) => {
-                check_name(rest).map(|()| Self::Priority(rest.to_string())).map_err(|_| RightError::Class)
-            }
+            ("priority", Some(rest)) => Urgency::of(rest).map(Self::Priority).ok_or(RightError::Class),
             _ => Err(RightError::Unknown),
         }
     }
@@ -235,7 +233,7 @@ impl fmt::Display for Right {
             Self::Memory(bytes) => write!(formatter, "memory:{}", bytes_text(*bytes)),
             Self::Module(bytes) => write!(formatter, "module:{}", bytes_text(*bytes)),
             Self::Node => formatter.write_str("node"),
-            Self::Priority(class) => write!(formatter, "priority:{class}"),
+            Self::Priority(most) => write!(formatter, "priority:{}", most.name()),
             Self::Timers { minimum_period_ns, count } => {
                 write!(formatter, "timer:{}", duration_text(*minimum_period_ns))?;
                 count.map_or(Ok(()), |count| write!(formatter, ":{count}"))

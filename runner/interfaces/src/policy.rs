@@ -187,6 +187,10 @@ pub struct BoardPolicy {
     pub allow_unsigned: bool,
     /// What the node costs; `None` where nobody says so, and then no deadline can be promised.
     pub time: Option<BoardTime>,
+    /// The largest share of the processor that a container's schedule gets, in percent.
+    pub most_cpu_percent: u8,
+    /// The most urgent class that a container's schedule may state, an [`Urgency`](crate::schedule::Urgency).
+    pub most_urgency: u32,
 }
 
 #[cfg(test)]

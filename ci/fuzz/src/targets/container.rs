@@ -191,7 +191,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     let texts = [
         "gpio:LED:out@100/s\ngpio:LED:out\ngpio:KEY:edge@5/s\ngpio:KEY:in\ngpio:A:in\ngpio:A:edge",
         "timer:10ms:7\ntimer:1s\ni2c:0x48-0x4f\ni2c:0x40-0x48\nmemory:4MiB\nmemory:64KiB\nmodule:2MiB\nmodule:1MiB",
-        "channel:a:put:u32\nchannel:a:put\nlog:100/s\nlog:10/s\nnode\nnode\ncpu:20%\ncpu:5%\npriority:a\npriority:a",
+        "channel:a:put:u32\nchannel:a:put\nlog:100/s\nlog:10/s\nnode\nnode\ncpu:20%\ncpu:5%\npriority:high\npriority:normal",
         "tuple<f32, u8, bool, char, s64>",
         "string",
         "wasi_snapshot_preview1#fd_write\nenv#logger\nwasi:gpio/digital@0.2.0#[resource-drop]digital-in-pin",

@@ -26,6 +26,8 @@ log = "200/s"
 rate = "1000/s"
 default-memory = "16KiB"
 default-rate = "50/s"
+cpu = "40%"
+priority = "high"
 [timer]
 minimum-period = "2ms"
 timers = 3
@@ -111,6 +113,10 @@ fn the_region_says_what_the_file_says() {
     assert_eq!((limits.rates.transitions[63], limits.rates.edges[63]), (1000, 0));
     assert_eq!((limits.rates.transitions[0], limits.rates.edges[0], limits.rates.edges[1]), (0, 20, 0));
     assert_eq!((limits.log_limit_per_second, board.default_log_per_second), (200, 200));
+    assert_eq!((board.most_cpu_percent, board.most_urgency), (40, 1));
+    let without = SOUND.replace("cpu = \"40%\"\npriority = \"high\"\n", "");
+    let any = parse(&without).expect("sound").board;
+    assert_eq!((any.most_cpu_percent, any.most_urgency), (100, 2), "no limit");
     assert_eq!((board.default_memory_bytes, board.default_module_bytes), (16 << 10, 1 << 20));
     assert!(board.node_allowed && !board.node_by_default);
     let channels = board.channels.expect("listed");
@@ -201,6 +207,9 @@ fn what_is_wrong_is_refused_in_words() {
         ("\"clock\"", "\"sensors\"", "i2c `sensors`: the label is there twice"),
         ("\"clock\"", "\"68\"", "i2c.label \"68\""),
         ("\"200/s\"", "\"200\"", "limits.log: \"200\" is no rate"),
+        ("\"40%\"", "\"0%\"", "limits.cpu: `0%` is no share from `1%` to `100%`"),
+        ("\"40%\"", "\"40\"", "limits.cpu: `40` is no share from `1%` to `100%`"),
+        ("\"high\"", "\"urgent\"", "limits.priority: `urgent` is none of `normal`, `high` and `critical`"),
         ("\"1000/s\"", "\"0/s\"", "limits.rate: \"0/s\" is no rate"),
         ("rate = \"1000/s\"", "", "missing field `rate`"),
         ("\"50/s\"", "\"1001/s\"", "limits.default-rate is more than limits.rate"),

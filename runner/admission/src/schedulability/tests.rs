@@ -51,7 +51,7 @@ fn pool(classes: &[(u32, u32)]) -> Shares {
 fn claim(name: &str, period_ns: u64, deadline_ns: u64, budget_ns: u64) -> Claim {
     let schedule =
         Schedule { period_ns, deadline_ns, budget_ns, release: Release::Periodic.to_wire(), ..Schedule::default() };
-    Claim { name: name.into(), schedule, class: 0, priority: 0 }
+    Claim { name: name.into(), schedule, class: 0, priority: 0, most_percent: 100 }
 }
 
 fn placed(claim: &Claim, place: Place) -> Claim {
@@ -80,6 +80,19 @@ fn one_alone_gets_the_smallest_class_that_holds_it_and_a_priority_in_the_middle(
     let refused = node.place(&[], &with_budget(&a, MS + US + 1)).unwrap_err();
     let expected = "it needs a class with 1.021001 ms or more in each 8.998999 ms or less, and no such one is free; \
                     the largest budget that fits is 1.001 ms";
+    assert_eq!(refused, expected);
+}
+
+#[test]
+fn the_right_to_a_share_holds_against_the_class_and_not_against_the_budget() {
+    let (time, shares) = (free_of_cost(), pool(&[(5000, 10_000), (1020, 5000)]));
+    let node = Node::new(&time, &shares);
+    let at_most = |most_percent| Claim { most_percent, ..claim("a", 10 * MS, 10 * MS, MS) };
+    assert_eq!(node.place(&[], &at_most(21)), Ok(Place { class: 2, priority: 155 }));
+    // A tenth of the processor is all that it wants; the class would give it 20.4 %.
+    let refused = node.place(&[], &at_most(20)).unwrap_err();
+    let expected = "it needs a class with 1.02 ms or more in each 9 ms or less, and no such one is free that takes no more of the \
+                    processor than its right `cpu:20%`; no budget of it fits";
     assert_eq!(refused, expected);
 }
 
@@ -354,7 +367,7 @@ proptest! {
         let node = Node::new(&time, &shares);
         let schedule =
             Schedule { period_ns, deadline_ns, budget_ns, offset_ns, release, on_overrun: 0, urgency, calls };
-        let new = Claim { name: "x".into(), schedule, class: 0, priority: 0 };
+        let new = Claim { name: "x".into(), schedule, class: 0, priority: 0, most_percent: 100 };
         if let Err(words) = node.place(&[], &new) {
             prop_assert!(!words.is_empty());
         }

@@ -1003,6 +1003,8 @@ pub(crate) fn policy() -> BoardPolicy {
         channels: None,
         allow_unsigned: true,
         time: Some(time()),
+        most_cpu_percent: 60,
+        most_urgency: runner_container::Urgency::Critical as u32,
     }
 }
 

@@ -120,13 +120,8 @@ fn memory_and_module_are_rights() {
 }
 
 #[test]
-fn what_the_node_does_not_keep_is_refused_by_name() {
+fn what_is_no_right_is_refused_with_what_would_be_one() {
     let mut node = node();
-    for (right, words) in [("cpu:20%", "shares of a processor"), ("priority:high", "classes of urgency")] {
-        let (code, detail) = deploy(&mut node, "a", &[right]).expect_err("not kept");
-        assert_eq!(code, ErrorCode::NotAllowed);
-        assert!(detail.starts_with(&format!("`{right}`: this node keeps no {words} yet")), "{detail}");
-    }
     let (code, detail) = deploy(&mut node, "a", &["gpio:LED:blink"]).expect_err("no right");
     assert_eq!(
         (code, detail.as_str()),
@@ -239,7 +234,10 @@ fn a_nodes_limits_and_defaults_are_rights_too() {
     let mut node = node();
     let Ok(Answer::Info(info)) = node.ask(0, Request::Info) else { panic!("expected the node") };
     assert_eq!(info.defaults, ["log:1000000/s", "memory:1MiB", "module:64KiB", "node", "timer:10ms:7"]);
-    assert_eq!(info.most, ["log:1000000/s", "memory:1MiB", "module:64KiB", "node", "timer:1ms:7"]);
+    assert_eq!(
+        info.most,
+        ["cpu:60%", "log:1000000/s", "memory:1MiB", "module:64KiB", "node", "priority:critical", "timer:1ms:7"]
+    );
     assert_eq!(info.lines[0].most_per_second, 1000);
     let report = deploy(&mut node, "a", &[]).expect("allowed");
     assert_eq!(texts(&report), info.defaults);

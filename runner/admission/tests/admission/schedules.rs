@@ -1,6 +1,6 @@
 //! Containers with a schedule, from the upload to the warden: who gets a place, who is refused and why, and what is told of it.
 
-use runner_container::{Manifest, OnOverrun, Restart, RestartPolicy, Schedule, World, embed};
+use runner_container::{Manifest, OnOverrun, Restart, RestartPolicy, Schedule, Urgency, World, embed};
 use runner_interfaces::{
     cell::FailureReason,
     plan::SHORTEST_BACK_OFF_NS,
@@ -221,6 +221,36 @@ fn a_dry_run_tells_all_and_leaves_nothing() {
         other => panic!("{other:?}"),
     };
     assert!(events.iter().all(|event| event.container == "a"), "{events:?}");
+}
+
+#[test]
+fn the_rights_to_a_share_and_to_urgency_limit_a_schedule() {
+    let mut node = greeted();
+    let deploy = |node: &mut Node, class, grants: &[&str]| {
+        let schedule = Schedule { class, ..scheduled(20 * MS, MS).schedule.expect("has one") };
+        let wasm = packed(&Manifest { schedule: Some(schedule), ..Manifest::named("a") });
+        let grants = grants.iter().map(|grant| (*grant).into()).collect();
+        node.deploy(0, DeployRequest { start: true, grants, ..request("a", &wasm) }, &wasm)
+    };
+    let mut refusal =
+        |class, grants: &[&str]| deploy(&mut node, class, grants).map(|_| ()).expect_err("more than its rights");
+    let stated = "its [schedule] states the class `critical`, and its right is `priority:high`";
+    let refused = refusal(Urgency::Critical, &["priority:high"]);
+    assert_eq!(refused, (ErrorCode::NotAllowed, stated.to_owned()));
+    let (code, words) = refusal(Urgency::Normal, &["cpu:9%"]);
+    assert_eq!(code, ErrorCode::NotSchedulable);
+    assert!(words.contains("no more of the processor than its right `cpu:9%`"), "{words}");
+    let (code, words) = refusal(Urgency::Normal, &["cpu:6%"]);
+    assert_eq!((code, words.contains("a cell has 7 % of its own")), (ErrorCode::NotAllowed, true), "{words}");
+    let (code, words) = refusal(Urgency::Normal, &["cpu:61%"]);
+    assert_eq!((code, words.contains("the board allows at most 60%")), (ErrorCode::NotAllowed, true), "{words}");
+    deploy(&mut node, Urgency::High, &["cpu:40%", "priority:high"]).expect("within them");
+    let row = rows(&mut node).remove(0);
+    let percent = u64::from(row.class.budget_us) * 100 / u64::from(row.class.period_us);
+    assert!(percent <= 40, "{row:?}");
+    let rights: Vec<_> =
+        node.report(0, Request::Inspect("a".into())).grants.into_iter().map(|grant| grant.right).collect();
+    assert!(rights.contains(&"cpu:40%".to_owned()) && rights.contains(&"priority:high".to_owned()), "{rights:?}");
 }
 
 #[test]

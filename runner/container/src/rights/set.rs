@@ -9,7 +9,7 @@ use alloc::{
 use core::fmt;
 
 use super::{ADDRESSES, MAX_RIGHTS, Right, RightError};
-use crate::{Direction, value_type::ValueType};
+use crate::{Direction, Urgency, value_type::ValueType};
 
 /// What may be done with one line. `Some(None)` is a right whose rate nobody stated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub struct Rights {
     module_bytes: Option<u64>,
     log_per_second: Option<u32>,
     cpu_percent: Option<u8>,
-    priority: Option<String>,
+    priority: Option<Urgency>,
     node: bool,
 }
 
@@ -192,8 +192,8 @@ impl Rights {
             memory_bytes: both(self.memory_bytes, other.memory_bytes, u64::min),
             module_bytes: both(self.module_bytes, other.module_bytes, u64::min),
             log_per_second: both(self.log_per_second, other.log_per_second, u32::min),
-            cpu_percent: both(self.cpu_percent, other.cpu_percent, u8::min),
-            priority: self.priority.clone().filter(|class| other.priority.as_ref() == Some(class)),
+            cpu_percent: least(self.cpu_percent, other.cpu_percent),
+            priority: least(self.priority, other.priority),
             node: self.node && other.node,
         }
     }
@@ -215,8 +215,8 @@ impl Rights {
             && within(other.memory_bytes, self.memory_bytes, |small, large| small <= large)
             && within(other.module_bytes, self.module_bytes, |small, large| small <= large)
             && within(other.log_per_second, self.log_per_second, |small, large| small <= large)
-            && within(other.cpu_percent, self.cpu_percent, |small, large| small <= large)
-            && (other.priority.is_none() || other.priority == self.priority)
+            && is_least(other.cpu_percent, self.cpu_percent)
+            && is_least(other.priority, self.priority)
             && (self.node || !other.node)
     }
 
@@ -262,7 +262,7 @@ impl Rights {
         rights.extend(self.module_bytes.map(Right::Module));
         rights.extend(self.log_per_second.map(Right::LogRate));
         rights.extend(self.cpu_percent.map(Right::CpuShare));
-        rights.extend(self.priority.clone().map(Right::Priority));
+        rights.extend(self.priority.map(Right::Priority));
         rights.extend(self.node.then_some(Right::Node));
         rights.sort_by_cached_key(Right::to_string);
         rights
@@ -308,14 +308,14 @@ impl Rights {
         self.node
     }
 
-    /// A share of a processor, in percent.
+    /// The largest share of a processor, in percent; `None` sets no limit.
     pub fn cpu_percent(&self) -> Option<u8> {
         self.cpu_percent
     }
 
-    /// A class of urgency.
-    pub fn priority(&self) -> Option<&str> {
-        self.priority.as_deref()
+    /// The most urgent class; `None` sets no limit.
+    pub fn priority(&self) -> Option<Urgency> {
+        self.priority
     }
 
     /// Whether it may use that end of a channel: of that name, or that carries the service of that name.
@@ -377,11 +377,11 @@ fn within<T>(small: Option<T>, large: Option<T>, fits: impl Fn(T, T) -> bool) ->
 }
 
 /// The smaller of two amounts, of which one that is not stated is any amount.
-fn least(one: Option<u32>, other: Option<u32>) -> Option<u32> {
+fn least<T: Copy + Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
     one.zip(other).map(|(one, other)| one.min(other)).or(one).or(other)
 }
 
-fn is_least(small: Option<u32>, large: Option<u32>) -> bool {
+fn is_least<T: Copy + Ord>(small: Option<T>, large: Option<T>) -> bool {
     large.is_none_or(|large| small.is_some_and(|small| small <= large))
 }
 

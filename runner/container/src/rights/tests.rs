@@ -44,7 +44,7 @@ fn any_right() -> impl Strategy<Value = Right> {
         (1..=u64::MAX).prop_map(Right::Memory),
         (1..=u64::MAX).prop_map(Right::Module),
         Just(Right::Node),
-        "[a-c]".prop_map(Right::Priority),
+        (0..Urgency::ALL.len()).prop_map(|index| Right::Priority(Urgency::ALL[index])),
         (1..=u64::MAX, option::of(1..=u32::MAX))
             .prop_map(|(minimum_period_ns, count)| Right::Timers { minimum_period_ns, count }),
     ]
@@ -85,7 +85,7 @@ fn rights_are_read_as_typed_and_written_in_one_way() {
         ("log:100/s", "log:100/s"),
         ("node", "node"),
         ("cpu:20%", "cpu:20%"),
-        ("priority:urgent", "priority:urgent"),
+        ("priority:high", "priority:high"),
         ("channel:temperature:get", "channel:temperature:get"),
         ("channel:temperature:put:tuple<u8,s32>", "channel:temperature:put:tuple<u8, s32>"),
     ];
@@ -138,7 +138,8 @@ fn what_is_no_right_is_told_why() {
         ("cpu:101%", RightError::Share),
         ("cpu:20", RightError::Share),
         ("priority:", RightError::Class),
-        ("priority:Urgent", RightError::Class),
+        ("priority:High", RightError::Class),
+        ("priority:urgent", RightError::Class),
         ("channel:a", RightError::Channel),
         ("channel:a:both", RightError::Channel),
         ("channel:A:get", RightError::Channel),
@@ -202,7 +203,7 @@ fn a_list_that_contradicts_itself_is_refused() {
         ("gpio:A:out", "gpio:A:out@5/s"),
         ("memory:1KiB", "memory:2KiB"),
         ("channel:a:get:u8", "channel:a:get:u16"),
-        ("priority:a", "priority:b"),
+        ("priority:normal", "priority:high"),
     ] {
         let wrong = Rights::of([one, other]).unwrap_err();
         assert_eq!((wrong.text.as_str(), wrong.error), (other, None));
@@ -219,6 +220,12 @@ fn amounts_shrink_and_periods_grow() {
     let both = ["channel:a:get:u8", "gpio:A:out@7/s", "gpio:B:in", "memory:2MiB", "timer:5ms:2"];
     assert_eq!(one.intersection(&other).texts(), both);
     assert_eq!(set(&["channel:a:get:u16"]).intersection(&other), Rights::default());
+    // Limits that one party does not set are the other's.
+    let (share, urgency) = (set(&["cpu:20%", "priority:critical"]), set(&["priority:high"]));
+    assert_eq!(share.intersection(&urgency).texts(), ["cpu:20%", "priority:high"]);
+    assert_eq!(set(&["cpu:7%"]).intersection(&share).texts(), ["cpu:7%", "priority:critical"]);
+    assert!(urgency.covers(&set(&["priority:normal"])) && !urgency.covers(&share) && !urgency.covers(&set(&[])));
+    assert!(set(&[]).covers(&urgency));
 }
 
 #[test]
