@@ -95,7 +95,8 @@ fn defaults_are_left_out() {
         &[8, 0xa1, 1, 0],
         &[9, 0xa1, 1, 0],
         &[10, 0x80],
-        &[13, 0xa1, 1, 0],
+        // A schedule that is one: a millisecond, a budget of a nanosecond, and the class 0.
+        &[13, 0xa3, 1, 0x1a, 0x00, 0x0f, 0x42, 0x40, 3, 1, 4, 0],
     ] {
         refused(&with(2, explicit), Violation::ExplicitDefault);
     }
