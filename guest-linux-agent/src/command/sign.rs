@@ -229,6 +229,7 @@ fn words(path: &Path, signed: &Signed, carried: &[TokenKind], key: KeyId, known:
 /// What the container asks for and the owner leaves out.
 fn not_granted(asked: &[String], granted: &[String]) -> String {
     let granted = Rights::of(granted).unwrap_or_default();
+    let granted = granted.limited_as(&Rights::of(asked).unwrap_or_default());
     let is_left_out = |right: &&String| Rights::of([right]).is_ok_and(|right| !granted.covers(&right));
     let left_out: Vec<_> = asked.iter().filter(is_left_out).map(String::as_str).collect();
     if left_out.is_empty() {

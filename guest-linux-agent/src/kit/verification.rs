@@ -201,7 +201,13 @@ fn outcomes(asked: &[String], granted: Option<&Rights>, rules: Option<&BoardRule
     }
     let is_asked = |right: &Right| all.intersection(&only(right)) != Rights::default();
     let more = granted.map(Rights::rights).unwrap_or_default().into_iter().filter(|right| !is_asked(right));
-    let more = more.map(|right| Outcome { right: right.to_string(), result: Vec::new(), why: Why::NotAsked });
+    let more = more.map(|right| match right {
+        // A limit holds whoever states it.
+        Right::CpuShare(_) | Right::Priority(_) => {
+            Outcome { right: right.to_string(), result: vec![right.to_string()], why: Why::Whole }
+        }
+        _ => Outcome { right: right.to_string(), result: Vec::new(), why: Why::NotAsked },
+    });
     let mut outcomes: Vec<_> = asked.iter().map(|right| outcome(right, granted)).chain(more).collect();
     for outcome in &mut outcomes {
         if let Some(why) = rules.and_then(|rules| rules.forbids(&outcome.right)) {
@@ -220,7 +226,7 @@ fn only(right: &Right) -> Rights {
 
 fn outcome(right: &Right, granted: Option<&Rights>) -> Outcome {
     let asked = only(right);
-    let both = granted.map_or_else(|| asked.clone(), |granted| asked.intersection(granted));
+    let both = granted.map_or_else(|| asked.clone(), |granted| asked.intersection(&granted.limited_as(&asked)));
     let why = if both == asked {
         Why::Whole
     } else if both == Rights::default() {
@@ -251,6 +257,10 @@ mod tests {
             ("timer:10ms", &["timer:1ms"], "timer:10ms", Why::Whole),
             ("i2c:0x40-0x4f", &["i2c:0x48"], "i2c:0x48", Why::Narrowed),
             ("gpio:A:out@9/s", &["gpio:A:out@5/s"], "gpio:A:out@5/s", Why::Narrowed),
+            // Limits: who states none sets none.
+            ("cpu:20%", &["node"], "cpu:20%", Why::Whole),
+            ("cpu:20%", &["cpu:9%"], "cpu:9%", Why::Narrowed),
+            ("priority:normal", &["priority:high"], "priority:normal", Why::Whole),
         ];
         for (right, granted, result, why) in cases {
             let granted = Rights::of(granted).unwrap();
@@ -265,5 +275,8 @@ mod tests {
         let expected = [("node".to_owned(), Why::Whole), ("log:5/s".to_owned(), Why::NotAsked)];
         assert_eq!(names(outcomes(&asked, Some(&granted), None)), expected);
         assert_eq!(names(outcomes(&asked, None, None)), expected[..1], "nobody is asked to grant");
+        let limited = Rights::of(["node", "cpu:9%"]).unwrap();
+        let outcome = outcomes(&asked, Some(&limited), None).pop().expect("the limit");
+        assert_eq!((outcome.result.join(" "), outcome.why), ("cpu:9%".to_owned(), Why::Whole), "it holds unasked for");
     }
 }

@@ -334,7 +334,7 @@ impl Policy {
             Ok::<_, Failure>(self.allow(&set)?.set)
         };
         let (asked, granted) = (set(ErrorCode::InvalidManifest, asked)?, set(ErrorCode::NotSigned, granted)?);
-        let mut rights = self.allow(&asked.intersection(&granted))?;
+        let mut rights = self.allow(&asked.limited_as(&granted).intersection(&granted.limited_as(&asked)))?;
         rights.limit = Some(granted);
         Ok(rights)
     }

@@ -22,7 +22,8 @@
 //!
 //! What stands behind `@` and the timers' number may be left out: then the party says nothing of it. A set that is to be held
 //! against another is [filled in](Rights::filled_in) with the board's defaults first, so that "says nothing" never means
-//! "anything". `cpu` and `priority` are limits on what a schedule asks for: a party that states none sets none, and the board's hold.
+//! "anything". `cpu` and `priority` are limits on what a schedule asks for, and have no default: a party that states none sets none
+//! ([`Rights::limited_as`]), and the board's hold.
 
 mod set;
 #[cfg(test)]

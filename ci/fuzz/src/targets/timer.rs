@@ -23,10 +23,10 @@ use super::paper::{
 };
 use crate::script::Script;
 
-const TICK: u8 = 61;
+const GRID: u8 = 61;
 const INTERRUPT: u8 = 60;
 const CHANNELS: &[(&str, u8)] =
-    &[("channel_warden", WARDEN), ("channel_tick", TICK), ("channel_system_timer", INTERRUPT)];
+    &[("channel_warden", WARDEN), ("channel_grid", GRID), ("channel_system_timer", INTERRUPT)];
 
 /// The cells, and behind them the warden.
 const CLIENTS: usize = CELLS.len() + 1;
@@ -109,7 +109,7 @@ pub(super) fn drive(input: &[u8]) {
             0 => bench.change_grants(&mut script),
             1 | 2 => {
                 bench.kernel.now_ns = bench.kernel.now_ns.saturating_add(script.duration_ns());
-                bench.notify(ChannelSet::from_bits(1 << if script.flag() { TICK } else { INTERRUPT }));
+                bench.notify(ChannelSet::from_bits(1 << if script.flag() { GRID } else { INTERRUPT }));
             }
             3 => bench.notify(ChannelSet::from_bits(script.mask())),
             4 => {
@@ -161,7 +161,7 @@ impl Bench {
     fn notify(&mut self, channels: ChannelSet) {
         self.timer.notified(&mut self.kernel, channels);
         let mut expected = Vec::new();
-        if [TICK, INTERRUPT].iter().any(|of| channels.bits() & 1 << of != 0) {
+        if [GRID, INTERRUPT].iter().any(|of| channels.bits() & 1 << of != 0) {
             for (number, client) in self.clients.iter_mut().enumerate() {
                 let times = client.expire(self.kernel.now_ns);
                 if times > 0 {

@@ -1,6 +1,6 @@
 //! Signed containers, as admission meets them: what the rules of `runner-tokens` mean for a node.
 
-use runner_container::{Manifest, Restart, RestartPolicy, embed};
+use runner_container::{Manifest, Restart, RestartPolicy, Schedule, Urgency, embed};
 use runner_interfaces::{grants::CellGrants, policy::BoardPolicy};
 use runner_tokens::{Body, Claims, Key, KeyTable, Minimum, Role, SigningKey, TokenKind, attach, layout, sign};
 use shared_ring_messages::{Answer, AuditEntry, AuditKind, ContainerReport, DeployRequest, ErrorCode, Request};
@@ -113,6 +113,27 @@ fn an_owner_grants_rates_and_amounts_and_channels() {
         ["gpio:LED:out@7/s", "log:500/s", "memory:128KiB", "module:64KiB", "node", "timer:20ms:2"]
     );
     assert_eq!(node.control(0).memory_limit_bytes, 128 << 10);
+}
+
+#[test]
+fn an_owner_limits_what_a_schedule_asks_for() {
+    let parties = Parties::new();
+    let mut node = parties.node();
+    let urgent = |grants: &[&str]| {
+        let schedule =
+            Schedule { period_ns: 20_000_000, budget_ns: 1_000_000, class: Urgency::Critical, ..Schedule::default() };
+        Manifest { schedule: Some(schedule), ..manifest(grants) }
+    };
+    // The manifest asks for all; the owner says otherwise.
+    let wasm = parties.sign(&urgent(&["cpu:50%", "priority:critical"]), &["priority:high"]);
+    let (code, detail) = refused(&mut node, "pump", &wasm);
+    assert_eq!((code, detail.contains("its right is `priority:high`")), (ErrorCode::NotAllowed, true), "{detail}");
+    let (code, detail) = refused(&mut node, "pump", &parties.sign(&urgent(&[]), &["cpu:9%"]));
+    assert_eq!((code, detail.contains("its right `cpu:9%`")), (ErrorCode::NotSchedulable, true), "{detail}");
+    // Who states no limit sets none.
+    let wasm = parties.sign(&urgent(&["cpu:50%"]), &["priority:critical"]);
+    let Ok(Answer::Container(report)) = deploy(&mut node, "pump", &wasm) else { panic!("it runs") };
+    assert!(["cpu:50%", "priority:critical"].iter().all(|limit| rights(&report).contains(limit)), "{report:?}");
 }
 
 #[test]

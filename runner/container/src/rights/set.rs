@@ -192,8 +192,8 @@ impl Rights {
             memory_bytes: both(self.memory_bytes, other.memory_bytes, u64::min),
             module_bytes: both(self.module_bytes, other.module_bytes, u64::min),
             log_per_second: both(self.log_per_second, other.log_per_second, u32::min),
-            cpu_percent: least(self.cpu_percent, other.cpu_percent),
-            priority: least(self.priority, other.priority),
+            cpu_percent: both(self.cpu_percent, other.cpu_percent, u8::min),
+            priority: both(self.priority, other.priority, Urgency::min),
             node: self.node && other.node,
         }
     }
@@ -215,8 +215,8 @@ impl Rights {
             && within(other.memory_bytes, self.memory_bytes, |small, large| small <= large)
             && within(other.module_bytes, self.module_bytes, |small, large| small <= large)
             && within(other.log_per_second, self.log_per_second, |small, large| small <= large)
-            && is_least(other.cpu_percent, self.cpu_percent)
-            && is_least(other.priority, self.priority)
+            && within(other.cpu_percent, self.cpu_percent, |small, large| small <= large)
+            && within(other.priority, self.priority, |small, large| small <= large)
             && (self.node || !other.node)
     }
 
@@ -239,6 +239,16 @@ impl Rights {
         filled.log_per_second = self.log_per_second.or(defaults.log_per_second);
         filled.node |= defaults.node;
         filled
+    }
+
+    /// The set with the limits on a schedule (share and urgency) of `other` where it states none itself. Two parties' sets get each
+    /// other's before what both allow is looked for: who states no limit sets none.
+    #[must_use]
+    pub fn limited_as(&self, other: &Self) -> Self {
+        let mut limited = self.clone();
+        limited.cpu_percent = self.cpu_percent.or(other.cpu_percent);
+        limited.priority = self.priority.or(other.priority);
+        limited
     }
 
     /// The rights one by one, in the order of their texts.
@@ -377,11 +387,11 @@ fn within<T>(small: Option<T>, large: Option<T>, fits: impl Fn(T, T) -> bool) ->
 }
 
 /// The smaller of two amounts, of which one that is not stated is any amount.
-fn least<T: Copy + Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+fn least(one: Option<u32>, other: Option<u32>) -> Option<u32> {
     one.zip(other).map(|(one, other)| one.min(other)).or(one).or(other)
 }
 
-fn is_least<T: Copy + Ord>(small: Option<T>, large: Option<T>) -> bool {
+fn is_least(small: Option<u32>, large: Option<u32>) -> bool {
     large.is_none_or(|large| small.is_some_and(|small| small <= large))
 }
 
