@@ -114,13 +114,20 @@ const TESTED_IMAGES: [TestedImage; 5] = [
 /// Tests that say again on another machine what others say here, and take too long for that; docs/real-time.md tells how they are run.
 const BY_HAND: &str = "multi_core::by_hand";
 
+/// Machines that are emulated at the same time. Their time is that of executed instructions, so that none sees the others; each takes
+/// a core and up to 2 GiB.
+fn boots_at_once() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2))
+}
+
 /// System tests on seL4, where an SDK is found. A board without an image has its tests skip themselves.
 fn sel4(tally: &mut Tally) {
     step("system tests on seL4 in QEMU");
     let mut command = process::cargo();
     command.args(["test", "--package", "qemu", "--test", "system", "--package", "sd-card", "--test", "card"]);
     command.arg("--no-fail-fast");
-    command.args(["--", "--ignored", "--test-threads=1", "--skip", BY_HAND]);
+    let threads = format!("--test-threads={}", boots_at_once());
+    command.args(["--", "--ignored", &threads, "--skip", BY_HAND]);
     for (build, board, variable) in TESTED_IMAGES {
         match build(board) {
             Ok(image) => {
