@@ -38,8 +38,9 @@ fn wait_for_every_call(node: &Node, domain: &str) -> u64 {
     let deadline = Instant::now() + EVERY_CALL;
     loop {
         let log = node.log(domain);
-        if let Some((_, rest)) = log.split_once(MADE_ALL) {
-            return rest.split(' ').next().and_then(|number| number.parse().ok()).expect("it says how many");
+        // The line comes in pieces.
+        if let Some((number, _)) = log.split_once(MADE_ALL).and_then(|(_, rest)| rest.split_once(' ')) {
+            return number.parse().expect("a number");
         }
         assert!(Instant::now() < deadline, "`{domain}` did not come to the end of its calls: {log}");
         thread::sleep(Duration::from_millis(20));
