@@ -19,7 +19,6 @@ use runner_interfaces::{
     grants::{CellGrants, LineRates, MAX_LINES},
     i2c::ADDRESSES,
     policy::{BoardDevice, BoardLimits, BoardLine, BoardPolicy, POLICY_MAGIC, POLICY_NAMES_OFFSET_BYTES},
-    scheduling::Share,
 };
 use sha2::{Digest, Sha256};
 use shared_ring::{SharedMemory, SharedValues};
@@ -28,6 +27,7 @@ use shared_ring_messages::ErrorCode;
 use crate::{
     channels::End,
     failure::{Failure, Quoted, duration},
+    schedulability::{PPM_OF_A_PERCENT, share_ppm},
 };
 
 /// Why the policy cannot be read.
@@ -279,8 +279,8 @@ impl Policy {
 
     /// The share that the largest of the cells has of its own, in whole percent, rounded up.
     fn cells_own_percent(&self) -> u8 {
-        let percent = |share: &Share| (u64::from(share.budget_us) * 100).div_ceil(u64::from(share.period_us).max(1));
-        let largest = self.limits.shares.cells.iter().filter(|share| share.is_present()).map(percent).max();
+        let own = self.limits.shares.cells.iter().filter(|share| share.is_present());
+        let largest = own.map(|share| share_ppm(*share).div_ceil(PPM_OF_A_PERCENT)).max();
         largest.and_then(|percent| u8::try_from(percent).ok()).unwrap_or(0)
     }
 
@@ -494,7 +494,7 @@ mod tests {
                 log_limit_per_second: 500,
                 shares: {
                     let mut shares = runner_interfaces::scheduling::Shares::NONE;
-                    shares.cells[0] = Share { budget_us: 700, period_us: 10_000, ..Share::default() };
+                    (shares.cells[0].budget_us, shares.cells[0].period_us) = (700, 10_000);
                     shares
                 },
                 ..BoardLimits::default()

@@ -47,7 +47,7 @@ const CELLS_TIMER_CALLS: u16 = 2;
 const WHOLE_PPM: u64 = 1_000_000;
 
 /// A percent of it.
-const PPM_OF_A_PERCENT: u64 = WHOLE_PPM / 100;
+pub(crate) const PPM_OF_A_PERCENT: u64 = WHOLE_PPM / 100;
 
 /// A container with a schedule. Class and priority are 0 before it has a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -486,7 +486,7 @@ impl Trial<'_> {
 }
 
 /// What a share is of the processor, in millionths, rounded up.
-fn share_ppm(share: Share) -> u64 {
+pub(crate) fn share_ppm(share: Share) -> u64 {
     (u64::from(share.budget_us) * WHOLE_PPM).div_ceil(u64::from(share.period_us).max(1))
 }
 
