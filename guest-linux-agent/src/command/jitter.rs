@@ -1,10 +1,8 @@
 //! How punctual a container is: `emit jitter`.
 
-use std::fs;
-
 use shared_ring_messages::{Answer, Request};
 
-use super::{Context, print, unexpected};
+use super::{Context, print, unexpected, write_picture};
 use crate::{
     arguments::Jitter,
     exit::Failure,
@@ -25,8 +23,7 @@ pub(super) fn jitter(context: &Context, arguments: &Jitter) -> Result<u8> {
         other => return Err(unexpected(&other)),
     };
     if let Some(path) = &arguments.svg {
-        fs::write(path, jitter::picture(&report))
-            .map_err(|error| Error::new(Failure::Usage, format!("{} cannot be written: {error}", path.display())))?;
+        write_picture(path, jitter::picture(&report))?;
     }
     print(context, &jitter::json(&report), &jitter::text(&report))?;
     Ok(0)

@@ -26,6 +26,7 @@ mod verify;
 
 use std::{
     ffi::{OsStr, OsString},
+    fs,
     path::Path,
     process::ExitCode,
     time::Duration,
@@ -200,6 +201,12 @@ fn report(json: bool, error: &Error, code: u8) {
     let value = json!({ "error": error.message, "hint": error.hint, "kind": error.kind, "exit_code": code });
     // Where nobody reads the answer, nobody reads the error either.
     let _ = terminal::output(format!("{value}\n").as_bytes());
+}
+
+/// Writes a picture to where `--svg` says.
+fn write_picture(path: &Path, svg: String) -> Result<()> {
+    fs::write(path, svg)
+        .map_err(|error| Error::new(Failure::Usage, format!("{} cannot be written: {error}", path.display())))
 }
 
 /// The node answered something else than the question has answers for.

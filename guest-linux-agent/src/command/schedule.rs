@@ -1,10 +1,8 @@
 //! Who has a schedule and what was promised: `emit schedule`.
 
-use std::fs;
-
 use shared_ring_messages::{Answer, Request};
 
-use super::{Context, print, unexpected};
+use super::{Context, print, unexpected, write_picture};
 use crate::{
     arguments::Schedule,
     exit::Failure,
@@ -21,8 +19,7 @@ pub(super) fn schedule(context: &Context, arguments: &Schedule) -> Result<u8> {
     };
     if let Some(path) = &arguments.svg {
         let picture = schedule::picture(&table).map_err(|why| Error::new(Failure::Internal, why))?;
-        fs::write(path, picture)
-            .map_err(|error| Error::new(Failure::Usage, format!("{} cannot be written: {error}", path.display())))?;
+        write_picture(path, picture)?;
     }
     print(context, &schedule::json(&table), &schedule::text(&table))?;
     Ok(0)
