@@ -3,6 +3,7 @@
 //! QEMU counts instructions, 8 ns each, and nobody types: two runs of a condition say the same to the last byte of their logs, and
 //! every figure is a property of the software. What is measured, and what that does not say, is in docs/measurements-time.md.
 
+mod button;
 mod containers;
 mod figures;
 mod machine;
@@ -124,17 +125,19 @@ pub(crate) fn run(options: &TimeOptions) -> Result<()> {
     plan.rate.period_ns = options.period.map_or(plan.rate.period_ns, |us| us * 1000);
     plan.rate.budget_ns = options.budget.map_or(plan.rate.budget_ns, |us| us * 1000);
     let conditions = conditions(&options.under)?;
+    step("the guest's kernel");
+    let places = button::Places::find(&boards::guest_image()?)?;
     for condition in conditions {
         step(&format!("{condition}"));
         let image = boards::image_with_script(script::overlay(&plan, condition)?)?;
-        let played = machine::play(&image, condition)?;
+        let played = machine::play(&image, places, condition)?;
         let path = keep_log(condition, &played.log)?;
         println!("{}: {:?}, log in {}", played.condition, played.releases, path.display());
         for (measure, samples) in &played.series {
             println!("  {}: {:?}", measure.name(), samples.figure());
         }
         if options.twice {
-            let again = machine::play(&image, condition)?;
+            let again = machine::play(&image, places, condition)?;
             ensure!(played.log == again.log, "two runs of {condition} are not the same");
             println!("  the same log again, {} bytes", again.log.len());
         }

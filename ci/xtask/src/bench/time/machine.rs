@@ -1,20 +1,30 @@
 //! Plays one condition on a machine of its own and reads what it logged.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
-use qemu::{board::Board, launcher::Launch};
+use qemu::{board::Board, console::ConsoleError, launcher::Launch};
 use serde_json::Value;
 
 use super::{
     Condition, Measure,
-    containers::{self, UNIT_NS},
+    button::{Button, Places},
+    containers::{self, SPLIT_NS, UNIT_NS},
     figures::Samples,
     script,
 };
 
 /// How long a condition may take of the host's time: minutes on an idle one.
 const LIMIT: Duration = Duration::from_secs(1200);
+
+/// How often it is looked whether the script has come to its end, of the host's time.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What stands in the log for each edge that was made, behind all that the machine said.
+const EDGE: &str = "edge at ns ";
 
 /// What a condition showed.
 #[derive(Clone, Debug)]
@@ -34,14 +44,26 @@ pub(super) struct Releases {
     pub(super) skipped: u64,
 }
 
-/// Boots a condition's image and waits for its end.
-pub(super) fn play(image: &Path, condition: Condition) -> Result<Played> {
-    let mut machine = Launch::atoll(Board::QemuVirtAarch64, image).deterministic().start()?;
-    machine.console.expect(script::END, LIMIT).with_context(|| format!("under {condition}"))?;
+/// Boots a condition's image, presses its button when it is asked to, and waits for its end.
+pub(super) fn play(image: &Path, places: Places, condition: Condition) -> Result<Played> {
+    let mut machine = Launch::atoll(Board::QemuVirtAarch64, image).deterministic().held().start()?;
+    let mut button = Button::of(&machine, places)?;
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        button.press_if_asked(&mut machine, LOOK_EVERY)?;
+        match machine.console.expect(script::END, Duration::from_millis(1)) {
+            Ok(_) => break,
+            Err(ConsoleError::Timeout { .. }) if Instant::now() < deadline => {}
+            Err(error) => return Err(error).with_context(|| format!("under {condition}")),
+        }
+    }
     let transcript = machine.console.transcript();
-    drop(machine);
     let end = transcript.find(script::END).context("the end was said")?;
-    read(condition, transcript[..end].replace('\r', ""))
+    let mut log = transcript[..end].replace('\r', "");
+    for edge in button.edges() {
+        log.push_str(&format!("{EDGE}{edge}\n"));
+    }
+    read(condition, log)
 }
 
 fn read(condition: Condition, log: String) -> Result<Played> {
@@ -58,9 +80,29 @@ fn values(measure: Measure, log: &str) -> Result<Vec<u64>> {
     match measure {
         Measure::Release => containers::samples(log, "jit"),
         Measure::Output => containers::samples(log, "out"),
-        Measure::Edge => Ok(Vec::new()),
+        Measure::Edge => edges(log),
         Measure::Deploy => script::said(log, "deployed").into_iter().map(deployed).collect(),
     }
+}
+
+/// From each edge that was made to when its handler took the clock.
+fn edges(log: &str) -> Result<Vec<u64>> {
+    let made: Vec<u64> = log.lines().filter_map(|line| line.strip_prefix(EDGE)?.parse().ok()).collect();
+    let parts = [("low", UNIT_NS), ("hig", SPLIT_NS)];
+    let [low, high] = parts.map(|(name, unit)| {
+        Ok::<Vec<u64>, anyhow::Error>(containers::samples(log, name)?.iter().map(|value| value * unit).collect())
+    });
+    let handled: Vec<u64> = low?.iter().zip(high?).map(|(low, high)| low + high).collect();
+    let counted = containers::samples(log, "num")?;
+    ensure!(counted.iter().all(|count| *count == 1), "edges fell together: {counted:?}");
+    ensure!(
+        made.len() == handled.len(),
+        "{} edges were made, and {} handled: {made:?} {handled:?}",
+        made.len(),
+        handled.len()
+    );
+    let late = |(made, handled): (&u64, &u64)| handled.checked_sub(*made).map(|ns| ns / UNIT_NS);
+    made.iter().zip(&handled).map(|pair| late(pair).context("an edge was handled before it was made")).collect()
 }
 
 /// From the announcement of an upload to the first instruction of what was uploaded.

@@ -70,7 +70,8 @@ is_there() {{ emit inspect $1 > /dev/null 2>&1; }}
 # `sethostname` is where a debugger stops the machine and presses its button.
 press() {{
     pressed=0
-    while [ $pressed -lt {presses} ]; do
+    while [ $pressed -lt {presses} ] && ! [ -e /tmp/enough ]; do
+        # It is let go after a tenth of a second.
         usleep 250000
         pressed=$((pressed + 1))
         hostname press-$pressed
@@ -93,7 +94,7 @@ else
     say again
     is_there load && emit rm load
 fi
-press &
+press & presser=$!
 if [ "{reboots}" ]; then
     if ! is_over probe; then
         deploy
@@ -107,6 +108,11 @@ else
     done
     until is_over probe; do sleep 1; done
 fi
+# What an attack has done to Linux itself.
+say guest $(cat /proc/loadavg) $(grep -E '^(intr|ctxt|processes) ' /proc/stat | cut -d ' ' -f 1,2)
+touch /tmp/enough
+wait $presser
+sleep 1
 {stop}
 persist emit stop edge
 sleep 1
