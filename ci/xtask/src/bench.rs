@@ -6,6 +6,7 @@
 
 mod host;
 mod sel4;
+mod time;
 
 use std::{fs, process::Stdio};
 
@@ -14,6 +15,7 @@ use clap::ValueEnum;
 use serde::Deserialize;
 
 use crate::process::{self, step};
+pub(crate) use time::TimeOptions;
 
 /// Everything between the two is replaced.
 const BEGIN: &str = "<!-- measurements: begin -->";
@@ -76,6 +78,11 @@ impl Part {
             }
         }
     }
+}
+
+/// `--time`.
+pub(crate) fn run_time(options: &TimeOptions) -> Result<()> {
+    time::run(options)
 }
 
 /// Measures all, prints the table and writes it into the book; one part by itself is only printed.

@@ -24,6 +24,8 @@ pub enum Variant {
     SignedOnly,
     /// `gpio` looks at no rights, so that the cost of looking can be measured.
     UncheckedAccess,
+    /// What people boot, with a guest that carries more files ([`crate::guest::Overlay`]): for a machine that nobody types at.
+    Scripted,
 }
 
 impl Variant {
@@ -34,6 +36,7 @@ impl Variant {
             Self::HostileCell => "-hostile-cell",
             Self::SignedOnly => "-signed-only",
             Self::UncheckedAccess => "-unchecked-access",
+            Self::Scripted => "-scripted",
         }
     }
 
@@ -43,7 +46,7 @@ impl Variant {
     /// The package that is compiled for it alone, and with which flags of the compiler beside a product's.
     pub(super) const fn own_program(self) -> Option<(&'static str, &'static str)> {
         match self {
-            Self::Product | Self::SignedOnly => None,
+            Self::Product | Self::SignedOnly | Self::Scripted => None,
             Self::HostileCell => Some((HOSTILE_PROGRAM, "")),
             Self::UncheckedAccess => Some(("gpio", "--cfg atoll_unchecked_access")),
         }
