@@ -4,6 +4,7 @@
 //! from seL4 under QEMU with `-icount`, where virtual time is a count of instructions and two runs agree to the last one.
 //! Results go to `docs/measurements.md`, between two markers; what stands around them is written by hand.
 
+pub(crate) mod costs;
 mod host;
 mod sel4;
 mod time;

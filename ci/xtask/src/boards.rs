@@ -188,6 +188,14 @@ pub(crate) fn guest_image() -> Result<GuestImage> {
     guest::build_guest(&GuestOptions::from_environment()?, &say)
 }
 
+/// A release kernel, with the policy for eight containers at once, and a guest that has these files too.
+pub(crate) fn image_for_eight(overlay: Overlay) -> Result<PathBuf> {
+    let options = BootImageOptions::from_environment(Board::QemuVirtAarch64, Configuration::Release.name())?;
+    let policy = options.workspace.join("qemu/eight-policy.toml");
+    let variant = Variant::Eight;
+    Ok(boot_image::build_image(&BootImageOptions { variant, overlay, policy, ..options }, &say)?.path)
+}
+
 /// The image of a machine that nobody types at: a release kernel, whose guest has these files too.
 pub(crate) fn image_with_script(overlay: Overlay) -> Result<PathBuf> {
     let options = BootImageOptions::from_environment(Board::QemuVirtAarch64, Configuration::Release.name())?;

@@ -82,6 +82,9 @@ enum Command {
         /// Measure how late things happen on seL4, idle and under attack, and write docs/measurements-time.md
         #[arg(long)]
         time: bool,
+        /// Measure what the node costs a container, as the policies' tables `[time]` state it
+        #[arg(long, conflicts_with_all = ["time", "only"])]
+        costs: bool,
         #[command(flatten)]
         options: bench::TimeOptions,
     },
@@ -102,6 +105,7 @@ fn main() -> ExitCode {
         Command::Qemu(options) => boards::boot(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Bench { time: true, options, .. } => bench::run_time(&options),
+        Command::Bench { costs: true, .. } => bench::costs::run(),
         Command::Bench { only, .. } => bench::run(only),
     };
     match result {

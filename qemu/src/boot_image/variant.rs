@@ -26,6 +26,8 @@ pub enum Variant {
     UncheckedAccess,
     /// What people boot, with a guest that carries more files ([`crate::guest::Overlay`]): for a machine that nobody types at.
     Scripted,
+    /// The same with a policy for measurements of time.
+    Eight,
 }
 
 impl Variant {
@@ -37,6 +39,7 @@ impl Variant {
             Self::SignedOnly => "-signed-only",
             Self::UncheckedAccess => "-unchecked-access",
             Self::Scripted => "-scripted",
+            Self::Eight => "-eight",
         }
     }
 
@@ -46,7 +49,7 @@ impl Variant {
     /// The package that is compiled for it alone, and with which flags of the compiler beside a product's.
     pub(super) const fn own_program(self) -> Option<(&'static str, &'static str)> {
         match self {
-            Self::Product | Self::SignedOnly | Self::Scripted => None,
+            Self::Product | Self::SignedOnly | Self::Scripted | Self::Eight => None,
             Self::HostileCell => Some((HOSTILE_PROGRAM, "")),
             Self::UncheckedAccess => Some(("gpio", "--cfg atoll_unchecked_access")),
         }

@@ -4,7 +4,7 @@
 //! every figure is a property of the software. What is measured, and what that does not say, is in docs/measurements-time.md.
 
 mod button;
-mod containers;
+pub(super) mod containers;
 mod figures;
 mod machine;
 mod script;

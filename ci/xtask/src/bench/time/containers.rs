@@ -24,7 +24,7 @@ const FIRST_CHARACTER: u8 = b'0';
 pub(super) const UNIT_NS: u64 = 8;
 
 /// Where the lines of the first series begin; below lie the labels.
-const FIRST_LINE: usize = 4096;
+pub(in super::super) const FIRST_LINE: usize = 4096;
 
 /// A page of linear memory.
 const PAGE_BYTES: usize = 65_536;
@@ -143,7 +143,7 @@ fn bytes_of(samples: usize) -> usize {
 }
 
 /// The function that makes a sample's four characters of nanoseconds. What is too long for them is the longest.
-fn keep() -> String {
+pub(in super::super) fn keep() -> String {
     let longest = (1_u64 << (CHARACTER_BITS * 4)) - 1;
     let character = |number: u32| {
         format!(
@@ -165,7 +165,7 @@ fn keep() -> String {
 }
 
 /// A series of samples: the functions that keep one and that log all.
-fn series(name: &str, start: usize) -> String {
+pub(in super::super) fn series(name: &str, start: usize) -> String {
     let header: String = name.bytes().chain([b':']).map(|byte| format!("\\{byte:02x}")).collect();
     format!(
         r#"(data $header_{name} "{header}")
@@ -192,7 +192,7 @@ fn series(name: &str, start: usize) -> String {
 }
 
 /// The samples of a series in a container's log, in units of [`UNIT_NS`].
-pub(super) fn samples(log: &str, name: &str) -> Result<Vec<u64>> {
+pub(in super::super) fn samples(log: &str, name: &str) -> Result<Vec<u64>> {
     let mark = format!(" {name}:");
     let mut found = Vec::new();
     for line in log.lines() {
