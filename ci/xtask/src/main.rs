@@ -79,7 +79,7 @@ enum Command {
         /// Measure this alone, and leave the book as it is
         #[arg(long, value_enum, conflicts_with = "time")]
         only: Option<bench::Part>,
-        /// Measure how late things happen on seL4, idle and under attack, and write docs/measurements-time.md
+        /// Measure how late things happen on seL4, idle and under attack
         #[arg(long)]
         time: bool,
         /// Measure what the node costs a container, as the policies' tables `[time]` state it
