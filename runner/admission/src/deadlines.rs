@@ -126,9 +126,11 @@ fn claim(container: &Container) -> Claim {
 /// Where the timer is among [`CALLED_DOMAINS`].
 const TIMER: usize = 2;
 
-/// Calls that a cell makes of the timer itself in a release: it takes the expiry that woke it, and arms the end of the deadline; and where
-/// events release the container, when it may go on.
-const CELLS_TIMER_CALLS: [(Release, u8); 2] = [(Release::Periodic, 2), (Release::Events, 3)];
+/// Calls that a cell makes of the timer itself in a release: it takes the expiry that woke it, and arms the end of the deadline.
+const CELLS_TIMER_CALLS: u8 = 2;
+
+/// The same where events release the container: it also arms when that may go on.
+const CELLS_TIMER_CALLS_BY_EVENTS: u8 = 3;
 
 /// Calls to each domain in a release, to those where the container has any right: what its manifest states, else the board's number. With
 /// them go the cell's own, which a cell that holds the container to its calls does without where the clock releases one that does not
@@ -143,11 +145,12 @@ fn calls(time: &BoardTime, container: &Container) -> u32 {
     for ((calls, may), stated) in calls.iter_mut().zip(may).zip(stated) {
         *calls = if may { stated } else { 0 };
     }
-    let release = container.declaration.plan.schedule.release();
-    if time.slice_ns == 0 || release == Release::Events || calls[TIMER] != 0 {
-        let own = CELLS_TIMER_CALLS.into_iter().find(|(kind, _)| *kind == release).map_or(0, |(_, own)| own);
-        calls[TIMER] = calls[TIMER].saturating_add(own);
-    }
+    let own = match container.declaration.plan.schedule.release() {
+        Release::Events => CELLS_TIMER_CALLS_BY_EVENTS,
+        _ if time.slice_ns != 0 && calls[TIMER] == 0 => 0,
+        _ => CELLS_TIMER_CALLS,
+    };
+    calls[TIMER] = calls[TIMER].saturating_add(own);
     u32::from_le_bytes(calls)
 }
 

@@ -290,22 +290,22 @@ impl Host {
 
     /// Sees to it that the cell is notified at `expiry` at the latest, or soon after.
     pub(crate) fn wake_at(&mut self, expiry: Instant) -> Status {
-        if self.executor_expiry == Some(expiry) {
-            return Status::Ok;
-        }
-        let status = self.call_timer(timer::arm(timer::EXECUTOR_TIMER, expiry.nanoseconds(), 0));
-        self.executor_expiry = (status == Status::Ok).then_some(expiry);
-        status
+        self.arm_own_timer(expiry, Self::call_timer)
     }
 
     /// The same where it is the cell that must look again, not the container that asks: it is not one of the calls that the container
     /// may make.
     pub(crate) fn wake_unasked_at(&mut self, expiry: Instant) {
-        if self.executor_expiry != Some(expiry) {
-            let arm = timer::arm(timer::EXECUTOR_TIMER, expiry.nanoseconds(), 0);
-            let is_armed = Status::of(&self.kernel.call(self.channels.timer, arm)) == Status::Ok;
-            self.executor_expiry = is_armed.then_some(expiry);
+        self.arm_own_timer(expiry, |host, arm| Status::of(&host.kernel.call(host.channels.timer, arm)));
+    }
+
+    fn arm_own_timer(&mut self, expiry: Instant, call: fn(&mut Self, Message) -> Status) -> Status {
+        if self.executor_expiry == Some(expiry) {
+            return Status::Ok;
         }
+        let status = call(self, timer::arm(timer::EXECUTOR_TIMER, expiry.nanoseconds(), 0));
+        self.executor_expiry = (status == Status::Ok).then_some(expiry);
+        status
     }
 
     /// Sees to it that the cell is notified at each release from that one on. The timer keeps the grid; it is armed once.

@@ -13,9 +13,12 @@ use qemu::{
     guest::Overlay,
     launcher::{Launch, Machine},
 };
-use runner_container::{Manifest, Schedule, embed};
+use runner_container::{Manifest, Schedule};
 
-use super::time::containers;
+use super::time::{
+    containers::{self, CLOCK_AND_LOG, OUTPUTS},
+    figures::Samples,
+};
 use crate::boards;
 
 const MS: u64 = 1_000_000;
@@ -90,20 +93,11 @@ pub(crate) fn run() -> Result<()> {
     let mut machine = Launch::atoll(Board::QemuVirtAarch64, &image).deterministic().start()?;
     machine.console.expect("atoll# ", BOOT_LIMIT)?;
     for (neighbour, number) in scenes() {
-        let mut gaps = scene(&mut machine, neighbour, number)?;
-        gaps.sort_unstable();
+        let gaps = Samples::new(scene(&mut machine, neighbour, number)?);
         let name = neighbour.map_or("alone", |neighbour| neighbour.name);
-        let at = |permille: usize| {
-            gaps.get((gaps.len() * permille / 1000).min(gaps.len().saturating_sub(1))).copied().unwrap_or(0)
-        };
-        println!(
-            "{name} x {number}: {} gaps, median {} p90 {} p99 {} most {} instructions",
-            gaps.len(),
-            at(500),
-            at(900),
-            at(990),
-            at(1000)
-        );
+        let count = gaps.count();
+        let [median, p90, p99, most] = [500, 900, 990, 1000].map(|permille| gaps.quantile(permille).unwrap_or(0));
+        println!("{name} x {number}: {count} gaps, median {median} p90 {p90} p99 {p99} most {most} instructions");
     }
     Ok(())
 }
@@ -116,25 +110,23 @@ fn scene(machine: &mut Machine, neighbour: Option<Neighbour>, number: usize) -> 
     let names: Vec<String> = neighbour
         .map(|neighbour| (0..number).map(|number| format!("{}{number}", neighbour.name)).collect())
         .unwrap_or_default();
-    for name in &names {
+    let deployed = || names.iter().map(String::as_str).chain(["watcher"]);
+    for name in deployed() {
         let said = say(&format!("emit deploy /bench/{name}.wasm"))?;
         ensure!(!said.contains("emit: "), "{said}");
     }
-    let said = say("emit deploy /bench/watcher.wasm")?;
-    ensure!(!said.contains("emit: "), "{said}");
     let mut said = String::new();
     for _ in 0..60 {
         said = say("sleep 1; emit ps")?;
-        if !said.lines().any(|line| {
-            line.contains("watcher") && line.contains("running") || line.contains("watcher") && line.contains("ready")
-        }) {
+        let goes_on = |line: &str| line.contains("watcher") && (line.contains("running") || line.contains("ready"));
+        if !said.lines().any(goes_on) {
             break;
         }
     }
     let log = say("emit logs watcher")?;
     let gaps = containers::samples(&log, "gap").with_context(|| format!("{said} {log}"))?;
     eprintln!("{}", say("emit schedule; emit jitter watcher | head -20")?);
-    for name in names.iter().map(String::as_str).chain(["watcher"]) {
+    for name in deployed() {
         say(&format!("emit kill {name}; emit rm {name}"))?;
     }
     Ok(gaps)
@@ -144,8 +136,7 @@ fn scene(machine: &mut Machine, neighbour: Option<Neighbour>, number: usize) -> 
 fn watcher() -> Result<Vec<u8>> {
     let text = format!(
         r#"(module
-            (import "atoll:node/clock@0.1.0" "now" (func $now (result i64)))
-            (import "atoll:node/log@0.1.0" "log" (func $log (param i32 i32 i32)))
+            {CLOCK_AND_LOG}
             (memory (export "memory") 4)
             (global $looks (mut i32) (i32.const 0))
             (global $gaps (mut i32) (i32.const 0))
@@ -179,10 +170,8 @@ fn watcher() -> Result<Vec<u8>> {
 fn neighbour_container(neighbour: Neighbour, number: usize) -> Result<Vec<u8>> {
     let text = format!(
         r#"(module
-            (import "atoll:node/clock@0.1.0" "now" (func $now (result i64)))
-            (import "atoll:node/log@0.1.0" "log" (func $log (param i32 i32 i32)))
-            (import "atoll:node/gpio@0.1.0" "open-output" (func $open (param i32 i32 i32)))
-            (import "atoll:node/gpio@0.1.0" "[method]output.set" (func $set (param i32 i32) (result i32)))
+            {CLOCK_AND_LOG}
+            {OUTPUTS}
             (memory (export "memory") 1)
             (table 1 funcref)
             (elem (i32.const 0) $many)
@@ -215,8 +204,19 @@ fn pack(
     calls: Option<[u8; 4]>,
     grants: Vec<String>,
 ) -> Result<Vec<u8>> {
-    let wasm = wat::parse_str(text).with_context(|| format!("`{name}` is no valid text"))?;
     let schedule = Schedule { period_ns, budget_ns, calls, ..Schedule::default() };
-    let manifest = Manifest { schedule: Some(schedule), grants, ..Manifest::named(name) };
-    embed(&wasm, &manifest, &[]).map_err(|error| anyhow::anyhow!("`{name}`: {error}"))
+    containers::pack(text, Manifest { schedule: Some(schedule), grants, ..Manifest::named(name) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_containers_are_valid() {
+        let neighbours = NEIGHBOURS.map(|neighbour| neighbour_container(neighbour, 0));
+        for module in neighbours.into_iter().chain([watcher()]) {
+            wasmparser::validate(&module.expect("it is assembled")).expect("it is valid");
+        }
+    }
 }

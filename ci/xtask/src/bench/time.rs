@@ -5,7 +5,7 @@
 
 mod button;
 pub(super) mod containers;
-mod figures;
+pub(super) mod figures;
 mod machine;
 mod script;
 

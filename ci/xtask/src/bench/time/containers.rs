@@ -32,6 +32,14 @@ const PAGE_BYTES: usize = 65_536;
 /// The least interval between two edges that `edge` is released for. QEMU's power button holds its line for a tenth of a second.
 const EDGE_INTERVAL_NS: u64 = 20_000_000;
 
+/// Imports of a container that takes the time and logs it.
+pub(in super::super) const CLOCK_AND_LOG: &str = r#"(import "atoll:node/clock@0.1.0" "now" (func $now (result i64)))
+            (import "atoll:node/log@0.1.0" "log" (func $log (param i32 i32 i32)))"#;
+
+/// Imports of one that drives lines.
+pub(in super::super) const OUTPUTS: &str = r#"(import "atoll:node/gpio@0.1.0" "open-output" (func $open (param i32 i32 i32)))
+            (import "atoll:node/gpio@0.1.0" "[method]output.set" (func $set (param i32 i32) (result i32)))"#;
+
 /// How a container runs: its period and the budget in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rate {
@@ -44,10 +52,8 @@ pub(super) fn probe(rate: Rate, releases: usize) -> Result<Vec<u8>> {
     let outputs = FIRST_LINE + bytes_of(releases);
     let text = format!(
         r#"(module
-            (import "atoll:node/clock@0.1.0" "now" (func $now (result i64)))
-            (import "atoll:node/log@0.1.0" "log" (func $log (param i32 i32 i32)))
-            (import "atoll:node/gpio@0.1.0" "open-output" (func $open (param i32 i32 i32)))
-            (import "atoll:node/gpio@0.1.0" "[method]output.set" (func $set (param i32 i32) (result i32)))
+            {CLOCK_AND_LOG}
+            {OUTPUTS}
             (memory (export "memory") {pages})
             (data (i32.const 16) "LED")
             (global $line (mut i32) (i32.const 0))
@@ -87,8 +93,7 @@ pub(super) fn edge(budget_ns: u64, most: usize) -> Result<Vec<u8>> {
     let parts = [0, 1, 2].map(|part| FIRST_LINE + part * bytes_of(most));
     let text = format!(
         r#"(module
-            (import "atoll:node/clock@0.1.0" "now" (func $now (result i64)))
-            (import "atoll:node/log@0.1.0" "log" (func $log (param i32 i32 i32)))
+            {CLOCK_AND_LOG}
             (import "atoll:node/timer@0.1.0" "wait" (func $wait (param i32) (result i32)))
             (import "atoll:node/gpio@0.1.0" "open-input" (func $open (param i32 i32 i32)))
             (import "atoll:node/gpio@0.1.0" "[method]input.watch" (func $watch (param i32 i32) (result i32)))
@@ -132,7 +137,8 @@ pub(super) fn load(bytes: usize) -> Result<Vec<u8>> {
     super::super::host::module(bytes)
 }
 
-fn pack(text: &str, manifest: Manifest) -> Result<Vec<u8>> {
+/// The module of that text with its manifest.
+pub(in super::super) fn pack(text: &str, manifest: Manifest) -> Result<Vec<u8>> {
     let wasm = wat::parse_str(text).with_context(|| format!("`{}` is no valid text", manifest.name))?;
     embed(&wasm, &manifest, &[]).map_err(|error| anyhow::anyhow!("`{}`: {error}", manifest.name))
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Some values of one distribution, in the order of their size.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Samples(Vec<u64>);
+pub(in super::super) struct Samples(Vec<u64>);
 
 /// What is told of a distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -18,16 +18,29 @@ pub(super) struct Figure {
 }
 
 impl Samples {
-    pub(super) fn new(mut values: Vec<u64>) -> Self {
+    pub(in super::super) fn new(mut values: Vec<u64>) -> Self {
         values.sort_unstable();
         Self(values)
     }
 
+    pub(in super::super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The value that so many of a thousand are no larger than. Nothing where there is no value.
+    pub(in super::super) fn quantile(&self, permille: usize) -> Option<u64> {
+        self.0.get((self.0.len() * permille).div_ceil(1000).max(1) - 1).copied()
+    }
+
     /// Nothing where there is no value.
     pub(super) fn figure(&self) -> Option<Figure> {
-        let (least, most) = (*self.0.first()?, *self.0.last()?);
-        let at = |permille: usize| self.0[(self.0.len() * permille).div_ceil(1000).max(1) - 1];
-        Some(Figure { count: self.0.len() as u64, least, median: at(500), p99: at(990), most })
+        Some(Figure {
+            count: self.0.len() as u64,
+            least: *self.0.first()?,
+            median: self.quantile(500)?,
+            p99: self.quantile(990)?,
+            most: *self.0.last()?,
+        })
     }
 }
 
