@@ -241,6 +241,17 @@ struct ScheduleTable {
     offset: Nanoseconds,
     on_overrun: Overrun,
     class: Class,
+    calls: Option<CallsTable>,
+}
+
+/// Calls of a release to the domain of that name.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct CallsTable {
+    gpio: u8,
+    i2c: u8,
+    timer: u8,
+    exchange: u8,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -295,6 +306,7 @@ impl ScheduleTable {
                 Class::High => Urgency::High,
                 Class::Critical => Urgency::Critical,
             },
+            calls: self.calls.map(|CallsTable { gpio, i2c, timer, exchange }| [gpio, i2c, timer, exchange]),
         }
     }
 }
@@ -547,6 +559,9 @@ budget = "100us"
 offset = "250us"
 on-overrun = "stop"
 class = "high"
+[schedule.calls]
+gpio = 2
+exchange = 1
 "#;
 
     fn parse(text: &str) -> std::result::Result<App, String> {
@@ -584,6 +599,7 @@ class = "high"
                 offset_ns: 250_000,
                 on_overrun: OnOverrun::Stop,
                 class: Urgency::High,
+                calls: Some([2, 0, 0, 1]),
             })
         );
         assert_eq!(app.files[1], ("data/more.bin".into(), Path::new("folder/data/more.bin").into()));

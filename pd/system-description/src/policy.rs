@@ -90,6 +90,8 @@ struct TimeTable {
     tick_jitter: String,
     event_jitter: String,
     switch: String,
+    /// Where cells are believed.
+    slice: Option<String>,
     blocking: String,
     /// Calls to each domain in a release.
     calls: u8,
@@ -377,6 +379,7 @@ impl TimeTable {
             tick_jitter_ns: cost("tick-jitter", &self.tick_jitter)?,
             event_jitter_ns: cost("event-jitter", &self.event_jitter)?,
             switch_ns: cost("switch", &self.switch)?,
+            slice_ns: self.slice.as_deref().map(|text| cost("slice", text)).transpose()?.unwrap_or(0),
             blocking_ns: cost("blocking", &self.blocking)?,
             call_ns,
             default_calls: self.calls,

@@ -49,6 +49,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
             return Err(Failure::new(ErrorCode::NotAllowed, detail));
         }
         let mut candidate = Claim { most_percent, ..claim(container) };
+        candidate.schedule.slice_ns = time.slice_ns;
         candidate.schedule.calls = calls(time, container);
         let live: Vec<Claim> = self.claims().filter(|(other, _)| *other != cell).map(|(_, claim)| claim).collect();
         let place = Node::new(time, &policy.limits.shares)
@@ -56,7 +57,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
             .map_err(|detail| Failure::new(ErrorCode::NotSchedulable, detail))?;
         let plan = &mut self.container(cell)?.declaration.plan;
         (plan.class, plan.priority) = (place.class, place.priority);
-        plan.schedule.calls = candidate.schedule.calls;
+        plan.schedule = candidate.schedule;
         Ok(())
     }
 
@@ -122,13 +123,32 @@ fn claim(container: &Container) -> Claim {
     }
 }
 
-/// Calls to each domain in a release: the board's number to those where it has any right, none to the others.
+/// Where the timer is among [`CALLED_DOMAINS`].
+const TIMER: usize = 2;
+
+/// Calls that a cell makes of the timer itself in a release: it takes the expiry that woke it, and arms the end of the deadline; and where
+/// events release the container, when it may go on.
+const CELLS_TIMER_CALLS: [(Release, u8); 2] = [(Release::Periodic, 2), (Release::Events, 3)];
+
+/// Calls to each domain in a release, to those where the container has any right: what its manifest states, else the board's number. With
+/// them go the cell's own, which a cell that holds the container to its calls does without where the clock releases one that does not
+/// call the timer.
 fn calls(time: &BoardTime, container: &Container) -> u32 {
     let CellGrants { output_lines, input_lines, edge_lines, i2c_addresses, timers, .. } = container.rights.grants;
     let gpio = output_lines | input_lines | edge_lines != 0;
     let i2c = i2c_addresses != [0; 2];
     let may = [gpio, i2c, timers != 0, !container.ends.is_empty()];
-    u32::from_le_bytes(may.map(|may| if may { time.default_calls } else { 0 }))
+    let stated = container.declaration.calls.unwrap_or([time.default_calls; CALLED_DOMAINS.len()]);
+    let mut calls = [0_u8; CALLED_DOMAINS.len()];
+    for ((calls, may), stated) in calls.iter_mut().zip(may).zip(stated) {
+        *calls = if may { stated } else { 0 };
+    }
+    let release = container.declaration.plan.schedule.release();
+    if time.slice_ns == 0 || release == Release::Events || calls[TIMER] != 0 {
+        let own = CELLS_TIMER_CALLS.into_iter().find(|(kind, _)| *kind == release).map_or(0, |(_, own)| own);
+        calls[TIMER] = calls[TIMER].saturating_add(own);
+    }
+    u32::from_le_bytes(calls)
 }
 
 /// What the test took the node for, for a person and for a timeline.

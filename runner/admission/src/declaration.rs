@@ -8,7 +8,7 @@ use alloc::{format, string::String, vec::Vec};
 use runner_container::{Manifest, World, parts};
 use runner_interfaces::{
     plan::{Plan, RestartPolicy},
-    policy::BoardLimits,
+    policy::{BoardLimits, CALLED_DOMAINS},
     schedule::{OnOverrun, Release, Schedule, Urgency},
 };
 use shared_ring_messages::ErrorCode;
@@ -28,6 +28,8 @@ pub(crate) struct Declaration {
     pub(crate) plan: Plan,
     /// What a TinyContainer opens under which number, by the label of a line.
     pub(crate) endpoints: Vec<runner_container::Endpoint>,
+    /// Calls of a release to each domain, where it states them.
+    pub(crate) calls: Option<[u8; CALLED_DOMAINS.len()]>,
 }
 
 /// What a container says of itself, and the channels that it asks for.
@@ -47,7 +49,9 @@ pub(crate) fn read(manifest: Option<Manifest>, world: World, limits: &BoardLimit
     }
     let ends = channels::ends(&manifest.channels, &manifest.provides, &manifest.needs)?;
     let plan = plan(&manifest, limits)?;
-    Ok((Declaration { name: manifest.name, plan, version: manifest.version, endpoints: manifest.endpoints }, ends))
+    let calls = manifest.schedule.and_then(|schedule| schedule.calls);
+    let Manifest { name, version, endpoints, .. } = manifest;
+    Ok((Declaration { name, version, plan, endpoints, calls }, ends))
 }
 
 /// The manifest, where there is one.
@@ -107,6 +111,8 @@ fn schedule(asked: runner_container::Schedule) -> Schedule {
             runner_container::Urgency::Critical => Urgency::Critical,
         }
         .to_wire(),
+        // What a cell is held to follows from the board's figures.
+        slice_ns: 0,
         calls: 0,
     }
 }
@@ -237,6 +243,7 @@ mod tests {
             release: Release::Periodic.to_wire(),
             on_overrun: OnOverrun::Restart.to_wire(),
             urgency: Urgency::Critical.to_wire(),
+            slice_ns: 0,
             calls: 0,
         };
         assert_eq!((plan.schedule, plan.restart_policy), (expected, RestartPolicy::OnFailure.to_wire()));

@@ -76,6 +76,7 @@ mod tests {
         release: Release::Periodic.to_wire(),
         on_overrun: 1,
         urgency: 2,
+        slice_ns: 0,
         calls: 0,
     };
 

@@ -5,8 +5,11 @@
 //!
 //! # Who is believed
 //!
-//! The kernel alone holds a container to its budget: a cell stops none before its deadline. So everybody else is told to expect of a
-//! container all that its class allows ([`Trust::Kernel`]), whatever its manifest says. Of the calls to drivers the cell is believed.
+//! Where the board's policy states what a slice costs, cells hold containers to their budgets, a slice beyond them at the most, and everybody
+//! else is told to expect that of them ([`Trust::Cells`]). The class is larger then, and its end is reached by nobody but a cell
+//! that does not do so, which the warden ends. Where the policy states none, the kernel alone is believed: everybody else is told to
+//! expect of a container all that its class allows ([`Trust::Kernel`]), whatever its manifest says. Of the calls to drivers the cell
+//! is believed in any case.
 //!
 //! # Priorities
 //!
@@ -36,12 +39,6 @@ use runner_schedule::{
 use shared_ring_messages::PlatformReport;
 
 use crate::{deadlines::platform_report, failure::Quoted};
-
-/// Where the timer is among [`CALLED_DOMAINS`].
-const TIMER: usize = 2;
-
-/// Calls that a cell makes of the timer itself in a release: it takes the expiry that woke it, and arms the end of the deadline.
-const CELLS_TIMER_CALLS: u16 = 2;
 
 /// Of the whole processor, in the unit of shares.
 const WHOLE_PPM: u64 = 1_000_000;
@@ -107,15 +104,27 @@ impl<'a> Node<'a> {
             tick_jitter_ns: self.time.tick_jitter_ns,
             event_jitter_ns: self.time.event_jitter_ns,
             switch_ns: self.time.switch_ns,
-            // The kernel ends a job in the middle of a slice.
-            slice_ns: 0,
+            // Where the kernel ends a job, it does so in the middle of a slice.
+            slice_ns: self.time.slice_ns,
             blocking_ns: self.time.blocking_ns,
             minimum_budget_ns: u64::from(LEAST_REMAINDER_US) * 1_000,
             refills: FEWEST_REFILLS,
-            trust: Trust::Kernel,
+            trust: if self.believes_cells() { Trust::Cells } else { Trust::Kernel },
             system: &self.system,
             drivers: &self.drivers,
         }
+    }
+
+    fn believes_cells(&self) -> bool {
+        self.time.slice_ns != 0
+    }
+
+    /// What others are told to expect of one, in millionths of the processor; calls aside.
+    fn expected_ppm(&self, claim: &Claim) -> u64 {
+        if self.believes_cells() {
+            return ppm(claim.schedule.budget_ns.saturating_add(self.time.slice_ns), claim.schedule.period_ns);
+        }
+        self.class(claim.class).map_or(0, share_ppm)
     }
 
     /// Priorities of containers with a schedule: those that no cell has of its own.
@@ -155,10 +164,10 @@ impl<'a> Node<'a> {
         live.iter().enumerate().map(bound).collect()
     }
 
-    /// Of the processor for the domains above the cells and the classes of those, in millionths.
+    /// Of the processor for the domains above the cells and those containers, in millionths.
     pub(crate) fn promised_ppm(&self, live: &[Claim]) -> u32 {
-        let classes = live.iter().filter_map(|claim| self.class(claim.class)).map(share_ppm);
-        let sum_ppm = classes.fold(self.time.taken_ppm.into(), u64::saturating_add);
+        let expected = live.iter().map(|claim| self.expected_ppm(claim));
+        let sum_ppm = expected.fold(self.time.taken_ppm.into(), u64::saturating_add);
         u32::try_from(sum_ppm).unwrap_or(u32::MAX)
     }
 
@@ -210,11 +219,9 @@ impl<'a> Node<'a> {
     }
 }
 
-/// Calls to each of [`CALLED_DOMAINS`] in a release: those that the container may make, and its cell's own.
+/// Calls to each of [`CALLED_DOMAINS`] in a release.
 pub(crate) fn counted_calls(schedule: &Schedule) -> [u16; CALLED_DOMAINS.len()] {
-    let mut calls = schedule.calls().map(u16::from);
-    calls[TIMER] += CELLS_TIMER_CALLS;
-    calls
+    schedule.calls().map(u16::from)
 }
 
 fn level_of(claim: &Claim) -> u8 {
@@ -254,6 +261,8 @@ enum Refused {
     Itself,
     /// No class that is free is large enough and back soon enough.
     NoClass(ServerNeed),
+    /// The new one asks for more than its right allows.
+    Right { asked_ppm: u64 },
     /// With the smallest that is, more than the processor would be promised.
     TooMuch { class: usize, sum_ppm: u64 },
     /// With the smallest that is, somebody else cannot be kept.
@@ -291,6 +300,12 @@ impl Trial<'_> {
     /// largest, although larger ones may come to have other classes.
     fn find(&self, budget_ns: u64) -> Result<Place, Refused> {
         let new = self.new.with_budget(budget_ns).map_err(|error| Refused::Set(error.to_string()))?;
+        if self.node.believes_cells() {
+            let asked_ppm = ppm(budget_ns.saturating_add(self.platform.slice_ns), new.parameters().period_ns);
+            if asked_ppm > self.most_ppm {
+                return Err(Refused::Right { asked_ppm });
+            }
+        }
         let need = self.need(new)?;
         let mut first = None;
         for class in self.classes(&need) {
@@ -314,8 +329,10 @@ impl Trial<'_> {
 
     /// Free classes that hold so much, the smallest share first; of several that are alike the first.
     fn classes(&self, need: &ServerNeed) -> Vec<usize> {
-        let budget_us = u32::try_from(need.least_budget_ns.div_ceil(1_000)).unwrap_or(u32::MAX);
-        let period_us = u32::try_from(need.longest_period_ns / 1_000).unwrap_or(u32::MAX);
+        let holds = |share: &Share| {
+            let (budget_ns, period_ns) = (u64::from(share.budget_us) * 1_000, u64::from(share.period_us) * 1_000);
+            budget_ns >= need.least_budget_ns(period_ns)
+        };
         let mut taken = [false; MAX_CLASSES];
         for claim in self.live {
             if let Some(taken) = claim.class.checked_sub(1).and_then(|class| taken.get_mut(class as usize)) {
@@ -332,9 +349,10 @@ impl Trial<'_> {
                 };
                 found.iter().any(same)
             };
-            let is_granted = |class: usize| share_ppm(shares.classes[class]) <= self.most_ppm;
-            let is_free = |class: usize| !taken[class] && !is_alike(class) && is_granted(class);
-            match shares.smallest_class(budget_us, period_us, is_free) {
+            let is_granted = |share: &Share| self.node.believes_cells() || share_ppm(*share) <= self.most_ppm;
+            let fits =
+                |class: usize, share: &Share| holds(share) && !taken[class] && !is_alike(class) && is_granted(share);
+            match shares.smallest_class(fits) {
                 Some(class) => found.push(class),
                 None => return found,
             }
@@ -344,10 +362,13 @@ impl Trial<'_> {
     /// Whether everybody is kept with the new one under that class.
     fn check(&self, new: Task, class: usize) -> Result<(), Refused> {
         let share = self.node.shares.classes[class];
-        let live = self.live.iter().filter_map(|claim| self.node.class(claim.class));
-        let sum_ppm = live.chain([share]).map(share_ppm).fold(self.node.time.taken_ppm.into(), u64::saturating_add);
-        if sum_ppm > WHOLE_PPM {
-            return Err(Refused::TooMuch { class, sum_ppm });
+        if !self.node.believes_cells() {
+            let live = self.live.iter().filter_map(|claim| self.node.class(claim.class));
+            let shares = live.chain([share]).map(share_ppm);
+            let sum_ppm = shares.fold(self.node.time.taken_ppm.into(), u64::saturating_add);
+            if sum_ppm > WHOLE_PPM {
+                return Err(Refused::TooMuch { class, sum_ppm });
+            }
         }
         let under = self.under(new, share)?;
         let set = self.set(under);
@@ -396,12 +417,19 @@ impl Trial<'_> {
                     Err(error) => error.to_string(),
                 }
             }
-            Refused::NoClass(ServerNeed { least_budget_ns, longest_period_ns }) => format!(
-                "it needs a class with {} or more in each {} or less, and no such one is free{}; {offer}",
-                Span(least_budget_ns),
-                Span(longest_period_ns),
+            Refused::Right { asked_ppm } => format!(
+                "it asks for {}.{} % of the processor, and its right is `cpu:{}%`; {offer}",
+                asked_ppm / PPM_OF_A_PERCENT,
+                asked_ppm % PPM_OF_A_PERCENT / 1_000,
+                candidate.most_percent
+            ),
+            Refused::NoClass(ServerNeed { charged_ns, prompt_period_ns }) => format!(
+                "it needs a class with {} or more in each {} or less, or as much more as its period is longer, and no such one is free{}; {offer}",
+                Span(charged_ns),
+                Span(prompt_period_ns),
                 match candidate.most_percent {
                     100.. => String::new(),
+                    _ if self.node.believes_cells() => String::new(),
                     percent => format!(" that takes no more of the processor than its right `cpu:{percent}%`"),
                 }
             ),
@@ -430,14 +458,8 @@ impl Trial<'_> {
             Some(Refusal::Deadline { task, .. } | Refusal::Undecided { task }) => {
                 self.miss(candidate, analysis, task, offer)
             }
-            Some(Refusal::ServerPeriod { task, longest_ns, period_ns }) => format!(
-                "with it under a class of {class}, {} would need its budget back within {}, and its class has a period of {}; {offer}",
-                self.name(candidate, task),
-                Span(longest_ns),
-                Span(period_ns)
-            ),
             Some(Refusal::ServerBudget { task, needed_ns, budget_ns }) => format!(
-                "with it under a class of {class}, a job of {} would need {} of its class, which has {}; {offer}",
+                "with it under a class of {class}, {} would need {} in each period of its class, which has {}; {offer}",
                 self.name(candidate, task),
                 Span(needed_ns),
                 Span(budget_ns)
@@ -487,7 +509,11 @@ impl Trial<'_> {
 
 /// What a share is of the processor, in millionths, rounded up.
 pub(crate) fn share_ppm(share: Share) -> u64 {
-    (u64::from(share.budget_us) * WHOLE_PPM).div_ceil(u64::from(share.period_us).max(1))
+    ppm(share.budget_us.into(), share.period_us.into())
+}
+
+fn ppm(budget: u64, period: u64) -> u64 {
+    budget.saturating_mul(WHOLE_PPM).div_ceil(period.max(1))
 }
 
 #[cfg(test)]

@@ -37,8 +37,8 @@ pub use cbor::Violation;
 pub use embed::{EmbedError, embed};
 pub use files::{Files, FilesError, Place, encode_files};
 pub use manifest::{
-    Channel, ChannelKind, Direction, Endpoint, Lifetime, Limits, Manifest, ManifestError, OnOverrun, Release, Restart,
-    RestartPolicy, Schedule, Service, Urgency, World,
+    CALLED_DOMAINS, Channel, ChannelKind, Direction, Endpoint, Lifetime, Limits, Manifest, ManifestError, OnOverrun,
+    Release, Restart, RestartPolicy, Schedule, Service, Urgency, World,
 };
 pub use sections::{
     CODE_SECTION, DATA_SECTION, FILES_SECTION, GRANT_SECTION, MANIFEST_SECTION, METADATA_SECTION, OWN_PREFIX,

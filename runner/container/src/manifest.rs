@@ -215,7 +215,15 @@ pub struct Schedule {
     pub on_overrun: OnOverrun,
     /// Who comes first, whatever the deadlines.
     pub class: Urgency,
+    /// Calls of a release to each of [`CALLED_DOMAINS`]; none where the board's number is enough.
+    pub calls: Option<[u8; CALLED_DOMAINS]>,
 }
+
+/// The domains that a container calls: `gpio`, `i2c`, `timer` and `exchange`, in this order.
+pub const CALLED_DOMAINS: usize = 4;
+
+/// How a manifest writes calls: this, which tells a stated 0 from nothing, and the four numbers, the first in the lowest byte.
+const CALLS_STATED: u64 = 1 << 32;
 
 /// What releases a container, by its number in the manifest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

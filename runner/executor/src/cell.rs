@@ -22,7 +22,7 @@ use shared_ring::{SequencedCell, SharedMemory};
 use crate::{
     container::{Container, Ending, HookLimits, STOPPED_EXIT_CODE, Turn},
     engine::{self, Program},
-    estimate,
+    estimate::Estimate,
     failure::Failure,
     files::FileTree,
     host::{Channels, Host, ValueRegions},
@@ -217,11 +217,11 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
         // A container that is started again gets other random numbers, although `admission` wrote nothing new.
         configuration.seed ^= u64::from(control.generation);
         let heap = Heap { in_use: self.options.heap_in_use, size_bytes: self.options.heap_bytes };
-        let (wasm, files) = self.module_bytes(control, heap)?;
+        let (wasm, files, most_locals) = self.module_bytes(control, heap)?;
         let limits = Limits::new(&control, heap);
         let (output, values) = (Rc::clone(&self.output), self.values.clone());
         let host = Host::new(Box::new(kernel.clone()), self.channels, configuration, files, output, values, limits);
-        let program = Program::load(host, &wasm)?;
+        let program = Program::load(host, &wasm, most_locals)?;
         self.status.values.world = program.world().to_wire();
         let took_us =
             kernel.now().nanoseconds_since(Instant::from_nanoseconds(self.status.values.load_began_ns)) / 1000;
@@ -243,9 +243,9 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
         postcard::from_bytes(&bytes).map_err(|error| invalid(format_args!("{error}")))
     }
 
-    /// A private copy of the module, and the files that were packed into it. Nothing is looked at that `admission` could still
+    /// A private copy of the module, the files that were packed into it, and the most locals of a function. Nothing is looked at that `admission` could still
     /// change.
-    fn module_bytes(&self, control: CellControl, heap: Heap) -> Result<(Vec<u8>, FileTree), Failure> {
+    fn module_bytes(&self, control: CellControl, heap: Heap) -> Result<(Vec<u8>, FileTree, u64), Failure> {
         let length = control.module_bytes as usize;
         let room = self.module.size_bytes() - MODULE_OFFSET_BYTES;
         if length > room {
@@ -266,8 +266,9 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
         bytes.resize(length, 0);
         self.module.read(MODULE_OFFSET_BYTES, &mut bytes).map_err(|_| no_memory(copies))?;
         let files = FileTree::take_out_of(&mut bytes)?;
-        let needed = estimate::heap_bytes(&bytes).saturating_add(bytes.len() as u64);
-        if heap.has_room_for(needed) { Ok((bytes, files)) } else { Err(no_memory(needed)) }
+        let estimate = Estimate::of(&bytes);
+        let needed = estimate.heap_bytes().saturating_add(bytes.len() as u64);
+        if heap.has_room_for(needed) { Ok((bytes, files, estimate.most_locals)) } else { Err(no_memory(needed)) }
     }
 
     fn run<K: Kernel>(&mut self, kernel: &mut K, control: CellControl) {

@@ -13,6 +13,7 @@ use runner_interfaces::{
 use wasmi::ResumableCallHostTrap;
 
 use crate::{
+    allowance::{Allowance, Leave},
     delivery::{self, ALLOCATOR_FUEL},
     engine::{Execution, Hook, Program, SliceEnd},
     failure::Failure,
@@ -229,6 +230,14 @@ impl Container {
 
     /// Goes on for at most one slice of `fuel`.
     pub(crate) fn turn(&mut self, now: Instant, fuel: u64) -> Turn {
+        let turn = self.turn_of(now, fuel);
+        if let (Turn::Rests, Some(allowance)) = (&turn, self.allowance()) {
+            allowance.rest();
+        }
+        turn
+    }
+
+    fn turn_of(&mut self, now: Instant, fuel: u64) -> Turn {
         if self.is_held() {
             return Turn::Rests;
         }
@@ -240,8 +249,12 @@ impl Container {
         if let Some(releases) = self.releases()
             && releases.look_at_deadline(now)
         {
-            return Turn::Ended(Ending::Failed(overrun(releases)));
+            return Turn::Ended(Ending::Failed(late(releases)));
         }
+        let fuel = match self.leave(now, fuel) {
+            Ok(fuel) => fuel,
+            Err(turn) => return turn,
+        };
         match core::mem::replace(&mut self.activity, Activity::None) {
             Activity::None | Activity::Held => Turn::Rests,
             Activity::Due(release) if now < release => {
@@ -256,6 +269,39 @@ impl Container {
             Activity::Waiting(hook, call) => self.settle(hook, call, now),
             Activity::Allocating(hook, allocation) => self.allocate(hook, allocation, fuel),
         }
+    }
+
+    /// The fuel that it may burn now; or what comes of it where its time is used up.
+    fn leave(&mut self, now: Instant, fuel: u64) -> Result<u64, Turn> {
+        let goes_on = match &self.activity {
+            Activity::Runnable(_, execution) => Some(execution.needed_fuel()),
+            Activity::Allocating(_, allocation) => Some(allocation.execution.needed_fuel()),
+            Activity::Waiting(..) if self.program.host().wait.is_none_or(|wait| wait.goes_on_at_once()) => Some(0),
+            _ => None,
+        };
+        let hook = self.hook();
+        let Some(releases) = self.releases() else { return Ok(fuel) };
+        let failed = overrun(releases);
+        let (fails, by_clock) = (releases.fails_by_overrun(), releases.kind() == Release::Periodic);
+        let Some(allowance) = &mut releases.allowance else { return Ok(fuel) };
+        let Some(needed) = goes_on else {
+            allowance.go_on(now);
+            return Ok(fuel);
+        };
+        match allowance.leave(now, needed, fuel) {
+            Leave::Fuel(fuel) => Ok(fuel),
+            Leave::From(until) if !fails || hook == Some(Hook::OnStop) => {
+                if !by_clock {
+                    self.program.host_mut().wake_unasked_at(until);
+                }
+                Err(Turn::Rests)
+            }
+            Leave::From(_) | Leave::Never => Err(Turn::Ended(Ending::Failed(failed))),
+        }
+    }
+
+    fn allowance(&mut self) -> Option<&mut Allowance> {
+        self.releases()?.allowance.as_mut()
     }
 
     fn hook(&self) -> Option<Hook> {
@@ -307,8 +353,8 @@ impl Container {
         }
         match wait::settle(self.program.store_mut(), now) {
             Ok(Settled::Answer(answer)) => {
-                if by_events && let Some(releases) = self.releases() {
-                    releases.begin(releases.release_of_event(now), now);
+                if by_events && let Some(release) = self.releases().map(|releases| releases.release_of_event(now)) {
+                    self.begin_job(release, now);
                 }
                 self.activity = Activity::Runnable(hook, Execution::Answered(call, answer));
                 Turn::Again
@@ -473,10 +519,17 @@ impl Container {
 
     /// The release of the loop hook that was due has come.
     fn release_loop(&mut self, release: Instant, now: Instant) {
-        if let Some(releases) = self.releases() {
-            releases.begin(release, now);
-        }
+        self.begin_job(release, now);
         self.call_loop(now);
+    }
+
+    /// Work begins that was released at `release`.
+    fn begin_job(&mut self, release: Instant, now: Instant) {
+        let host = self.program.host_mut();
+        if let Some(releases) = &mut host.releases {
+            releases.begin(release, now);
+            host.limits.is_fixed |= releases.allowance.is_some();
+        }
     }
 
     fn releases(&mut self) -> Option<&mut Releases> {
@@ -540,6 +593,11 @@ impl Container {
 }
 
 fn overrun(releases: &Releases) -> Failure {
+    let text = format_args!("its work takes more than the {} us of its budget", releases.budget_us());
+    Failure::new(FailureReason::Overrun, text)
+}
+
+fn late(releases: &Releases) -> Failure {
     let text = format_args!("its work was not done {} us after its release", releases.deadline_us());
     Failure::new(FailureReason::Overrun, text)
 }

@@ -6,7 +6,7 @@
 
 use runner_interfaces::cell::{FailureReason, World};
 use wasmi::{
-    CompilationMode, Config, Engine, Error, ExternType, Func, FuncType, Linker, Module, ResumableCall,
+    CompilationMode, Config, Engine, Error, ExternType, Func, FuncType, Linker, Module, OperatorCost, ResumableCall,
     ResumableCallHostTrap, ResumableCallOutOfFuel, Store, TrapCode, Val, ValType,
     errors::{ErrorKind, InstantiationError, MemoryError, TableError},
 };
@@ -126,6 +126,16 @@ pub(crate) enum Execution {
     Answered(ResumableCallHostTrap, Option<i32>),
 }
 
+impl Execution {
+    /// The fuel without which it gets no further.
+    pub(crate) fn needed_fuel(&self) -> u64 {
+        match self {
+            Self::Preempted(call) => call.required_fuel(),
+            _ => 0,
+        }
+    }
+}
+
 /// How a slice ended.
 pub(crate) enum SliceEnd {
     /// The hook came back, with its answer (0 where it has none).
@@ -142,9 +152,13 @@ pub(crate) enum SliceEnd {
 
 impl Program {
     /// Compiles and instantiates a module for `host`. The start function does not run, see [`Hook::StartFunction`].
-    pub(crate) fn load(host: Host, wasm: &[u8]) -> Result<Self, Failure> {
+    pub(crate) fn load(host: Host, wasm: &[u8], most_locals: u64) -> Result<Self, Failure> {
         check_header(wasm)?;
-        let engine = Engine::new(&configuration());
+        let Some(call_fuel) = call_fuel(most_locals) else {
+            let text = format_args!("a function with {most_locals} locals; {MAX_LOCALS} are the most");
+            return Err(Failure::new(FailureReason::InvalidModule, text));
+        };
+        let engine = Engine::new(&configuration(call_fuel));
         let module = compile(&engine, wasm)?;
         let mut store = Store::new(&engine, host);
         store.limiter(|host| &mut host.limits);
@@ -223,11 +237,7 @@ impl Program {
     }
 
     fn slice(&mut self, callee: Callee, execution: Execution, fuel: u64) -> (SliceEnd, u64) {
-        let needed = match &execution {
-            Execution::Preempted(call) => call.required_fuel(),
-            _ => 0,
-        };
-        let granted = fuel.max(needed);
+        let granted = fuel.max(execution.needed_fuel());
         self.store.set_fuel(granted).expect("the engine was configured to meter fuel");
         let end = self.resume(callee, execution);
         let left = self.store.get_fuel().expect("the engine was configured to meter fuel");
@@ -266,10 +276,26 @@ fn host_trap(hook: &str, call: ResumableCallHostTrap) -> SliceEnd {
     }
 }
 
-fn configuration() -> Config {
+/// Locals that are set to zero for one unit of fuel: about what the interpreter does in the time.
+const LOCALS_PER_FUEL: u64 = 16;
+
+/// The most locals of a function, as far as a call of it can be paid for. Compilers that optimise need some dozens.
+const MAX_LOCALS: u64 = (u8::MAX as u64 - CALL_FUEL) * LOCALS_PER_FUEL;
+
+/// Fuel of a call without the callee's locals. It takes the interpreter as long as a few arithmetic instructions.
+const CALL_FUEL: u64 = 4;
+
+/// Fuel of a call in a module whose functions have so many locals at the most. `wasmi` 2.0 takes one unit for any, while the locals of
+/// a large function take it longer than a thousand other instructions: a slice of such calls would last for seconds.
+fn call_fuel(most_locals: u64) -> Option<u8> {
+    u8::try_from(CALL_FUEL + most_locals.div_ceil(LOCALS_PER_FUEL)).ok()
+}
+
+fn configuration(call_fuel: u8) -> Config {
     let mut configuration = Config::default();
     configuration
         .consume_fuel(true)
+        .operator_cost(OperatorCost { call: call_fuel, call_indirect: call_fuel, ..OperatorCost::default() })
         // Lazy compilation together with resumable calls has panicked, and it would compile in a slice.
         .compilation_mode(CompilationMode::Eager)
         .ignore_custom_sections(true)
@@ -300,7 +326,7 @@ const PRODUCT_FUEL: u64 = 1000;
 
 /// Compiles and runs [`PRODUCT`] with the containers' own settings, and answers what it answered.
 pub(crate) fn run_product() -> Result<i32, Error> {
-    let engine = Engine::new(&configuration());
+    let engine = Engine::new(&configuration(1));
     let module = Module::new(&engine, PRODUCT)?;
     let mut store = Store::new(&engine, ());
     store.set_fuel(PRODUCT_FUEL)?;

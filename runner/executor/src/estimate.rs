@@ -47,8 +47,9 @@ const COMPILED_VALUE_BYTES: u64 = 40;
 const COMPILED_LOCAL_BYTES: u64 = 32;
 const COMPILED_NESTING_BYTES: u64 = 400;
 
+/// What a module may take.
 #[derive(Default)]
-struct Estimate {
+pub(crate) struct Estimate {
     /// Parameters of each type.
     parameters: Vec<usize>,
     /// The most results of any type: a branch to a block or out of a function carries no more.
@@ -57,20 +58,27 @@ struct Estimate {
     lasting_bytes: u64,
     /// While one function is compiled; the largest counts, as its memory is used again for the next.
     passing_bytes: u64,
-}
-
-/// The most heap that compiling and instantiating `wasm` takes, linear memory and tables aside, in bytes.
-pub(crate) fn heap_bytes(wasm: &[u8]) -> u64 {
-    let mut estimate = Estimate::default();
-    for payload in Parser::new(0).parse_all(wasm) {
-        if payload.and_then(|payload| estimate.add(payload)).is_err() {
-            break;
-        }
-    }
-    BASE_BYTES + estimate.lasting_bytes.saturating_add(estimate.passing_bytes)
+    /// The most locals of any function, parameters aside: each call sets them to zero.
+    pub(crate) most_locals: u64,
 }
 
 impl Estimate {
+    /// That of `wasm`, up to where it cannot be read.
+    pub(crate) fn of(wasm: &[u8]) -> Self {
+        let mut estimate = Self::default();
+        for payload in Parser::new(0).parse_all(wasm) {
+            if payload.and_then(|payload| estimate.add(payload)).is_err() {
+                break;
+            }
+        }
+        estimate
+    }
+
+    /// The most heap that compiling and instantiating it takes, linear memory and tables aside, in bytes.
+    pub(crate) fn heap_bytes(&self) -> u64 {
+        BASE_BYTES + self.lasting_bytes.saturating_add(self.passing_bytes)
+    }
+
     fn add(&mut self, payload: Payload<'_>) -> Result<(), BinaryReaderError> {
         let length = |range: core::ops::Range<usize>| range.len() as u64;
         let bytes = match payload {
@@ -118,7 +126,8 @@ impl Estimate {
             .into_iter()
             .map_while(|group| group.ok())
             .map(|(count, _)| u64::from(count))
-            .sum();
+            .fold(0, u64::saturating_add);
+        self.most_locals = self.most_locals.max(locals);
         let mut function = Function { carried: self.most_results, ..Function::default() };
         for operator in body.get_operators_reader()? {
             function.add(&operator?, &self.parameters);

@@ -58,6 +58,13 @@ pub(crate) struct Channels {
     pub(crate) admission: Channel,
 }
 
+impl Channels {
+    /// The number of a domain that is called, in [`CALLED_DOMAINS`](runner_interfaces::policy::CALLED_DOMAINS).
+    fn number(&self, called: Channel) -> usize {
+        [self.gpio, self.i2c, self.timer].iter().position(|channel| *channel == called).unwrap_or(3)
+    }
+}
+
 /// Where values lie that are too long for the words of a call.
 #[derive(Clone)]
 pub(crate) struct ValueRegions {
@@ -159,16 +166,18 @@ impl Host {
     }
 
     /// Calls another domain. How long that takes is kept of a container with a schedule.
+    /// One that has made as many as it may in a release is told so and asks nobody.
     fn ask(&mut self, channel: Channel, message: Message) -> Message {
-        if self.releases.is_none() {
-            return self.kernel.call(channel, message);
+        let Some(releases) = &mut self.releases else { return self.kernel.call(channel, message) };
+        let before = self.kernel.now();
+        if let Some(allowance) = &mut releases.allowance
+            && !allowance.take_call(self.channels.number(channel), before)
+        {
+            self.counters.refused_calls += 1;
+            return Status::Full.answer();
         }
-        let before = self.now();
         let answer = self.kernel.call(channel, message);
-        let took_ns = self.now().nanoseconds_since(before);
-        if let Some(releases) = &self.releases {
-            releases.record_host_call(took_ns);
-        }
+        releases.record_host_call(self.kernel.now().nanoseconds_since(before));
         answer
     }
 
@@ -289,6 +298,16 @@ impl Host {
         status
     }
 
+    /// The same where it is the cell that must look again, not the container that asks: it is not one of the calls that the container
+    /// may make.
+    pub(crate) fn wake_unasked_at(&mut self, expiry: Instant) {
+        if self.executor_expiry != Some(expiry) {
+            let arm = timer::arm(timer::EXECUTOR_TIMER, expiry.nanoseconds(), 0);
+            let is_armed = Status::of(&self.kernel.call(self.channels.timer, arm)) == Status::Ok;
+            self.executor_expiry = is_armed.then_some(expiry);
+        }
+    }
+
     /// Sees to it that the cell is notified at each release from that one on. The timer keeps the grid; it is armed once.
     pub(crate) fn wake_at_releases(&mut self, first: Instant, period_ns: u64) {
         if !self.release_is_armed {
@@ -303,7 +322,8 @@ impl Host {
         if self.release_is_armed && self.armed_timers == 0 && self.executor_expiry.is_none() {
             return;
         }
-        let answer = self.kernel.call(self.channels.timer, Message::new(u64::from(timer::Procedure::Take.to_wire())));
+        let take = Message::new(u64::from(timer::Procedure::Take.to_wire()));
+        let answer = self.ask(self.channels.timer, take);
         if Status::of(&answer) != Status::Ok {
             return;
         }

@@ -10,6 +10,7 @@
 //! | `cell` | the domain: control word, event loop, status |
 //! | `container` | one container's life: hooks, waits, limits, ending |
 //! | `engine` | `wasmi`: from bytes to an instance that runs a slice at a time |
+//! | `releases`, `allowance` | when the loop hook is released, and what a release may take |
 //! | `estimate` | what compiling may take of the heap |
 //! | `sections` | the start function taken out |
 //! | `files` | the files that a container brings |
@@ -33,6 +34,7 @@ extern crate std;
 #[cfg(not(any(feature = "portable-dispatch", feature = "become")))]
 compile_error!("choose a dispatch with a constant native stack: feature `portable-dispatch` or `become`");
 
+mod allowance;
 mod cell;
 mod container;
 mod delivery;

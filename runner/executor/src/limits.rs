@@ -52,6 +52,8 @@ pub(crate) struct Limits {
     table_elements_in_use: usize,
     heap: Heap,
     instantiated: bool,
+    /// The memory keeps its size: the container has deadlines, and growing may copy all of it, for which no slice is long enough.
+    pub(crate) is_fixed: bool,
     pub(crate) denial: Option<Denial>,
 }
 
@@ -71,6 +73,7 @@ impl Limits {
             table_elements_in_use: 0,
             heap,
             instantiated: false,
+            is_fixed: false,
             denial: None,
         }
     }
@@ -96,7 +99,7 @@ impl ResourceLimiter for Limits {
         desired: usize,
         _maximum: Option<usize>,
     ) -> Result<bool, LimiterError> {
-        if desired > self.memory_bytes {
+        if desired > self.memory_bytes || (self.is_fixed && desired > current) {
             return self.deny(Denial::Memory { wanted_bytes: desired });
         }
         // A vector that grows at least doubles, and the old bytes lie beside the new ones until they are copied.

@@ -5,6 +5,8 @@
 //! to the next such wait. A job that is not done when others were to be released keeps those from ever beginning: the container
 //! is one thread of control, and a late answer to an old question is no answer to the next. They are counted.
 //!
+//! How much of the processor a job may take, and how many calls it may make, is [`crate::allowance`]'s.
+//!
 //! It trusts the clock, and the timer domain only with waking the cell: what is released is decided by the clock here.
 
 use alloc::rc::Rc;
@@ -15,6 +17,8 @@ use runner_interfaces::{
     timing::{Measure, ReleaseCounts, TimingTable},
 };
 use shared_ring::SharedMemory;
+
+use crate::allowance::Allowance;
 
 /// Where a cell keeps how punctual its container is.
 pub(crate) type Timing = TimingTable<Rc<dyn SharedMemory>>;
@@ -37,6 +41,8 @@ pub(crate) struct Releases {
     earliest: Instant,
     /// When the event came that nobody answered yet.
     arrival: Option<Instant>,
+    /// What it may take until the next release, where its cell holds it to that.
+    pub(crate) allowance: Option<Allowance>,
 }
 
 impl Releases {
@@ -49,6 +55,7 @@ impl Releases {
             job: None,
             earliest: Instant::default(),
             arrival: None,
+            allowance: Allowance::new(schedule),
         }
     }
 
@@ -73,6 +80,9 @@ impl Releases {
         self.earliest = release.saturating_add(self.schedule.period_ns);
         self.arrival = None;
         self.counts.released += 1;
+        if let Some(allowance) = &mut self.allowance {
+            allowance.begin(release);
+        }
         self.timing.record(Measure::Jitter, now.nanoseconds_since(release));
         self.timing.set_counts(&self.counts);
     }
@@ -102,22 +112,23 @@ impl Releases {
 
     /// Counts a deadline that has passed; answers whether the container has failed by that.
     pub(crate) fn look_at_deadline(&mut self, now: Instant) -> bool {
-        match &mut self.job {
-            Some(job) if now > job.deadline => {
-                if !job.missed {
-                    job.missed = true;
-                    self.counts.missed += 1;
-                    self.timing.set_counts(&self.counts);
-                }
-                self.schedule.on_overrun() != OnOverrun::Skip
-            }
-            _ => false,
+        let Some(job) = self.job.as_mut().filter(|job| now > job.deadline) else { return false };
+        if !job.missed {
+            job.missed = true;
+            self.counts.missed += 1;
+            self.timing.set_counts(&self.counts);
         }
+        self.fails_by_overrun()
+    }
+
+    /// Whether the container has failed once it has used its budget up.
+    pub(crate) fn fails_by_overrun(&self) -> bool {
+        self.schedule.on_overrun() != OnOverrun::Skip
     }
 
     /// When the cell must look at the clock although nothing happens: the container fails by a deadline that passes.
     pub(crate) fn limit(&self) -> Option<Instant> {
-        let job = self.job.filter(|_| self.schedule.on_overrun() != OnOverrun::Skip)?;
+        let job = self.job.filter(|_| self.fails_by_overrun())?;
         Some(job.deadline)
     }
 
@@ -146,8 +157,16 @@ impl Releases {
         self.schedule.deadline_ns / 1000
     }
 
+    /// What a release may take of the processor, in microseconds, for a person.
+    pub(crate) fn budget_us(&self) -> u64 {
+        self.schedule.budget_ns / 1000
+    }
+
     /// A call of another domain took so long.
-    pub(crate) fn record_host_call(&self, took_ns: u64) {
+    pub(crate) fn record_host_call(&mut self, took_ns: u64) {
         self.timing.record(Measure::HostCall, took_ns);
+        if let Some(allowance) = &mut self.allowance {
+            allowance.note_call(took_ns);
+        }
     }
 }

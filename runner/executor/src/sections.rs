@@ -169,7 +169,7 @@ mod tests {
         #[test]
         fn any_bytes_are_looked_at_without_harm(tail: Vec<u8>) {
             let wasm = [CORE_MODULE, &tail].concat();
-            let _ = crate::estimate::heap_bytes(&wasm);
+            let _ = crate::estimate::Estimate::of(&wasm).heap_bytes();
             let _ = without_start_section(&wasm);
         }
     }

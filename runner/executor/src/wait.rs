@@ -5,13 +5,14 @@
 //! arrived, asks [`settle`] whether there is an answer by now. Arguments that point into linear memory are read again then: the
 //! container has not run meanwhile.
 
-use runner_interfaces::{gpio::Status, kernel::Instant};
+use runner_interfaces::{gpio::Status, kernel::Instant, schedule::Release};
 use wasmi::Store;
 
 use crate::{
     host::{EDGE_EVENT, Host},
     memory::{Fault, GuestMemory},
     pollables,
+    releases::Releases,
     worlds::wasi,
 };
 
@@ -113,8 +114,18 @@ pub(crate) fn settle(store: &mut Store<Host>, now: Instant) -> Result<Settled, F
     }
 }
 
+/// The wait for events, from within the host function. One that events release waits in any case, so that what it did is known to be
+/// done: an event that came meanwhile releases the next work.
+pub(crate) fn begin_wait(host: &mut Host, mask: u32) -> Result<u32, Fault> {
+    let by_events = |releases: &Releases| releases.kind() == Release::Events;
+    if host.releases.as_ref().is_some_and(by_events) {
+        return suspend(host, Wait::Events { mask, until: None });
+    }
+    await_events(host, mask)
+}
+
 /// The events in `mask` that happened, or the wait for one.
-pub(crate) fn await_events(host: &mut Host, mask: u32) -> Result<u32, Fault> {
+fn await_events(host: &mut Host, mask: u32) -> Result<u32, Fault> {
     host.look_for_due_edges();
     match host.take_events(mask) {
         0 => {

@@ -12,8 +12,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::grants::{CellGrants, LineRates};
 use crate::scheduling::Shares;
 
-/// Marks a policy region and its layout's version: "ATP6" read as little-endian.
-pub const POLICY_MAGIC: u32 = u32::from_le_bytes(*b"ATP6");
+/// Marks a policy region and its layout's version: "ATP7" read as little-endian.
+pub const POLICY_MAGIC: u32 = u32::from_le_bytes(*b"ATP7");
 
 /// Where the `postcard` form of [`BoardPolicy`] begins in the region, behind [`BoardLimits`].
 pub const POLICY_NAMES_OFFSET_BYTES: usize = 2048;
@@ -129,6 +129,9 @@ pub struct BoardTime {
     pub event_jitter_ns: u64,
     /// Of a switch between cells.
     pub switch_ns: u64,
+    /// The longest that [`crate::schedule::SLICE_FUEL`] takes in a cell, with what the cell does around a release. 0 where nobody
+    /// says so: then cells are not believed to hold containers to their budgets, and the kernel alone is.
+    pub slice_ns: u64,
     /// The longest stretch in which the kernel cannot be preempted.
     pub blocking_ns: u64,
     /// Of a call to each of [`CALLED_DOMAINS`], from a container's host call to its return.
@@ -145,7 +148,7 @@ impl BoardTime {
     /// Whether every figure is one that can be computed with.
     pub fn is_sound(&self) -> bool {
         let is_cost = |ns: u64| ns <= LONGEST_COST_NS;
-        let costs = [self.tick_jitter_ns, self.event_jitter_ns, self.switch_ns, self.blocking_ns];
+        let costs = [self.tick_jitter_ns, self.event_jitter_ns, self.switch_ns, self.slice_ns, self.blocking_ns];
         let is_activity = |activity: &BoardActivity| {
             let periods = SHORTEST_ACTIVITY_PERIOD_NS..=LONGEST_COST_NS;
             is_cost(activity.budget_ns) && is_cost(activity.jitter_ns) && periods.contains(&activity.period_ns)
@@ -207,12 +210,13 @@ mod tests {
     #[test]
     fn figures_that_nothing_can_be_computed_with_are_known() {
         assert!(sound().is_sound());
-        let spoil: [fn(&mut BoardTime); 12] = [
+        let spoil: [fn(&mut BoardTime); 13] = [
             |time| time.tick_ns = 0,
             |time| time.tick_ns = LONGEST_COST_NS + 1,
             |time| time.tick_jitter_ns = LONGEST_COST_NS + 1,
             |time| time.event_jitter_ns = u64::MAX,
             |time| time.switch_ns = u64::MAX,
+            |time| time.slice_ns = u64::MAX,
             |time| time.blocking_ns = u64::MAX,
             |time| time.call_ns[3] = LONGEST_COST_NS + 1,
             |time| time.default_calls = 0,

@@ -45,6 +45,10 @@ wire_enum! {
     }
 }
 
+/// Fuel of a slice of a container whose cell holds it to its budget. A slice is how late a stop can be, so it is short; and each has
+/// a part of its own (some 500 instructions), which a shorter one would make the larger.
+pub const SLICE_FUEL: u64 = 100;
+
 /// See the module's documentation. All zero is no schedule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -57,6 +61,9 @@ pub struct Schedule {
     pub budget_ns: u64,
     /// Nanoseconds by which the grid of releases is moved; less than the period.
     pub offset_ns: u64,
+    /// The longest that [`SLICE_FUEL`] takes, with what the cell does around a release, in nanoseconds: so far may a release go
+    /// beyond the budget before its cell stops it. 0 where the kernel alone holds the container to its budget.
+    pub slice_ns: u64,
     /// A [`Release`].
     pub release: u32,
     /// An [`OnOverrun`].
@@ -64,7 +71,7 @@ pub struct Schedule {
     /// An [`Urgency`].
     pub urgency: u32,
     /// How many calls to each of [`crate::policy::CALLED_DOMAINS`] a release may make, the first in the lowest byte. Those that the
-    /// cell itself makes of the timer are not among them.
+    /// cell itself makes of the timer are among them.
     pub calls: u32,
 }
 
@@ -82,6 +89,11 @@ impl Schedule {
     /// How many calls to each of [`crate::policy::CALLED_DOMAINS`] a release may make.
     pub fn calls(&self) -> [u8; 4] {
         self.calls.to_le_bytes()
+    }
+
+    /// Whether its cell holds it to budget and calls.
+    pub fn is_held_by_cell(&self) -> bool {
+        self.release() != Release::None && self.slice_ns != 0
     }
 
     /// The first release at `now` or behind it.

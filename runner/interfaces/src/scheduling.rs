@@ -62,11 +62,6 @@ impl Share {
         self.period_us != 0
     }
 
-    /// Whether so much budget in each such period, both in microseconds, can be had of it.
-    pub const fn holds(&self, budget_us: u32, period_us: u32) -> bool {
-        self.is_present() && self.budget_us >= budget_us && self.period_us <= period_us
-    }
-
     /// Whether it takes less of the processor than `other`; of two that take the same, the one with the longer period.
     fn is_smaller_than(&self, other: &Self) -> bool {
         let cross = |budget: u32, period: u32| u64::from(budget) * u64::from(period);
@@ -92,12 +87,12 @@ impl Shares {
         Self { classes: [none; MAX_CLASSES], cells: [none; MAX_CELLS] }
     };
 
-    /// The free class that takes least of the processor among those that hold so much budget in each such period (microseconds).
-    pub fn smallest_class(&self, budget_us: u32, period_us: u32, is_free: impl Fn(usize) -> bool) -> Option<usize> {
+    /// The class that takes least of the processor among those that fit.
+    pub fn smallest_class(&self, fits: impl Fn(usize, &Share) -> bool) -> Option<usize> {
         let mut found: Option<usize> = None;
-        for (class, share) in self.classes.iter().enumerate() {
+        for (class, share) in self.classes.iter().enumerate().filter(|(_, share)| share.is_present()) {
             let is_better = found.is_none_or(|best| share.is_smaller_than(&self.classes[best]));
-            if share.holds(budget_us, period_us) && is_free(class) && is_better {
+            if is_better && fits(class, share) {
                 found = Some(class);
             }
         }
@@ -128,16 +123,13 @@ mod tests {
     fn the_smallest_class_that_fits_and_is_free_is_found() {
         let shares =
             shares(&[share(100, 1000), share(200, 1000), share(300, 5000), share(100, 1000), share(500, 5000)]);
-        let all = |_: usize| true;
-        assert_eq!(shares.smallest_class(100, 1000, all), Some(0));
-        assert_eq!(shares.smallest_class(100, 1000, |class| class != 0), Some(3));
-        assert_eq!(shares.smallest_class(101, 1000, all), Some(1));
-        assert_eq!(shares.smallest_class(201, 1000, all), None);
-        assert_eq!(shares.smallest_class(100, 999, all), None, "a longer period gives nothing within a shorter one");
-        assert_eq!(shares.smallest_class(100, 5000, all), Some(2), "6 % are less than 10 %");
-        assert_eq!(shares.smallest_class(100, 5000, |class| class != 2), Some(4), "of two with 10 % the longer period");
-        assert_eq!(shares.smallest_class(0, 5000, |_| false), None);
-        assert_eq!(Shares::default().smallest_class(0, u32::MAX, all), None, "an absent class is none");
+        assert_eq!(shares.smallest_class(|_, share| share.period_us <= 1000), Some(0));
+        assert_eq!(shares.smallest_class(|class, share| share.period_us <= 1000 && class != 0), Some(3));
+        assert_eq!(shares.smallest_class(|_, share| share.budget_us > 100 && share.period_us <= 1000), Some(1));
+        assert_eq!(shares.smallest_class(|_, _| true), Some(2), "6 % are less than 10 %");
+        assert_eq!(shares.smallest_class(|class, _| class != 2), Some(4), "of two with 10 % the longer period");
+        assert_eq!(shares.smallest_class(|_, _| false), None);
+        assert_eq!(Shares::default().smallest_class(|_, _| true), None, "an absent class is none");
     }
 
     #[test]

@@ -69,13 +69,23 @@ pub struct Contribution {
     pub total_ns: u64,
 }
 
-/// Which scheduling contexts let a task's jobs run.
+/// Which scheduling contexts let a task's jobs run ([why](crate#scheduling-contexts)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServerNeed {
-    /// At least this budget: a job, a switch back after everything that can interrupt it, and what the kernel leaves unused.
-    pub least_budget_ns: u64,
-    /// At most this period: the task's, less its response time. There is no such context where it is shorter than the budget.
-    pub longest_period_ns: u64,
+    /// What a context is charged for a job at the most: the job, a switch back after everything that can interrupt it, and what the
+    /// kernel leaves unused. No context has less.
+    pub charged_ns: u64,
+    /// The task's period less its response time: what a job used of a context with a period up to this is back before the next
+    /// release.
+    pub prompt_period_ns: u64,
+}
+
+impl ServerNeed {
+    /// The least budget of a context with this period: of one with a longer period than the prompt one, as much more as it is longer.
+    #[must_use]
+    pub fn least_budget_ns(&self, period_ns: u64) -> u64 {
+        self.charged_ns.saturating_add(period_ns.saturating_sub(self.prompt_period_ns))
+    }
 }
 
 /// Why a set of tasks is refused.
@@ -96,23 +106,14 @@ pub enum Refusal {
         /// Index of the task.
         task: usize,
     },
-    /// The kernel would stop a job that keeps its budget: the scheduling context has too little.
+    /// The kernel would stop a job that keeps its budget: the scheduling context has too little for its period.
     ServerBudget {
         /// Index of the task.
         task: usize,
-        /// What a job takes of it at the most, with what the kernel leaves unused.
+        /// See [`ServerNeed::least_budget_ns`].
         needed_ns: u64,
         /// The server's.
         budget_ns: u64,
-    },
-    /// The kernel would stop a job that keeps its budget: what the last one used is not back yet.
-    ServerPeriod {
-        /// Index of the task.
-        task: usize,
-        /// The period less the response time.
-        longest_ns: u64,
-        /// The server's.
-        period_ns: u64,
     },
     /// A driver may be asked for more than it has budget for, and then everybody's calls wait.
     DriverBudget {
@@ -301,20 +302,17 @@ impl<'a> Analysis<'a> {
     pub fn server_need(&self, task: usize) -> Option<ServerNeed> {
         let response = self.responses().get(task).filter(|response| response.verdict == Verdict::Meets)?;
         let period_ns = self.set.get(task).parameters().period_ns;
-        let longest_period_ns = period_ns.saturating_sub(response.bound_ns);
-        Some(ServerNeed { least_budget_ns: self.charged_ns(task), longest_period_ns })
+        let prompt_period_ns = period_ns.saturating_sub(response.bound_ns);
+        Some(ServerNeed { charged_ns: self.charged_ns(task), prompt_period_ns })
     }
 
     /// Whether the kernel lets every job run that keeps its budget. Asked where everybody meets their deadlines.
     fn server_refusal(&self) -> Option<Refusal> {
         self.set.iter().find_map(|(task, of)| {
             let server = of.parameters().server?;
-            let ServerNeed { least_budget_ns: needed_ns, longest_period_ns: longest_ns } = self.server_need(task)?;
-            if server.budget_ns() < needed_ns {
-                return Some(Refusal::ServerBudget { task, needed_ns, budget_ns: server.budget_ns() });
-            }
-            let period_ns = server.period_ns();
-            (period_ns > longest_ns).then_some(Refusal::ServerPeriod { task, longest_ns, period_ns })
+            let needed_ns = self.server_need(task)?.least_budget_ns(server.period_ns());
+            let budget_ns = server.budget_ns();
+            (budget_ns < needed_ns).then_some(Refusal::ServerBudget { task, needed_ns, budget_ns })
         })
     }
 
@@ -519,15 +517,9 @@ impl fmt::Display for Refusal {
             }
             Self::ServerBudget { task, needed_ns, budget_ns } => write!(
                 f,
-                "a job of task {task} needs a scheduling context with {}, and has one with {}",
+                "a job of task {task} needs a scheduling context with {} in each of its periods, and has one with {}",
                 Span(needed_ns),
                 Span(budget_ns)
-            ),
-            Self::ServerPeriod { task, longest_ns, period_ns } => write!(
-                f,
-                "task {task} needs its budget back within {}, and its scheduling context has a period of {}",
-                Span(longest_ns),
-                Span(period_ns)
             ),
             Self::DriverBudget { driver, calls, enough_for } => write!(
                 f,

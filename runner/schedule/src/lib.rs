@@ -78,15 +78,21 @@
 //!
 //! What is safe for others is hard on the owner. A job that was delayed uses its budget late and gets it back late; with Q = C and
 //! P = T, the next job starts late although nobody is in its way, is delayed again, and ends later still, without
-//! end (`a_scheduling_context_of_the_tasks_own_period_makes_it_late` in the tests). Therefore a task's server must give back
-//! everything before the next release: **R + P ≤ T**. The job ends by R, so all of it is back by R + P, in however many
-//! pieces. And Q must hold the job, a switch back after everything that can interrupt it, and
-//! what the kernel does not start a thread with. Then it never stops a job that keeps its budget
-//! ([`Refusal::ServerBudget`], [`Refusal::ServerPeriod`]).
+//! end (`a_scheduling_context_of_the_tasks_own_period_makes_it_late` in the tests). A job ends by R, so all that it used is back by
+//! R + P, in however many pieces. Two ways lead out:
 //!
-//! Such a context allows Q in P < T, which is more than C in T. Whom to believe for the interference is [`Platform::trust`]:
-//! with [`Trust::Cells`], cells stop jobs at their budgets and the contexts are a second line; with [`Trust::Kernel`], every
-//! cell is taken to use all that its context gives.
+//! - **R + P ≤ T**: it is back before the next release.
+//! - What is left of Q bridges the rest. When the thread is taken up again, the head of the list moves to the present, and the kernel
+//!   joins to it whatever begins before it would be used up (`refill_head_overlapping`). So a head of R + P − T at
+//!   the next release, or later, has all of Q again at once.
+//!
+//! Together: **Q ≥ C′ + max(0, R + P − T)**, where C′ is what a context is charged for a job: the job, a switch back after
+//! everything that can interrupt it, and what the kernel does not start a thread with. Then it never stops a job that keeps its
+//! budget ([`ServerNeed`], [`Refusal::ServerBudget`]).
+//!
+//! Such a context allows more than C in T. Whom to believe for the interference is [`Platform::trust`]:
+//! with [`Trust::Cells`], cells stop jobs at their budgets and the contexts are a second line, which only a cell reaches that
+//! does not; with [`Trust::Kernel`], every cell is taken to use all that its context gives.
 //!
 //! # Drivers
 //!

@@ -1017,6 +1017,7 @@ pub(crate) fn time() -> BoardTime {
         tick_jitter_ns: 20_000,
         event_jitter_ns: 50_000,
         switch_ns: 5_000,
+        slice_ns: 0,
         blocking_ns: 10_000,
         call_ns: [20_000, 10_000, 10_000, 30_000],
         default_calls: 2,

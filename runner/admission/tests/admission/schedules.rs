@@ -74,12 +74,13 @@ fn a_schedule_gets_a_class_and_a_priority_and_both_are_told() {
         let share = shares().classes[row.class.number as usize];
         assert_eq!((row.class.budget_us, row.class.period_us), (share.budget_us, share.period_us));
         assert_eq!(row.response_ns + row.slack_ns, row.schedule.deadline_ns);
-        assert!(u64::from(row.class.period_us) * US <= row.schedule.period_ns - row.response_ns);
-        assert!(u64::from(row.class.budget_us) * US >= row.schedule.budget_ns + 20 * US);
+        // What a job used is back before the next release, or what is left bridges the rest.
+        let late_ns = (u64::from(row.class.period_us) * US + row.response_ns).saturating_sub(row.schedule.period_ns);
+        assert!(u64::from(row.class.budget_us) * US >= row.schedule.budget_ns + 20 * US + late_ns);
     }
     // Calls: to the timer, where it has rights by default, and two of its cell.
     assert_eq!(rows[0].calls, [0, 0, 4, 0]);
-    assert_eq!(node.control(1).schedule.calls(), [0, 0, 2, 0], "its cell is told");
+    assert_eq!(node.control(1).schedule.calls(), [0, 0, 4, 0], "its cell is told");
     let told = table(&mut node);
     let shares: u32 = told.rows.iter().map(|row| row.class.budget_us * 1000 / (row.class.period_us / 1000)).sum();
     assert_eq!(told.promised_ppm, time().taken_ppm + shares);

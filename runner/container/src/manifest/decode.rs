@@ -3,8 +3,8 @@
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
 
 use super::{
-    Channel, ChannelKind, Direction, Endpoint, Lifetime, Limits, Manifest, ManifestError, OnOverrun, Release, Restart,
-    RestartPolicy, Result, Schedule, Service, Urgency, World,
+    CALLS_STATED, Channel, ChannelKind, Direction, Endpoint, Lifetime, Limits, Manifest, ManifestError, OnOverrun,
+    Release, Restart, RestartPolicy, Result, Schedule, Service, Urgency, World,
 };
 use crate::{
     MAX_MANIFEST_BYTES,
@@ -148,7 +148,7 @@ fn lifetime(reader: &mut Reader<'_>) -> Read<Lifetime> {
 
 fn schedule(reader: &mut Reader<'_>) -> Read<Schedule> {
     let offset = reader.position();
-    let [period_ns, deadline_ns, budget_ns, class, offset_ns, on_overrun, release] = numbers(reader)?;
+    let [period_ns, deadline_ns, budget_ns, class, offset_ns, on_overrun, release, calls] = numbers(reader)?;
     Ok(Schedule {
         release: known(&Release::ALL, |value| value as u8, release, offset)?,
         period_ns,
@@ -157,6 +157,11 @@ fn schedule(reader: &mut Reader<'_>) -> Read<Schedule> {
         offset_ns,
         on_overrun: known(&OnOverrun::ALL, |value| value as u8, on_overrun, offset)?,
         class: known(&Urgency::ALL, |value| value as u8, class, offset)?,
+        calls: match calls.checked_sub(CALLS_STATED).map(u32::try_from) {
+            Some(Ok(calls)) => Some(calls.to_le_bytes()),
+            None if calls == 0 => None,
+            _ => return Err(Fault { violation: Violation::UnknownValue, offset }),
+        },
     })
 }
 

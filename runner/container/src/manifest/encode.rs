@@ -5,7 +5,7 @@ use core::convert::Infallible;
 
 use minicbor::{Encoder, encode::Error};
 
-use super::{Channel, ChannelKind, Manifest, ManifestError, RestartPolicy, Result, Schedule, Service};
+use super::{CALLS_STATED, Channel, ChannelKind, Manifest, ManifestError, RestartPolicy, Result, Schedule, Service};
 use crate::{MAX_MANIFEST_BYTES, cbor::Violation};
 
 type Writer = Encoder<Vec<u8>>;
@@ -42,9 +42,10 @@ impl Manifest {
             self.restart.attempts,
         ];
         let schedule = self.schedule.map(|schedule| {
-            let Schedule { release, period_ns, deadline_ns, budget_ns, offset_ns, on_overrun, class } = schedule;
+            let Schedule { release, period_ns, deadline_ns, budget_ns, offset_ns, on_overrun, class, calls } = schedule;
             let [class, on_overrun, release] = [class as u8, on_overrun as u8, release as u8].map(u64::from);
-            [period_ns, deadline_ns, budget_ns, class, offset_ns, on_overrun, release]
+            let calls = calls.map_or(0, |calls| CALLS_STATED + u64::from(u32::from_le_bytes(calls)));
+            [period_ns, deadline_ns, budget_ns, class, offset_ns, on_overrun, release, calls]
         });
         let present = [
             !self.version.is_empty(),

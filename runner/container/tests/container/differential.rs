@@ -42,7 +42,10 @@ fn value(manifest: &Manifest) -> Value {
     let limits = manifest.limits;
     let restart = manifest.restart;
     let schedule = manifest.schedule.map(|schedule| {
-        let named = [schedule.class as u64, schedule.offset_ns, schedule.on_overrun as u64, schedule.release as u64];
+        // A fifth byte of 1 tells that calls are stated, whatever they are.
+        let calls = schedule.calls.map_or(0, |[a, b, c, d]| u64::from_le_bytes([a, b, c, d, 1, 0, 0, 0]));
+        let (class, overrun, release) = (schedule.class as u64, schedule.on_overrun as u64, schedule.release as u64);
+        let named = [class, schedule.offset_ns, overrun, release, calls];
         let values = [&[schedule.period_ns, schedule.deadline_ns, schedule.budget_ns][..], &named].concat();
         numbers(&values).unwrap_or(Value::Map(Vec::new()))
     });

@@ -64,13 +64,13 @@ fn schedule() -> impl Strategy<Value = Schedule> {
     let overruns = prop_oneof![Just(OnOverrun::Skip), Just(OnOverrun::Stop), Just(OnOverrun::Restart)];
     let classes = prop_oneof![Just(Urgency::Normal), Just(Urgency::High), Just(Urgency::Critical)];
     let times = [1..=u64::MAX, 0..=u64::MAX, 0..=u64::MAX, 0..=u64::MAX];
-    (times, releases, overruns, classes).prop_map(
-        |([period_ns, deadline, budget, offset], release, on_overrun, class)| {
+    (times, releases, overruns, classes, proptest::option::of(any::<[u8; 4]>())).prop_map(
+        |([period_ns, deadline, budget, offset], release, on_overrun, class, calls)| {
             let deadline_ns = deadline % period_ns;
             let most = if deadline_ns == 0 { period_ns } else { deadline_ns };
             let budget_ns = (budget % most).max(1);
             let offset_ns = if release == Release::Periodic { offset % period_ns } else { 0 };
-            Schedule { release, period_ns, deadline_ns, budget_ns, offset_ns, on_overrun, class }
+            Schedule { release, period_ns, deadline_ns, budget_ns, offset_ns, on_overrun, class, calls }
         },
     )
 }

@@ -116,6 +116,7 @@ proptest! {
                     deadline_ns: u64::from(b) << (c % 33),
                     budget_ns: u64::from(d),
                     offset_ns: u64::from(e) << (f % 33),
+                    slice_ns: u64::from(b) >> (e % 33),
                     release: c % 4,
                     on_overrun: d % 4,
                     urgency: e,

@@ -3,6 +3,7 @@
 use runner_executor::fake::FakeNode;
 use runner_interfaces::{
     cell::{Command, ContainerState, FailureReason, Hold},
+    gpio::Status,
     plan::EndCause,
     schedule::{OnOverrun, Release, Schedule},
     timer::{self, RELEASE_TIMER},
@@ -34,6 +35,7 @@ const PERIODIC: Schedule = Schedule {
     deadline_ns: 4 * MILLISECOND,
     budget_ns: 2 * MILLISECOND,
     offset_ns: 3 * MILLISECOND,
+    slice_ns: 0,
     release: Release::Periodic.to_wire(),
     on_overrun: OnOverrun::Skip.to_wire(),
     urgency: 0,
@@ -199,6 +201,100 @@ fn who_is_held_between_two_releases_is_held_at_once_and_goes_on_on_the_grid() {
     assert!(timing.histograms[Measure::Jitter as usize].most_ns < 20_000);
 }
 
+/// The same, held to its budget of 2 ms by its cell: a slice takes up to 50 us.
+const HELD: Schedule = Schedule { slice_ns: 50_000, calls: u32::from_le_bytes([0, 0, 3, 0]), ..PERIODIC };
+
+const ENDLESS: &str = "(loop $for_ever (br $for_ever)) (unreachable)";
+
+/// The node's clock goes by 20 us with each look at it: so long does a slice take.
+fn held(schedule: Schedule, wasm: &[u8]) -> FakeNode {
+    let mut node = node();
+    node.state().clock_step_ns = 20_000;
+    node.control.schedule = schedule;
+    node.load(wasm, &configuration(&[]), Command::Run);
+    node.step();
+    node
+}
+
+#[test]
+fn the_cell_stops_a_job_at_its_budget_and_lets_it_go_on_with_the_next_release() {
+    let mut node = held(HELD, &looping(ENDLESS));
+    for _ in 0..20 {
+        pass(&mut node, 10 * MILLISECOND);
+        let releases = (node.state().now_ns - 3 * MILLISECOND) / (10 * MILLISECOND) + 1;
+        // The start hook had a slice. In 2 ms are 100 of 20 us each; there may be one more.
+        let slices = node.status().slices - 1;
+        assert!(slices <= releases * 101, "{slices} slices in {releases} releases");
+        assert!(slices >= (releases - 1) * 100, "{slices} slices in {releases} releases");
+    }
+    let counts = timing(&node).counts;
+    assert_eq!((counts.released, counts.completed, counts.missed), (1, 0, 1));
+    node.command(Command::Stop);
+    assert_finalised(&node.run_to_end(), 0);
+}
+
+#[test]
+fn who_uses_its_budget_up_fails_where_the_schedule_says_so() {
+    for on_overrun in [OnOverrun::Stop, OnOverrun::Restart] {
+        let mut node = held(Schedule { on_overrun: on_overrun.to_wire(), ..HELD }, &looping(ENDLESS));
+        let status = node.run_to_end();
+        assert_failed(&status, FailureReason::Overrun, "more than the 2000 us of its budget");
+        assert!((5 * MILLISECOND..6 * MILLISECOND).contains(&status.ended_ns), "{}", status.ended_ns);
+    }
+}
+
+/// What comes first is paid for whole before any of it runs: a slice of it would be longer than the budget.
+#[test]
+fn what_cannot_be_cut_and_takes_more_than_a_budget_fails() {
+    let much = "(drop (i32.const 1))".repeat(5000);
+    for on_overrun in [OnOverrun::Skip, OnOverrun::Stop] {
+        let mut node =
+            held(Schedule { on_overrun: on_overrun.to_wire(), ..HELD }, &looping(&format!("{much} {AGAIN}")));
+        let status = node.run_to_end();
+        assert_failed(&status, FailureReason::Overrun, "more than the 2000 us of its budget");
+    }
+    // It is no more than four slices of 100 units.
+    let little = "(drop (i32.const 1))".repeat(150);
+    let mut node = held(HELD, &looping(&format!("{little} {AGAIN}")));
+    pass(&mut node, 100 * MILLISECOND);
+    assert_eq!((state(&node.status()), timing(&node).counts.missed), (ContainerState::Ready, 0));
+}
+
+#[test]
+fn more_calls_than_a_release_may_make_are_refused_without_a_call() {
+    let arm = "(global.set $answer (call $arm (i32.const 1) (i64.const 1000000000000) (i64.const 0)))";
+    let answers = r#"(global $answer (export "answer") (mut i32) (i32.const -1))"#;
+    let answer_after = |calls: usize| {
+        let mut node = held(
+            HELD,
+            &reactor(&format!("{IMPORTS} {answers}"), STARTS, &format!("{} (i32.const 1)", arm.repeat(calls)), STOPS),
+        );
+        assert_finalised(&node.run_to_end(), 0);
+        let armed = node.state().calls.iter().filter(|(_, call)| call.words[1] > 1_000_000_000_000).count();
+        let global = node.cell.remains().expect("it ran").globals.iter().find(|(name, _)| name == "answer").cloned();
+        (armed, node.status().refused_calls, global.map(|(_, value)| value))
+    };
+    let full = u64::from(Status::Full.to_wire());
+    assert_eq!(answer_after(3), (3, 0, Some(0)));
+    assert_eq!(answer_after(5), (3, 2, Some(full)));
+}
+
+#[test]
+fn the_memory_of_a_container_with_deadlines_keeps_its_size() {
+    let grown = r#"(global $grown (export "grown") (mut i32) (i32.const 0)) (memory (export "memory") 1 9)"#;
+    let start = "(global.set $grown (memory.grow (i32.const 1))) (i32.const 0)";
+    let body = "(global.set $grown (memory.grow (i32.const 1))) (i32.const 1)";
+    let after = |start: &str, schedule| {
+        let mut node = held(schedule, &reactor(&format!("{IMPORTS} {grown}"), start, body, STOPS));
+        assert_finalised(&node.run_to_end(), 0);
+        let pages = node.cell.remains().expect("it ran").memory.len() / 65_536;
+        let global = node.cell.remains().expect("it ran").globals.iter().find(|(name, _)| name == "grown").cloned();
+        (pages, global.map(|(_, value)| value))
+    };
+    assert_eq!(after(start, HELD), (2, Some(u64::from(u32::MAX))), "it grew at its start, and not in its loop");
+    assert_eq!(after(STARTS, PERIODIC), (2, Some(1)), "its cell holds it to nothing");
+}
+
 /// At most once in 10 ms, done within 4 ms of the event.
 const BY_EVENTS: Schedule = Schedule { release: Release::Events.to_wire(), offset_ns: 0, ..PERIODIC };
 
@@ -226,6 +322,22 @@ fn work_that_answers_an_event_too_late_fails_where_the_schedule_says_so() {
     let status = node.run_to_end();
     assert_failed(&status, FailureReason::Overrun, "4000 us");
     assert!(status.ended_ns > 24 * MILLISECOND && status.ended_ns < 25 * MILLISECOND, "{}", status.ended_ns);
+}
+
+#[test]
+fn work_that_an_event_released_is_held_to_its_budget_too() {
+    let start = "(call $arm (i32.const 1) (i64.const 0) (i64.const 10000000))";
+    let body = "(drop (call $wait (i32.const 2))) (call $work (i32.const 20000)) (i32.const 0)";
+    let schedule =
+        Schedule { slice_ns: 50_000, budget_ns: MILLISECOND, calls: u32::from_le_bytes([0, 0, 9, 0]), ..BY_EVENTS };
+    let mut node = held(schedule, &reactor(IMPORTS, start, body, STOPS));
+    pass(&mut node, 95 * MILLISECOND);
+    // A job is some 160,000 units. In 1 ms are 50 slices, of 2000 units at first and 100 at last: a third of it.
+    let counts = timing(&node).counts;
+    assert!((1..=5).contains(&counts.completed) && counts.missed > 0, "{counts:?}");
+    let slices = node.status().slices;
+    // In 11 releases at the most, with a slice more in each and one up to each wait.
+    assert!(slices <= 11 * (MILLISECOND / 20_000 + 2), "{slices}");
 }
 
 #[test]

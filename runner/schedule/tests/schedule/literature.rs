@@ -179,16 +179,17 @@ fn a_scheduling_context_must_not_stop_a_job_that_keeps_its_budget() {
     let platform = Platform { switch_ns: 1_000, minimum_budget_ns: 20_000, ..Platform::IDEAL };
     let without = tasks(&[(10, 10, 2), (20, 20, 3)]);
     let need = analyse(&without, &platform).unwrap().server_need(1);
-    assert_eq!(need, Some(ServerNeed { least_budget_ns: needed_ns, longest_period_ns: 14_996_000 }));
+    assert_eq!(need, Some(ServerNeed { charged_ns: needed_ns, prompt_period_ns: 14_996_000 }));
     assert_eq!(refusal(needed_ns, 14_996_000), None);
     assert_eq!(
         refusal(needed_ns - 1, 14_996_000),
         Some(Refusal::ServerBudget { task: 1, needed_ns, budget_ns: needed_ns - 1 })
     );
-    assert_eq!(
-        refusal(needed_ns, 14_996_001),
-        Some(Refusal::ServerPeriod { task: 1, longest_ns: 14_996_000, period_ns: 14_996_001 })
-    );
+    let too_little = |needed_ns| Some(Refusal::ServerBudget { task: 1, needed_ns, budget_ns: needed_ns - 1 });
+    for more_ns in [1, 5_004_000] {
+        assert_eq!(refusal(needed_ns + more_ns - 1, 14_996_000 + more_ns), too_little(needed_ns + more_ns));
+        assert_eq!(refusal(needed_ns + more_ns, 14_996_000 + more_ns), None);
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use runner_schedule::simulate::{
     Activation, Behaviour, CriticalInstant, Job, OnOverrun, Outcome, Random, Scenario, Section, Step, StepKind,
     TaskOutcome, simulate,
 };
-use runner_schedule::{Driver, Platform, Refusal, Release, Server, ServerNeed, Task, TaskParameters, Trust, analyse};
+use runner_schedule::{Driver, Platform, Refusal, Release, Server, Task, TaskParameters, Trust, analyse};
 
 use crate::generator::{self, ANY_LOAD, Flavour};
 
@@ -110,7 +110,7 @@ proptest! {
     /// Nor does the smallest one that the analysis asks for.
     #[test]
     fn the_least_scheduling_context_stops_no_job_that_keeps_its_budget(
-        seed: u64, costs: bool, calls: bool, waits: bool, minimum: bool,
+        seed: u64, costs: bool, calls: bool, waits: bool, minimum: bool, longer_percent in 0..300_u64,
     ) {
         let flavour = Flavour { tasks: 5, load_percent: (5, 60), costs, calls, waits, ..Flavour::default() };
         let minimum_budget_ns = if minimum { 20_000 } else { 0 };
@@ -118,8 +118,10 @@ proptest! {
         let mut tasks = generator::admitted(seed, flavour, &platform, |tasks| tasks);
         let mut held = 0;
         for task in 0..tasks.len() {
-            let ServerNeed { least_budget_ns, longest_period_ns } = analyse(&tasks, &platform).unwrap().server_need(task).unwrap();
-            let Ok(server) = Server::new(least_budget_ns, longest_period_ns) else { continue };
+            let need = analyse(&tasks, &platform).unwrap().server_need(task).unwrap();
+            // Also those with a longer period than the task's own.
+            let period_ns = need.prompt_period_ns + tasks[task].parameters().period_ns * longer_percent.saturating_sub(100) / 100;
+            let Ok(server) = Server::new(need.least_budget_ns(period_ns), period_ns) else { continue };
             let parameters = TaskParameters { server: Some(server), ..*tasks[task].parameters() };
             tasks[task] = Task::new(parameters).unwrap().at_level(tasks[task].level());
             held += 1;
@@ -232,8 +234,8 @@ fn a_scheduling_context_of_the_tasks_own_period_makes_it_late() {
     let urgent =
         on_server(TaskParameters { release: Release::Sporadic, ..TaskParameters::new(11 * MS, 11 * MS, 3 * MS) }, 3, 8);
     let honest = TaskParameters::new(10 * MS, 10 * MS, 2 * MS);
-    let missed = |period_ms| {
-        let set = [urgent.at_level(2), on_server(honest, 2, period_ms).at_level(1)];
+    let missed = |budget_ms, period_ms| {
+        let set = [urgent.at_level(2), on_server(honest, budget_ms, period_ms).at_level(1)];
         let script = &mut Scripted {
             releases_ms: vec![vec![0, 13, 26], vec![0, 10, 20]],
             jobs: vec![vec![computing(3)], vec![computing(2)]],
@@ -241,9 +243,10 @@ fn a_scheduling_context_of_the_tasks_own_period_makes_it_late() {
         let outcome = run(&set, &Platform::IDEAL, script, 40 * MS);
         (analyse(&set, &Platform::IDEAL).unwrap().refusal(), outcome.tasks[1].throttled, outcome.missed())
     };
-    let refusal = Refusal::ServerPeriod { task: 1, longest_ns: 5 * MS, period_ns: 10 * MS };
-    assert_eq!(missed(10), (Some(refusal), 2, 1));
-    assert_eq!(missed(5), (None, 0, 0));
+    let refusal = Refusal::ServerBudget { task: 1, needed_ns: 7 * MS, budget_ns: 2 * MS };
+    assert_eq!(missed(2, 10), (Some(refusal), 2, 1));
+    assert_eq!(missed(2, 5), (None, 0, 0), "it is back before the next release");
+    assert_eq!(missed(7, 10), (None, 0, 0), "what is left is enough until it is back");
 }
 
 /// Why calls count until the deadline, where the kernel alone stops jobs: one that was stopped makes its calls after it, the next

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     host::{DOMAIN_CALL_FUEL, Host},
-    wait::await_events,
+    wait::begin_wait,
 };
 
 pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
@@ -60,5 +60,5 @@ fn disarm(mut caller: Caller<'_, Host>, number: u32) -> u32 {
 fn wait(mut caller: Caller<'_, Host>, mask: u32) -> Result<u32, Error> {
     enter(&mut caller);
     let host = caller.data_mut();
-    Ok(await_events(host, mask)?)
+    Ok(begin_wait(host, mask)?)
 }
