@@ -69,6 +69,18 @@ pub(crate) fn released(name: &str, schedule: Schedule, body: &str) -> Result<Vec
     embed(&wat::parse_str(text)?, &manifest, &[]).context("the manifest is valid")
 }
 
+/// A container that has the writing end of a channel whose values are as long as they may be, and leaves it alone.
+pub(crate) fn writer_of_long_values(name: &str) -> Result<Vec<u8>> {
+    let channel = Channel {
+        name: "out".into(),
+        direction: Direction::Put,
+        type_text: "list<u8>".into(),
+        kind: ChannelKind::Latest,
+    };
+    let manifest = Manifest { channels: vec![channel], ..Manifest::named(name) };
+    embed(&module("sleep-for-ever")?, &manifest, &[]).context("the manifest is valid")
+}
+
 /// A container that sleeps 20 ms a loop and lives for so many, but is started again whenever it ends otherwise.
 pub(crate) fn mortal(loops: u64) -> Result<Vec<u8>> {
     let text = r#"(module

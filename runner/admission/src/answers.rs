@@ -97,6 +97,8 @@ impl<M: SharedMemory + Clone> Admission<M> {
             ("timer_interrupts", timer.interrupts),
             ("timer_missed_interrupts", timer.missed_interrupts),
             ("timer_ticks", timer.ticks),
+            ("timer_longest_ns", timer.longest_ns),
+            ("gpio_longest_ns", gpio.longest_ns),
         ];
         let mut counters = self.counters.named();
         counters.extend(of_others.map(|(name, value)| (name.to_string(), value)));

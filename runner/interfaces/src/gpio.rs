@@ -171,4 +171,7 @@ pub struct GpioStatus {
     pub limited: u64,
     /// Edges that fell together with another because the cell's rate was used up.
     pub coalesced: u64,
+    /// The longest that it took over an interrupt of the bank, from its first instruction for it to its last look at the clock, in
+    /// nanoseconds: what the board's policy states of it, but for the kernel's ways in and out.
+    pub longest_ns: u64,
 }

@@ -121,6 +121,9 @@ pub struct TimerStatus {
     pub missed_interrupts: u64,
     /// How late behind its millisecond each tick found this domain.
     pub lateness: Lateness,
+    /// The longest that it took over a tick or an interrupt, from its first instruction for it to its last look at the clock, in
+    /// nanoseconds: what the board's policy states of it, but for the kernel's ways in and out.
+    pub longest_ns: u64,
 }
 
 #[cfg(test)]

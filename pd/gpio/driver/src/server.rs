@@ -190,6 +190,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
                 edges: [0; MAX_LINES as usize],
                 limited: 0,
                 coalesced: 0,
+                longest_ns: 0,
             },
         })
     }
@@ -673,6 +674,9 @@ impl<W: Wiring, B: Bank, K: Kernel> Domain<K> for Gpio<W, B> {
             self.now = kernel.now();
             self.serve_interrupt(kernel);
             self.publish();
+            // Shown with the next: to publish is most of it.
+            let took_ns = kernel.now().nanoseconds_since(self.now);
+            self.status.longest_ns = self.status.longest_ns.max(took_ns);
         }
     }
 

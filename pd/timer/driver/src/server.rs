@@ -261,12 +261,15 @@ impl<W: Wiring, S: TickSource, K: Kernel> Domain<K> for Timer<W, S> {
         let ticked = channels.contains(self.tick);
         let interrupted = self.interrupt.is_some_and(|interrupt| channels.contains(interrupt));
         if ticked || interrupted {
+            let began = kernel.now();
             if ticked {
-                self.status.lateness.count(kernel.now());
+                self.status.lateness.count(began);
             }
             self.note_wake(ticked, interrupted);
             self.expire(kernel);
-            self.arm_source(kernel.now());
+            let now = kernel.now();
+            self.arm_source(now);
+            self.status.longest_ns = self.status.longest_ns.max(now.nanoseconds_since(began));
             // Some twenty words: cheaper than deciding whether it is worth it.
             self.shown.write(&self.status);
         }

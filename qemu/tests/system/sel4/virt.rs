@@ -190,6 +190,50 @@ fn ticks_are_on_the_grid(node: &mut Node, meanwhile: &str, line: &str, seconds: 
     Ok(())
 }
 
+/// What a call costs whoever makes it, and what it costs the driver, which runs at nobody's budget: how much of the drivers' time a
+/// share of the processor buys, by native code that does nothing else.
+#[test]
+#[ignore = "needs a boot image: run by `cargo xtask test`"]
+fn a_callers_budget_bounds_the_drivers_time() {
+    /// What `hostile-cell` calls, by its numbers.
+    const FLOODS: [&str; 7] = [
+        "gpio, read a line",
+        "gpio, change a line",
+        "timer, arm",
+        "timer, take expiries",
+        "i2c, 16 bytes",
+        "exchange, 16 bytes",
+        "exchange, 256 bytes",
+    ];
+    /// A cell's own budget, in `system.xml`, and what `hostile-cell` measures at once.
+    const BUDGET_NS: u64 = 700_000;
+    const CALLS_A_LOOK: u64 = 8;
+    on!(TAKEN_OVER, |node| {
+        // Keeps the first cell: the second is the one that was taken over.
+        node.emit("deploy spin.wasm")?;
+        node.emit("stop spin")?;
+        for (number_of_call, what) in FLOODS.into_iter().enumerate() {
+            let name = format!("flood-{number_of_call}");
+            let file = format!("/tmp/{name}.wasm");
+            node.type_file(&file, &hostile::writer_of_long_values(&name)?)?;
+            let rights = "--grant gpio:RELAY:out@1000000/s --grant i2c:0x50 --grant channel:out:put";
+            node.emit(&format!("deploy {file} {rights}"))?;
+            node.shell("sleep 1")?;
+            let flood = node.container(&name)?;
+            let calls_in_a_budget = number(&flood, "loops")?;
+            let call_ns = number(&flood, "fuel")? / CALLS_A_LOOK;
+            // Rounded in the caller's favour: it is told in steps of so many calls.
+            let callers_ns = BUDGET_NS / calls_in_a_budget;
+            let drivers_ns = call_ns - callers_ns;
+            println!("{what}: {call_ns} ns a call, of the caller's {callers_ns} ns, of the driver's {drivers_ns} ns");
+            ensure!(drivers_ns <= 2 * callers_ns, "{what}: a budget buys more than twice itself of the driver's time");
+            node.emit(&format!("kill {name}"))?;
+            node.emit(&format!("rm {name}"))?;
+        }
+        node.clear()
+    });
+}
+
 #[test]
 #[ignore = "needs a boot image: run by `cargo xtask test`"]
 fn an_edge_reaches_a_container() {
