@@ -85,6 +85,11 @@ pub(crate) fn run_time(options: &TimeOptions) -> Result<()> {
     time::run(options)
 }
 
+/// Holds a short run of `--time` against the committed figures.
+pub(crate) fn hold_times() -> Result<()> {
+    time::hold()
+}
+
 /// Measures all, prints the table and writes it into the book; one part by itself is only printed.
 pub(crate) fn run(only: Option<Part>) -> Result<()> {
     let mut measurements = Vec::new();
@@ -99,7 +104,7 @@ pub(crate) fn run(only: Option<Part>) -> Result<()> {
     }
     let table = table(&measurements);
     println!("{table}");
-    if only.is_some() { Ok(()) } else { write(&table) }
+    if only.is_some() { Ok(()) } else { write("docs/measurements.md", &table) }
 }
 
 /// Runs a package's example, optimised, and reads the figures that it prints, one JSON object a line.
@@ -148,11 +153,12 @@ fn digits(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-fn write(table: &str) -> Result<()> {
-    let path = process::root().join("docs/measurements.md");
-    let page = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let (before, rest) = page.split_once(BEGIN).context("docs/measurements.md has lost its first marker")?;
-    let (_, after) = rest.split_once(END).context("docs/measurements.md has lost its second marker")?;
+/// Replaces what stands between the markers of a page of the book.
+fn write(page: &str, table: &str) -> Result<()> {
+    let path = process::root().join(page);
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let (before, rest) = text.split_once(BEGIN).with_context(|| format!("{page} has lost its first marker"))?;
+    let (_, after) = rest.split_once(END).with_context(|| format!("{page} has lost its second marker"))?;
     fs::write(&path, format!("{before}{BEGIN}\n\n{table}\n{END}{after}"))
         .with_context(|| format!("cannot write {}", path.display()))?;
     println!("written to {}", path.display());
