@@ -17,10 +17,6 @@ use serde::Deserialize;
 use crate::process::{self, step};
 pub(crate) use time::TimeOptions;
 
-/// Everything between the two is replaced.
-const BEGIN: &str = "<!-- measurements: begin -->";
-const END: &str = "<!-- measurements: end -->";
-
 /// One figure with what it is held against.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 struct Measurement {
@@ -104,7 +100,7 @@ pub(crate) fn run(only: Option<Part>) -> Result<()> {
     }
     let table = table(&measurements);
     println!("{table}");
-    if only.is_some() { Ok(()) } else { write("docs/measurements.md", &table) }
+    if only.is_some() { Ok(()) } else { write("docs/measurements.md", "measurements", &table) }
 }
 
 /// Runs a package's example, optimised, and reads the figures that it prints, one JSON object a line.
@@ -153,13 +149,14 @@ fn digits(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// Replaces what stands between the markers of a page of the book.
-fn write(page: &str, table: &str) -> Result<()> {
+/// Replaces what stands between the markers of that name in a page of the book.
+fn write(page: &str, name: &str, table: &str) -> Result<()> {
     let path = process::root().join(page);
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let (before, rest) = text.split_once(BEGIN).with_context(|| format!("{page} has lost its first marker"))?;
-    let (_, after) = rest.split_once(END).with_context(|| format!("{page} has lost its second marker"))?;
-    fs::write(&path, format!("{before}{BEGIN}\n\n{table}\n{END}{after}"))
+    let (begin, end) = (format!("<!-- {name}: begin -->"), format!("<!-- {name}: end -->"));
+    let (before, rest) = text.split_once(&begin).with_context(|| format!("{page} has lost its marker {begin}"))?;
+    let (_, after) = rest.split_once(&end).with_context(|| format!("{page} has lost its marker {end}"))?;
+    fs::write(&path, format!("{before}{begin}\n\n{table}\n{end}{after}"))
         .with_context(|| format!("cannot write {}", path.display()))?;
     println!("written to {}", path.display());
     Ok(())

@@ -7,6 +7,7 @@ mod baseline;
 mod button;
 mod containers;
 mod figures;
+mod host;
 mod machine;
 mod page;
 mod script;
@@ -18,12 +19,12 @@ use std::{
     thread,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 use qemu::attacks::Attack;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    boards,
+    Substrate, boards,
     process::{self, step},
 };
 use baseline::{Baseline, Figures};
@@ -31,6 +32,9 @@ use button::Places;
 use containers::Rate;
 use figures::Figure;
 use machine::{Played, Releases};
+
+/// Where it is told.
+const PAGE: &str = "docs/measurements-time.md";
 
 /// What happens while it is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +146,9 @@ pub(crate) struct TimeOptions {
     /// The probe's budget in microseconds
     #[arg(long, requires = "time")]
     budget: Option<u64>,
+    /// Only these figures: of seL4, or of a node on this machine, which are no real-time claim
+    #[arg(long, value_enum, requires = "time")]
+    on: Option<Substrate>,
 }
 
 /// What the test command holds against the baseline: nothing, Linux, and a neighbour. Idle is played twice, and has to say the same.
@@ -158,24 +165,54 @@ const AT_ONCE: usize = 2;
 /// Plays what is asked for. Where nothing but conditions was chosen, what was found becomes the baseline and is written into the book.
 pub(crate) fn run(options: &TimeOptions) -> Result<()> {
     let plan = options.plan();
-    let conditions = conditions(&options.under)?;
-    let found = play_all(&plan, &conditions)?;
-    if options.twice {
-        for (first, second) in found.iter().zip(play_all(&plan, &conditions)?) {
-            same(first, &second)?;
-        }
+    // Some conditions alone are of seL4.
+    if options.on.map_or(options.under.is_empty(), |on| on == Substrate::Host) {
+        run_on_host(&plan)?;
     }
-    if plan != Plan::FULL {
-        println!("nothing is written: these are not the parameters of the baseline");
+    if options.on != Some(Substrate::Host) { run_on_sel4(options, &plan) } else { Ok(()) }
+}
+
+/// Measured first: a machine that emulates two others has no time left.
+fn run_on_host(plan: &Plan) -> Result<()> {
+    let machine = host::machine();
+    let table = host::table(&host::measure(plan)?);
+    println!("{table}");
+    if *plan != Plan::FULL {
         return Ok(());
     }
-    write(&plan, &found)
+    super::write(PAGE, "host", &format!("On {machine}:\n\n{table}"))
+}
+
+fn run_on_sel4(options: &TimeOptions, plan: &Plan) -> Result<()> {
+    let conditions = conditions(&options.under)?;
+    // What was found is written although something else failed: it took minutes.
+    let (found, failures) = play_all(plan, &conditions)?;
+    if *plan == Plan::FULL {
+        write(plan, &found)?;
+    } else {
+        println!("nothing is written: these are not the parameters of the baseline");
+    }
+    whole(failures)?;
+    if options.twice {
+        let (again, failures) = play_all(plan, &conditions)?;
+        whole(failures)?;
+        found.iter().zip(&again).try_for_each(|(first, second)| same(first, second))?;
+    }
+    Ok(())
+}
+
+/// Fails with the first failure, after all others were shown.
+fn whole(mut failures: Vec<Error>) -> Result<()> {
+    let first = failures.pop();
+    failures.iter().for_each(|failure| eprintln!("error: {failure:#}"));
+    first.map_or(Ok(()), Err)
 }
 
 /// A short run, held against the committed baseline: a part of `cargo xtask test`.
 pub(crate) fn hold() -> Result<()> {
     let baseline = Baseline::load()?;
-    let found = play_all(&Plan::SHORT, &TESTED)?;
+    let (found, failures) = play_all(&Plan::SHORT, &TESTED)?;
+    whole(failures)?;
     let differences: Vec<String> =
         found.iter().flat_map(|played| baseline.differences(played.condition, &Figures::of(played))).collect();
     baseline::hold(&differences)?;
@@ -209,8 +246,8 @@ fn same(first: &Played, second: &Played) -> Result<()> {
     Ok(())
 }
 
-/// Plays some conditions, each in a machine of its own, and shows what was found.
-fn play_all(plan: &Plan, conditions: &[Condition]) -> Result<Vec<Played>> {
+/// Plays some conditions, each in a machine of its own, and shows what was found; answers that in their order, and what failed.
+fn play_all(plan: &Plan, conditions: &[Condition]) -> Result<(Vec<Played>, Vec<Error>)> {
     step("the guest's kernel");
     let places = Places::find(&boards::guest_image()?)?;
     let next = Mutex::new(conditions.iter().enumerate());
@@ -230,7 +267,14 @@ fn play_all(plan: &Plan, conditions: &[Condition]) -> Result<Vec<Played>> {
     });
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     found.sort_by_key(|(place, _)| *place);
-    found.into_iter().map(|(_, played)| played).collect()
+    let (mut played, mut failures) = (Vec::new(), Vec::new());
+    for (_, result) in found {
+        match result {
+            Ok(one) => played.push(one),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    Ok((played, failures))
 }
 
 fn play(plan: &Plan, places: Places, condition: Condition) -> Result<Played> {
@@ -274,7 +318,7 @@ fn write(plan: &Plan, found: &[Played]) -> Result<()> {
     if found.len() == Condition::all().len() {
         page::draw(found)?;
     }
-    super::write("docs/measurements-time.md", &page::tables(&baseline))
+    super::write(PAGE, "measurements", &page::tables(&baseline))
 }
 
 fn conditions(names: &[String]) -> Result<Vec<Condition>> {
