@@ -6,6 +6,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use runner_container::{Manifest, Release, Schedule, embed};
+use serde::{Deserialize, Serialize};
 
 /// Bytes of a line of the log, the most that a record takes: its name and the samples.
 const LINE_BYTES: usize = 1024;
@@ -33,7 +34,7 @@ const PAGE_BYTES: usize = 65_536;
 const EDGE_INTERVAL_NS: u64 = 20_000_000;
 
 /// How a container runs: its period and the budget in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub(super) struct Rate {
     pub(super) period_ns: u64,
     pub(super) budget_ns: u64,

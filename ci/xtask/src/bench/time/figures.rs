@@ -23,6 +23,10 @@ impl Samples {
         Self(values)
     }
 
+    pub(super) fn values(&self) -> &[u64] {
+        &self.0
+    }
+
     /// Nothing where there is no value.
     pub(super) fn figure(&self) -> Option<Figure> {
         let (least, most) = (*self.0.first()?, *self.0.last()?);

@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use qemu::{board::Board, console::ConsoleError, launcher::Launch};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
@@ -37,7 +38,7 @@ pub(super) struct Played {
 }
 
 /// What the cell counted of the probe's releases.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub(super) struct Releases {
     pub(super) released: u64,
     pub(super) missed: u64,
