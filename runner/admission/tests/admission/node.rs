@@ -111,10 +111,10 @@ impl Wiring for DomainWiring<'_> {
             ("region_requests", _) => "admission_to_warden".into(),
             ("region_grants", true) => "grants".into(),
             ("region_status", true) | ("region_warden_status", false) => "warden_status".into(),
-            ("region_gpio_status", false) => "gpio_status".into(),
-            ("region_i2c_status", false) => "i2c_status".into(),
-            ("region_timer_status", false) => "timer_status".into(),
-            ("region_exchange_status", false) => "exchange_status".into(),
+            ("region_gpio_status", _) => "gpio_status".into(),
+            ("region_i2c_status", _) => "i2c_status".into(),
+            ("region_timer_status", _) => "timer_status".into(),
+            ("region_exchange_status", _) => "exchange_status".into(),
             ("region_link_in", false) => "vmm_to_admission".into(),
             ("region_link_in_head", false) => "vmm_to_admission_head".into(),
             ("region_link_out", false) => "admission_to_vmm".into(),
@@ -462,6 +462,10 @@ impl Kernel for WardenKernel {
 struct Domains(Shared);
 
 impl Cells for Domains {
+    fn keeps_time(&self) -> bool {
+        true
+    }
+
     fn stop(&mut self, _: usize) {}
 
     fn restart(&mut self, cell: usize, entry: u64) {
