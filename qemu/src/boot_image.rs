@@ -26,7 +26,7 @@ use pd_vmm_machine::{
 
 use crate::board::Board;
 use crate::exclusive;
-use crate::guest::{GuestImage, GuestOptions, Progress, build_guest};
+use crate::guest::{GuestImage, GuestOptions, Overlay, Progress, build_guest};
 use crate::sdk::{self, Sdk};
 
 pub use toolchain::Toolchain;
@@ -60,6 +60,8 @@ pub struct BootImageOptions {
     pub keys: Option<PathBuf>,
     /// The Linux guest.
     pub guest: GuestOptions,
+    /// What this image's guest has beside what every guest has.
+    pub overlay: Overlay,
 }
 
 /// An image that can be booted.
@@ -90,6 +92,7 @@ impl BootImageOptions {
             policy: workspace.join(board.demo_policy()),
             keys: None,
             guest,
+            overlay: Overlay::default(),
             workspace,
         })
     }
@@ -126,7 +129,7 @@ pub fn build_image(options: &BootImageOptions, progress: &Progress<'_>) -> Resul
     progress(&format!("compiling the protection domains with {}", options.toolchain));
     let programs = domains::compile(options, &board)?;
     domains::place(&programs, &system, &board, &folder)?;
-    place_guest(&guest, &system, &folder)?;
+    place_guest(&guest, &options.overlay, &system, &folder)?;
     progress("putting the image together");
     let image = put_together(options, &description, &folder, 0)?;
     if !initialiser::finds_room(&read(&image.path)?) {
@@ -185,9 +188,9 @@ fn image_time() -> Result<u64> {
     }
 }
 
-fn place_guest(guest: &GuestImage, system: &System, folder: &Path) -> Result<()> {
+fn place_guest(guest: &GuestImage, overlay: &Overlay, system: &System, folder: &Path) -> Result<()> {
     let kernel = read(&guest.kernel)?;
-    let initramfs = read(&guest.initramfs)?;
+    let initramfs = overlay.behind(read(&guest.initramfs)?)?;
     let tree = device_tree(system, &kernel, initramfs.len())?;
     for (region, bytes) in [("guest_kernel", kernel), ("guest_initramfs", initramfs), ("guest_device_tree", tree)] {
         let size = system.region(region).map_or(0, |region| region.size_bytes);

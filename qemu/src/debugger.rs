@@ -4,7 +4,7 @@
 //! the domain, its program counter is set to nowhere, and the kernel sees a fault like any other. Speaks the little that is
 //! needed of GDB's remote protocol (GDB manual, appendix E); QEMU is trusted to speak it too, but not to answer in time.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -47,6 +47,14 @@ impl Registers {
         self.0[PROCESSOR_STATE_BYTE] & 0b1100 == 0
     }
 
+    /// A general register, x0 to x30.
+    #[must_use]
+    pub fn general(&self, number: u8) -> Option<u64> {
+        let start = usize::from(number) * 8;
+        let bytes = self.0.get(start..start + 8).filter(|_| number <= 30)?;
+        bytes.try_into().ok().map(u64::from_le_bytes)
+    }
+
     fn set_program_counter(&mut self, address: u64) {
         self.0[PROGRAM_COUNTER_BYTE..PROCESSOR_STATE_BYTE].copy_from_slice(&address.to_le_bytes());
     }
@@ -74,6 +82,60 @@ impl Debugger {
         std::thread::sleep(time);
         self.port.write_all(&[INTERRUPT]).context("QEMU's debugger port is gone")?;
         let reason = self.receive()?;
+        ensure!(reason.starts_with(['T', 'S']), "the machine did not stop but said {reason}");
+        Ok(())
+    }
+
+    /// Lets the machine run.
+    ///
+    /// # Errors
+    /// QEMU is gone.
+    pub fn go(&mut self) -> Result<()> {
+        self.send("c")
+    }
+
+    /// Whether a machine that was let go has stopped, at a breakpoint; waits so long by the host's clock.
+    ///
+    /// # Errors
+    /// QEMU is gone, or says something else.
+    pub fn has_stopped(&mut self, wait: Duration) -> Result<bool> {
+        self.port.set_read_timeout(Some(wait.max(Duration::from_millis(1))))?;
+        let stopped = self.begins_packet();
+        self.port.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        if !stopped? {
+            return Ok(false);
+        }
+        let reason = self.rest_of_packet()?;
+        ensure!(reason.starts_with(['T', 'S']), "the machine did not stop but said {reason}");
+        Ok(true)
+    }
+
+    /// Stops the machine whenever it comes to an address, whoever has it.
+    ///
+    /// # Errors
+    /// QEMU refuses.
+    pub fn set_breakpoint(&mut self, address: u64) -> Result<()> {
+        let answer = self.ask(&format!("Z0,{address:x},4"))?;
+        ensure!(answer == "OK", "QEMU sets no breakpoint: {answer}");
+        Ok(())
+    }
+
+    /// Ends that.
+    ///
+    /// # Errors
+    /// There was none.
+    pub fn remove_breakpoint(&mut self, address: u64) -> Result<()> {
+        let answer = self.ask(&format!("z0,{address:x},4"))?;
+        ensure!(answer == "OK", "QEMU removes no breakpoint: {answer}");
+        Ok(())
+    }
+
+    /// Executes one instruction.
+    ///
+    /// # Errors
+    /// QEMU does not stop behind it.
+    pub fn step(&mut self) -> Result<()> {
+        let reason = self.ask("s")?;
         ensure!(reason.starts_with(['T', 'S']), "the machine did not stop but said {reason}");
         Ok(())
     }
@@ -152,6 +214,24 @@ impl Debugger {
     /// The next packet. What stands between packets are confirmations of ours.
     fn receive(&mut self) -> Result<String> {
         while self.next_byte()? != b'$' {}
+        self.rest_of_packet()
+    }
+
+    /// Whether a packet begins before the port's time is up.
+    fn begins_packet(&mut self) -> Result<bool> {
+        loop {
+            let mut byte = [0];
+            match self.port.read(&mut byte) {
+                Ok(0) => bail!("QEMU closed its debugger port"),
+                Ok(_) if byte == *b"$" => return Ok(true),
+                Ok(_) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(false),
+                Err(error) => return Err(error).context("QEMU's debugger port is gone"),
+            }
+        }
+    }
+
+    fn rest_of_packet(&mut self) -> Result<String> {
         let mut packet = Vec::new();
         loop {
             match self.next_byte()? {

@@ -10,6 +10,7 @@ pub mod debian_package;
 mod initramfs;
 mod kernel;
 pub mod lock;
+mod overlay;
 pub mod packages;
 
 use std::fs;
@@ -20,6 +21,7 @@ use sha2::{Digest, Sha256};
 
 pub use agent::AgentSource;
 pub use contents::READY_LINE;
+pub use overlay::Overlay;
 pub use packages::LockUpdate;
 
 use contents::Contents;

@@ -135,6 +135,12 @@ impl Launch {
         self
     }
 
+    /// Stands still until its debugger lets it go ([`Machine::stop`]), so that a breakpoint is there before the first instruction.
+    #[must_use]
+    pub fn held(self) -> Self {
+        self.extra_arguments(["-S"])
+    }
+
     /// Adds a virtio console port. Atoll's image has its own; QEMU would add a device that nobody there knows.
     #[must_use]
     pub fn port(mut self, name: &str, peer: PortPeer) -> Self {

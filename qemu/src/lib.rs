@@ -7,6 +7,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
+//! | [`attacks`] | what a hostile guest and hostile neighbours do, for tests and measurements |
 //! | [`board`] | the boards that there are |
 //! | [`guest`] | a Debian kernel and a busybox initramfs with `emit` and the sample containers |
 //! | [`sdk`], [`boot_image`] | the Microkit SDK, and the image that it makes of the protection domains and the guest |
@@ -16,6 +17,7 @@
 //! | [`monitor`] | QEMU's own monitor: device registers from outside, power button, reset |
 #![forbid(unsafe_code)]
 
+pub mod attacks;
 pub mod board;
 pub mod boot_image;
 pub mod console;

@@ -85,6 +85,12 @@ impl<M: SharedMemory, T: FromBytes + IntoBytes + Immutable> SequencedCell<M, T> 
         Some(self.try_read_numbered()?.1)
     }
 
+    /// Which value that is: while a writer goes on, another number for each; 0 where there is none. For who looks often at what changes
+    /// seldom.
+    pub fn number(&self) -> u32 {
+        self.load_sequence() & !1
+    }
+
     /// A part of that value, which begins so many bytes into it, for who looks often and seldom needs the rest. Nothing also
     /// where the part does not lie within the value.
     pub fn try_read_part<P: FromBytes + IntoBytes + Immutable>(&self, offset: usize) -> Option<P> {
@@ -101,7 +107,7 @@ impl<M: SharedMemory, T: FromBytes + IntoBytes + Immutable> SequencedCell<M, T> 
 
     /// What lies there in the last whole value; the callers have seen to it that it lies within.
     fn read_once_at<P: FromBytes + IntoBytes + Immutable>(&self, offset: usize) -> Option<(u32, P)> {
-        let before = self.load_sequence() & !1;
+        let before = self.number();
         if before == 0 {
             return None;
         }
@@ -156,7 +162,7 @@ impl<M: SharedMemory, T: FromBytes + IntoBytes + Immutable> KeptValue<M, T> {
     /// Which value [`Self::latest`] would be: another number for each that was written; 0 for none.
     #[inline]
     pub fn look(&mut self) -> u32 {
-        if self.cell.load_sequence() & !1 != self.sequence {
+        if self.cell.number() != self.sequence {
             self.read_anew();
         }
         self.sequence

@@ -11,7 +11,7 @@ use key_files::{KeyDirectory, PrivateKey};
 use qemu::{
     board::Board,
     boot_image::{self, BootImageOptions, Variant},
-    guest::{self, GuestOptions},
+    guest::{self, GuestImage, GuestOptions, Overlay},
     launcher::{Launch, Machine},
     sdk::is_multi_core,
 };
@@ -181,6 +181,25 @@ pub(crate) fn image_for_signed_only(board: Board) -> Result<PathBuf> {
     fs::write(&options.policy, policy)?;
     options.keys = Some(keys.path().to_owned());
     Ok(boot_image::build_image(&options, &say)?.path)
+}
+
+/// The guest alone.
+pub(crate) fn guest_image() -> Result<GuestImage> {
+    guest::build_guest(&GuestOptions::from_environment()?, &say)
+}
+
+/// A release kernel, with the policy for eight containers at once, and a guest that has these files too.
+pub(crate) fn image_for_eight(overlay: Overlay) -> Result<PathBuf> {
+    let options = BootImageOptions::from_environment(Board::QemuVirtAarch64, Configuration::Release.name())?;
+    let policy = options.workspace.join("qemu/eight-policy.toml");
+    let variant = Variant::Eight;
+    Ok(boot_image::build_image(&BootImageOptions { variant, overlay, policy, ..options }, &say)?.path)
+}
+
+/// The image of a machine that nobody types at: a release kernel, whose guest has these files too.
+pub(crate) fn image_with_script(overlay: Overlay) -> Result<PathBuf> {
+    let options = BootImageOptions::from_environment(Board::QemuVirtAarch64, Configuration::Release.name())?;
+    Ok(boot_image::build_image(&BootImageOptions { variant: Variant::Scripted, overlay, ..options }, &say)?.path)
 }
 
 fn variant(board: Board, configuration: Configuration, variant: Variant) -> Result<PathBuf> {

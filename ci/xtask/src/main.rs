@@ -77,8 +77,16 @@ enum Command {
     /// Measure, and write the table to docs/measurements.md
     Bench {
         /// Measure this alone, and leave the book as it is
-        #[arg(long, value_enum)]
+        #[arg(long, value_enum, conflicts_with = "time")]
         only: Option<bench::Part>,
+        /// Measure how late things happen on seL4, idle and under attack, and write docs/measurements-time.md
+        #[arg(long)]
+        time: bool,
+        /// Measure what the node costs a container, as the policies' tables `[time]` state it
+        #[arg(long, conflicts_with_all = ["time", "only"])]
+        costs: bool,
+        #[command(flatten)]
+        options: bench::TimeOptions,
     },
 }
 
@@ -96,7 +104,9 @@ fn main() -> ExitCode {
         Command::Flash(options) => flash::run(&options),
         Command::Qemu(options) => boards::boot(&options),
         Command::Fuzz(options) => fuzz::run(&options),
-        Command::Bench { only } => bench::run(only),
+        Command::Bench { time: true, options, .. } => bench::run_time(&options),
+        Command::Bench { costs: true, .. } => bench::costs::run(),
+        Command::Bench { only, .. } => bench::run(only),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -24,6 +24,10 @@ pub enum Variant {
     SignedOnly,
     /// `gpio` looks at no rights, so that the cost of looking can be measured.
     UncheckedAccess,
+    /// What people boot, with a guest that carries more files ([`crate::guest::Overlay`]): for a machine that nobody types at.
+    Scripted,
+    /// The same with a policy for measurements of time.
+    Eight,
 }
 
 impl Variant {
@@ -34,6 +38,8 @@ impl Variant {
             Self::HostileCell => "-hostile-cell",
             Self::SignedOnly => "-signed-only",
             Self::UncheckedAccess => "-unchecked-access",
+            Self::Scripted => "-scripted",
+            Self::Eight => "-eight",
         }
     }
 
@@ -43,7 +49,7 @@ impl Variant {
     /// The package that is compiled for it alone, and with which flags of the compiler beside a product's.
     pub(super) const fn own_program(self) -> Option<(&'static str, &'static str)> {
         match self {
-            Self::Product | Self::SignedOnly => None,
+            Self::Product | Self::SignedOnly | Self::Scripted | Self::Eight => None,
             Self::HostileCell => Some((HOSTILE_PROGRAM, "")),
             Self::UncheckedAccess => Some(("gpio", "--cfg atoll_unchecked_access")),
         }

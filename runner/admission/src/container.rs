@@ -456,8 +456,10 @@ impl Container {
             Intervention::Killed => failed(FailureReason::Killed, FailureReason::Killed.text().into()),
             Intervention::StopLimit => failed(FailureReason::StopLimit, Intervention::StopLimit.text().into()),
             Intervention::Watchdog => failed(FailureReason::Watchdog, FailureReason::Watchdog.text().into()),
-            Intervention::Overrun => failed(FailureReason::Overrun, Intervention::Overrun.text().into()),
             Intervention::Flooded => failed(FailureReason::Flooded, flood_text(shown)),
+            intervention @ (Intervention::Overrun | Intervention::Unheld) => {
+                failed(FailureReason::Overrun, intervention.text().into())
+            }
             Intervention::LoadLimit if self.seen_state() == Some(ContainerState::Starting) => {
                 failed(FailureReason::StartLimit, FailureReason::StartLimit.text().into())
             }

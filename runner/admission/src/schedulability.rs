@@ -14,7 +14,7 @@
 //! # Priorities
 //!
 //! A container keeps the priority that it was admitted with. A new one gets one between those of its more and its less urgent
-//! neighbours, in the middle, so that there is room for the next; where there is none left it shares that of the more urgent
+//! neighbours, with room for the next; where there is none left it shares that of the more urgent
 //! one, and the test counts two of one priority as coming before each other. So nobody who runs is touched, the order is by urgency and
 //! deadline (the best there is, [`runner_schedule::assign_levels`]), and whether it suffices the test says, of everybody and not only of
 //! the new one. Containers without a schedule run at their cells' own priorities, below all of these.
@@ -27,6 +27,7 @@ use alloc::{
 use core::ops::RangeInclusive;
 
 use runner_interfaces::{
+    MAX_CELLS,
     policy::{BoardTime, CALLED_DOMAINS},
     schedule::{Release, Schedule},
     scheduling::{CELL_PRIORITIES, LEAST_REMAINDER_US, MAX_CLASSES, Share, Shares},
@@ -239,18 +240,29 @@ fn urgency(task: &Task, platform: &Platform<'_>) -> (u8, core::cmp::Reverse<u64>
     (parameters.class, core::cmp::Reverse(within_ns))
 }
 
-/// A level between those of who is at least as urgent and those of who is less; that of the former where there is none between.
+/// A level between those of who is at least as urgent and those of who is less; that of the former where there is none between. In
+/// the middle, or where it is the most or the least urgent of all, as far away as leaves the same room for each that may still come: eight
+/// of one kind, one after the other, have levels of their own.
 fn place_between<U: Ord>(levels: RangeInclusive<u8>, own: U, others: impl Iterator<Item = (U, u8)>) -> u8 {
-    let (mut above, mut below) = (levels.end().saturating_add(1), levels.start().saturating_sub(1));
+    let (top, bottom) = (levels.end().saturating_add(1), levels.start().saturating_sub(1));
+    let (mut above, mut below, mut count) = (top, bottom, 0_usize);
     for (urgency, level) in others {
+        count += 1;
         if urgency >= own {
             above = above.min(level);
         } else {
             below = below.max(level);
         }
     }
-    let middle = below.saturating_add(above.saturating_sub(below) / 2);
-    let level = if middle > below { middle } else { above };
+    let room = above.saturating_sub(below);
+    let to_come = u8::try_from(MAX_CELLS.saturating_sub(count)).unwrap_or(0);
+    let step = (room / to_come.saturating_add(1)).max(1);
+    let level = match (above == top, below == bottom) {
+        (false, true) => above.saturating_sub(step),
+        (true, false) => below.saturating_add(step),
+        _ => below.saturating_add(room / 2),
+    };
+    let level = if level > below { level } else { above };
     level.clamp(*levels.start(), *levels.end())
 }
 

@@ -68,6 +68,8 @@ impl Default for Options {
 pub struct Cell<M> {
     channels: Channels,
     control: SequencedCell<M, CellControl>,
+    /// The number of the control word that was looked at last.
+    looked_at: u32,
     status: StatusBoard<M>,
     module: M,
     output: Rc<RefCell<Output>>,
@@ -118,6 +120,7 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
             values,
             timing,
             control,
+            looked_at: 0,
             status: StatusBoard::new(status, channels, options.restart_entry),
             module,
             output: Rc::new(RefCell::new(output)),
@@ -138,10 +141,14 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
 
     /// Does what the warden wants, if that is something new.
     fn follow_control<K: Kernel + Clone + 'static>(&mut self, kernel: &mut K) {
+        let number = self.control.number();
+        if number == self.looked_at && !self.control_is_due {
+            return;
+        }
         let Some(control) = self.control.try_read() else {
             return;
         };
-        self.control_is_due = false;
+        (self.looked_at, self.control_is_due) = (number, false);
         if control == self.followed {
             return;
         }
@@ -304,9 +311,21 @@ impl<M: SharedMemory + Clone + 'static> Cell<M> {
             self.show_progress(kernel, now);
             self.follow_control(kernel);
         }
-        if self.container.is_some() {
+        if self.container.is_none() {
+            return;
+        }
+        if self.comes_round_soon() {
+            self.output.borrow_mut().notify(kernel);
+            self.show_progress(kernel, kernel.now());
+        } else {
             self.publish(kernel);
         }
+    }
+
+    /// Whether what it shows will be renewed within [`STATUS_PERIOD_NS`] whatever happens: then that is often enough for it. Publishing takes
+    /// longer than the work of some releases.
+    fn comes_round_soon(&self) -> bool {
+        self.container.as_ref().is_some_and(|container| container.is_due_within(STATUS_PERIOD_NS))
     }
 
     /// Publishes what changed, seldom more than once in [`STATUS_PERIOD_NS`].

@@ -216,6 +216,14 @@ impl Container {
         }
     }
 
+    /// Whether its loop hook waits for a release that comes at least once in so many nanoseconds.
+    pub(crate) fn is_due_within(&self, nanoseconds: u64) -> bool {
+        let soon = |releases: &Releases| releases.period_ns() <= nanoseconds;
+        !self.is_held()
+            && matches!(self.activity, Activity::Due(_))
+            && self.program.host().releases.as_ref().is_some_and(soon)
+    }
+
     /// What it shows of itself.
     pub(crate) fn state(&self) -> ContainerState {
         match (&self.activity, self.hook()) {
@@ -281,7 +289,6 @@ impl Container {
         };
         let hook = self.hook();
         let Some(releases) = self.releases() else { return Ok(fuel) };
-        let failed = overrun(releases);
         let (fails, by_clock) = (releases.fails_by_overrun(), releases.kind() == Release::Periodic);
         let Some(allowance) = &mut releases.allowance else { return Ok(fuel) };
         let Some(needed) = goes_on else {
@@ -296,7 +303,7 @@ impl Container {
                 }
                 Err(Turn::Rests)
             }
-            Leave::From(_) | Leave::Never => Err(Turn::Ended(Ending::Failed(failed))),
+            Leave::From(_) | Leave::Never => Err(Turn::Ended(Ending::Failed(overrun(releases)))),
         }
     }
 

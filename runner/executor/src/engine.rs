@@ -277,7 +277,7 @@ fn host_trap(hook: &str, call: ResumableCallHostTrap) -> SliceEnd {
 }
 
 /// Locals that are set to zero for one unit of fuel: about what the interpreter does in the time.
-const LOCALS_PER_FUEL: u64 = 16;
+const LOCALS_PER_FUEL: u64 = 8;
 
 /// The most locals of a function, as far as a call of it can be paid for. Compilers that optimise need some dozens.
 const MAX_LOCALS: u64 = (u8::MAX as u64 - CALL_FUEL) * LOCALS_PER_FUEL;

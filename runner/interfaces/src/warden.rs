@@ -77,8 +77,10 @@ wire_enum! {
         NoHandover = 7 => "the version before it did not come to a point where it could be replaced",
         /// Restarted because it used up its class and its schedule has it fail by that.
         Overrun = 8 => "used more of the processor than its schedule says",
+        /// Restarted because it used up its class, which is larger than what its cell had to hold it to.
+        Unheld = 9 => "used far more of the processor than its schedule says, and its cell did not stop it",
         /// Restarted because it made more calls of a driver than it may; see [`WardenCell::flooded`].
-        Flooded = 9 => "made too many calls",
+        Flooded = 10 => "made too many calls",
     }
 }
 

@@ -108,7 +108,8 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
 
     /// The kernel says that a budget is used up: counts it for the cell that is under that class. `None` where nobody is.
     ///
-    /// A class holds a job that keeps its budget, so whose class is used up has overrun, and is ended where its schedule says so. Not so
+    /// A class holds a job that keeps its budget, so whose class is used up has overrun, and is ended where its schedule says so. One that
+    /// its cell was to hold to its budget is ended in any case: its cell did not, and others count on that. Not so
     /// while it is being stopped: what its stop hook takes has a limit of its own. `badge` is the scheduling context's, as in
     /// [`Share::badge`].
     pub fn exhausted<K: Kernel>(&mut self, kernel: &mut K, badge: u64) -> Option<Exhausted> {
@@ -118,22 +119,26 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
             let shown = &mut self.table.cells[cell];
             shown.exhausted = shown.exhausted.saturating_add(1);
             self.changed = true;
-            let is_ended = self.fails_by_overrun(cell);
-            if is_ended {
-                self.intervene(kernel, cell, Intervention::Overrun);
+            let fails_by = self.fails_by(cell);
+            if let Some(intervention) = fails_by {
+                self.intervene(kernel, cell, intervention);
             }
-            Exhausted { cell, is_ended }
+            Exhausted { cell, is_ended: fails_by.is_some() }
         });
         self.settle(kernel);
         exhausted
     }
 
-    fn fails_by_overrun(&mut self, number: usize) -> bool {
+    fn fails_by(&mut self, number: usize) -> Option<Intervention> {
         let cell = self.cell(number);
         let schedule = cell.assignment.plan.schedule;
-        matches!(cell.phase, Phase::Active { .. })
-            && schedule.release() != Release::None
-            && schedule.on_overrun() != OnOverrun::Skip
+        if !matches!(cell.phase, Phase::Active { .. }) || schedule.release() == Release::None {
+            return None;
+        }
+        if schedule.is_held_by_cell() {
+            return Some(Intervention::Unheld);
+        }
+        (schedule.on_overrun() != OnOverrun::Skip).then_some(Intervention::Overrun)
     }
 }
 

@@ -169,6 +169,23 @@ fn whoever_overruns_goes_on_or_ends_as_its_schedule_says() {
     }
 }
 
+/// Its cell was to stop it long before the class is used up, whatever becomes of who overruns.
+#[test]
+fn a_cell_that_did_not_hold_its_container_is_ended() {
+    for on_overrun in [OnOverrun::Skip, OnOverrun::Stop, OnOverrun::Restart] {
+        let mut node = Node::new();
+        let mut plan = scheduled(on_overrun);
+        plan.schedule.slice_ns = 20_000;
+        load(&mut node, 1, plan).expect("free");
+        node.show(1, State::Running);
+        scheduling(&mut node);
+        let ended = Some(Exhausted { cell: 1, is_ended: true });
+        assert_eq!(node.warden.exhausted(&mut node.kernel, 0x121), ended);
+        assert_eq!(node.shown(1).intervention, Intervention::Unheld.to_wire());
+        assert_eq!(scheduling(&mut node)[0], Action::Stop(1), "{on_overrun:?}");
+    }
+}
+
 #[test]
 fn an_overrun_is_a_failure_that_a_new_start_may_follow() {
     let mut node = Node::new();
