@@ -35,9 +35,9 @@ pub const CALLS_WINDOW_NS: u64 = 100_000_000;
 pub const SPARE_CALLS: u64 = 64;
 
 /// The most that calls of cells that no schedule holds may take of the processor together, in percent, by the board's figures for a
-/// call. These have the callers' own part in them, which budgets bound. In `system.xml` all cells together have 56 %, of which calls that
-/// take 40 % are 15 or more; so 81 % are taken at the most with the drivers' part, 92 % with the ticks, and whoever is below the cells comes
-/// round.
+/// call. These have the callers' own part in them, which budgets bound. In `system.xml` all cells together have 56 %. A caller's
+/// part of a call is a third of it or more, so calls that take 40 % have 14 % of these: with the drivers' part 82 % are taken at the most, with the
+/// ticks 93 %, and whoever is below the cells comes round.
 pub const UNSCHEDULED_CALLS_PERCENT: u64 = 40;
 
 /// What a driver tells the warden: a word each, which only the driver writes.

@@ -50,10 +50,10 @@ wire_enum! {
 /// How many interrupts of its bank the domain takes in each [`INTERRUPT_WINDOW_NS`] of the clock. At the next one it makes the lines quiet
 /// that interrupt again and again: they interrupt nobody until the warden's next look around ([`Procedure::Listen`]).
 ///
-/// Whoever is at the other end of a line may change it as often as they like, and each interrupt is time of everybody's. 4 a millisecond
-/// are edges 4000 times a second, more than a container can handle one by one under most classes, and their time together
-/// is what the board's policy states of `gpio`.
-pub const MOST_INTERRUPTS: u32 = 4;
+/// Whoever is at the other end of a line may change it as often as they like, and each interrupt is time of everybody's. 2 a millisecond
+/// are edges 2000 times a second, and no class lets a container handle each of those by itself; edges that come while one is handled are
+/// counted without an interrupt. Their time together is what the board's policy states of `gpio`.
+pub const MOST_INTERRUPTS: u32 = 2;
 
 /// See [`MOST_INTERRUPTS`]: as long as a tick.
 pub const INTERRUPT_WINDOW_NS: u64 = 1_000_000;

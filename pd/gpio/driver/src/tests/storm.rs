@@ -1,7 +1,7 @@
 //! A line that interrupts more often than anybody can handle.
 
 use runner_interfaces::driver::DriverWatch;
-use runner_interfaces::gpio::{INTERRUPT_WINDOW_NS, MOST_INTERRUPTS};
+use runner_interfaces::gpio::MOST_INTERRUPTS;
 
 use super::*;
 
