@@ -168,6 +168,19 @@ impl Debugger {
         from_hexadecimal(&self.ask(&format!("m{address:x},{length:x}"))?)
     }
 
+    /// Writes to the machine's memory where it physically lies, whoever has it mapped.
+    ///
+    /// # Errors
+    /// There is none at the address.
+    pub fn write_physical_memory(&mut self, address: u64, bytes: &[u8]) -> Result<()> {
+        // QEMU's own extension (its manual, "GDB usage").
+        self.ask_for_ok("Qqemu.PhyMemMode:1")?;
+        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let written = self.ask_for_ok(&format!("M{address:x},{:x}:{digits}", bytes.len()));
+        self.ask_for_ok("Qqemu.PhyMemMode:0")?;
+        written
+    }
+
     /// Makes the processor go on elsewhere.
     ///
     /// # Errors
@@ -175,8 +188,12 @@ impl Debugger {
     pub fn jump(&mut self, mut registers: Registers, address: u64) -> Result<()> {
         registers.set_program_counter(address);
         let digits: String = registers.0.iter().map(|byte| format!("{byte:02x}")).collect();
-        let answer = self.ask(&format!("G{digits}"))?;
-        ensure!(answer == "OK", "QEMU does not set the registers: {answer}");
+        self.ask_for_ok(&format!("G{digits}"))
+    }
+
+    fn ask_for_ok(&mut self, request: &str) -> Result<()> {
+        let answer = self.ask(request)?;
+        ensure!(answer == "OK", "QEMU does not do {request}: {answer}");
         Ok(())
     }
 
@@ -305,6 +322,19 @@ mod tests {
         assert_eq!(requests[0], "g");
         assert_eq!(requests[1], format!("G{}", hexadecimal(&registers(0x6666))));
         assert_eq!(requests[2], "D");
+    }
+
+    #[test]
+    fn memory_is_written_where_it_physically_lies() {
+        let ok = || "OK".to_owned();
+        let (folder, server) = fake(vec![ok(), ok(), ok(), ok(), "E14".to_owned(), ok(), String::new()]);
+        let mut debugger = Debugger::connect(&folder.path().join("gdb")).expect("connected");
+        debugger.write_physical_memory(0x6012_3000, &[0, 0, 0, 0x14]).expect("written");
+        assert!(debugger.write_physical_memory(0x10, &[1]).is_err(), "nothing is there");
+        drop(debugger);
+        let requests = server.join().expect("served");
+        assert_eq!(requests[..3], ["Qqemu.PhyMemMode:1", "M60123000,4:00000014", "Qqemu.PhyMemMode:0"]);
+        assert_eq!(requests[3..6], ["Qqemu.PhyMemMode:1", "M10,1:01", "Qqemu.PhyMemMode:0"]);
     }
 
     #[test]

@@ -25,8 +25,8 @@ use pd_shell::sel4_microkit::{ChannelSet, Handler, Infallible};
 use pd_shell::startup::restart;
 use pd_shell::{Sel4Kernel, Sel4Wiring};
 use runner_interfaces::boot_report::Finding;
-use runner_interfaces::gpio;
 use runner_interfaces::cell::{CellControl, CellStatus, Command, ContainerState};
+use runner_interfaces::gpio;
 use runner_interfaces::kernel::{Channel, Kernel, MissingWiring, required_channel, required_region};
 use shared_ring::{MappedMemory, SequencedCell, SharedMemory, SharedValues};
 

@@ -273,7 +273,11 @@ impl Policy {
             return Err(format!("the policy takes {needed} bytes, the region `policy` has {size}"));
         }
         let names_bytes = u32::try_from(names.len()).map_err(|_| "the policy's names take over 4 GiB")?;
-        let limits = BoardLimits { names_bytes, shares: shares(system)?, ..self.limits };
+        let mut shares = shares(system)?;
+        if let Some(time) = &board.time {
+            shares.call_ns = time.call_ns.map(|ns| u32::try_from(ns).unwrap_or(u32::MAX));
+        }
+        let limits = BoardLimits { names_bytes, shares, ..self.limits };
         let mut bytes = vec![0; size];
         bytes[..size_of::<BoardLimits>()].copy_from_slice(limits.as_bytes());
         bytes[POLICY_NAMES_OFFSET_BYTES..needed].copy_from_slice(&names);

@@ -76,10 +76,12 @@ impl<M: SharedMemory + Clone> Admission<M> {
         let timer = self.timer_status.try_read().unwrap_or_else(TimerStatus::new_zeroed);
         let faults = self.table.cells.iter().map(|cell| cell.faults).fold(0, u64::saturating_add);
         let exhausted = self.table.cells.iter().map(|cell| cell.exhausted).fold(0, u64::saturating_add);
+        let floods = self.table.cells.iter().map(|cell| u64::from(cell.floods)).sum();
         let restarts = self.table.cells.iter().map(|cell| u64::from(cell.restarts)).sum();
         let of_others = [
             ("cell_faults", faults),
             ("cell_restarts", restarts),
+            ("cell_floods", floods),
             ("cell_exhausted", exhausted),
             ("warden_invalid", self.table.invalid),
             ("gpio_calls", gpio.calls),
@@ -87,6 +89,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
             ("gpio_invalid", gpio.invalid),
             ("gpio_limited", gpio.limited),
             ("gpio_edges_coalesced", gpio.coalesced),
+            ("gpio_storms", gpio.storms),
             ("i2c_calls", i2c.calls),
             ("i2c_refused", i2c.refused),
             ("i2c_invalid", i2c.invalid),
@@ -99,6 +102,8 @@ impl<M: SharedMemory + Clone> Admission<M> {
             ("timer_missed_interrupts", timer.missed_interrupts),
             ("timer_ticks", timer.ticks),
             ("timer_longest_ns", timer.longest_ns),
+            ("warden_stalls", timer.warden_stalls),
+            ("warden_still_since_ns", timer.warden_still_since_ns),
             ("gpio_longest_ns", gpio.longest_ns),
         ];
         let mut counters = self.counters.named();

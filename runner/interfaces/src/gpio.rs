@@ -47,8 +47,22 @@ wire_enum! {
         /// Words: cell, cell. The warden only, after [`Procedure::Succeed`]: what both have open is the second's from here on, at
         /// once and without a level in between, and the first's on standby. With the words exchanged it gives it back.
         TakeOver = 12 => "take over",
+        /// No words. The warden only: lines that are quiet because they interrupted too often ([`MOST_INTERRUPTS`]) may interrupt
+        /// again. Whoever watches one is told of an edge, in place of all that nobody saw.
+        Listen = 13 => "listen again",
     }
 }
+
+/// How many interrupts of its bank the domain takes in each [`INTERRUPT_WINDOW_NS`] of the clock. At the next one it makes the lines quiet
+/// that interrupt again and again: they interrupt nobody until the warden's next look around ([`Procedure::Listen`]).
+///
+/// Whoever is at the other end of a line may change it as often as they like, and each interrupt is time of everybody's. 2 a millisecond
+/// are edges 2000 times a second, and no class lets a container handle each of those by itself; edges that come while one is handled are
+/// counted without an interrupt. Their time together is what the board's policy states of `gpio`.
+pub const MOST_INTERRUPTS: u32 = 2;
+
+/// See [`MOST_INTERRUPTS`]: as long as a tick.
+pub const INTERRUPT_WINDOW_NS: u64 = 1_000_000;
 
 wire_enum! {
     /// What an input is drawn to while nobody drives it.
@@ -233,6 +247,10 @@ pub struct GpioStatus {
     pub limited: u64,
     /// Edges that fell together with another because the cell's rate was used up.
     pub coalesced: u64,
+    /// How often a line was made quiet since it interrupted too often.
+    pub storms: u64,
+    /// Lines that are quiet now, a bit a line.
+    pub quiet: u64,
     /// The longest that it took over an interrupt of the bank, from its first instruction for it to its last look at the clock, in
     /// nanoseconds: what the board's policy states of it, but for the kernel's ways in and out.
     pub longest_ns: u64,

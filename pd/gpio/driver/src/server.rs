@@ -4,7 +4,7 @@ use alloc::{boxed::Box, vec};
 
 use runner_interfaces::MAX_CELLS;
 use runner_interfaces::boot_report::Finding;
-use runner_interfaces::driver::StartError;
+use runner_interfaces::driver::{DriverWatch, StartError};
 use runner_interfaces::gpio::{
     Edges, GPIO_USAGE_OFFSET_BYTES, GpioStatus, LineCountsTable, Opened, Procedure, Pull, Status,
 };
@@ -20,8 +20,10 @@ use crate::{
     buckets::{Buckets, Meter, Spent},
 };
 
+mod storm;
 mod succession;
 
+use storm::Storm;
 use succession::Standby;
 
 /// What a cell has a line open for.
@@ -143,6 +145,9 @@ pub struct Gpio<W: Wiring, B> {
     buckets: Buckets,
     usage: UsageTable<W::Memory>,
     counts: LineCountsTable<W::Memory>,
+    watch: DriverWatch<W::Memory>,
+    /// How often the bank has interrupted lately.
+    storm: Storm,
     /// When what is being served arrived.
     now: Instant,
     /// Not on the stack, which is small.
@@ -176,6 +181,8 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
             buckets: Buckets::new(),
             usage: UsageTable::new(status.clone(), GPIO_USAGE_OFFSET_BYTES, usize::from(MAX_LINES))?,
             counts: LineCountsTable::new(status.clone())?,
+            watch: DriverWatch::new(status.clone())?,
+            storm: Storm::default(),
             now: Instant::default(),
             lines: vec![Line::default(); LINES]
                 .try_into()
@@ -192,6 +199,8 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
                 invalid: 0,
                 limited: 0,
                 coalesced: 0,
+                storms: 0,
+                quiet: 0,
                 longest_ns: 0,
             },
         })
@@ -281,7 +290,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
             Procedure::TakeEdges => self.take_edges(cell, line, grants),
             Procedure::Close => self.close(cell, line),
             Procedure::Pull => self.pull(cell, line, grants, pull_of(argument)?),
-            Procedure::Release | Procedure::Succeed | Procedure::TakeOver => Err(Status::Invalid),
+            Procedure::Release | Procedure::Succeed | Procedure::TakeOver | Procedure::Listen => Err(Status::Invalid),
         }
     }
 
@@ -298,6 +307,10 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
                 if let Some(channel) = self.cells[to].filter(|_| self.has_untaken_edges(to)) {
                     kernel.notify(channel);
                 }
+                Ok(0)
+            }
+            Procedure::Listen => {
+                self.listen_again(kernel);
                 Ok(0)
             }
             _ => Err(Status::Invalid),
@@ -444,7 +457,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
     fn watch(&mut self, cell: usize, line: u8, grants: LineGrants, edges: Edges) -> Outcome {
         granted(grants.edges, grants)?;
         let Use::Input { pull, .. } = self.held(cell, line)? else { return Err(Status::Invalid) };
-        self.bank.watch(line, Some(edges));
+        self.watch_edges(line, Some(edges));
         self.hold(line, Some((cell, Use::Input { watched: Some(edges), pull })));
         self.forget_edges(line);
         Ok(0)
@@ -610,12 +623,18 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
     /// One look at the bank's pending edges: each line once, however fast the outside makes new ones.
     fn serve_interrupt<K: Kernel>(&mut self, kernel: &mut K) {
         let pending = self.bank.pending();
+        let storming = self.storm.interrupted(pending, self.now);
         let mut notify = [false; MAX_CELLS];
         for line in (0..MAX_LINES).filter(|line| pending & (1 << line) != 0) {
             if let Some(cell) = self.collect_edges(line) {
                 notify[cell] = true;
             }
         }
+        self.make_quiet(storming);
+        self.tell(kernel, notify);
+    }
+
+    fn tell<K: Kernel>(&self, kernel: &mut K, notify: [bool; MAX_CELLS]) {
         for channel in self.cells.iter().zip(notify).filter_map(|(&channel, due)| channel.filter(|_| due)) {
             kernel.notify(channel);
         }
@@ -685,7 +704,10 @@ impl<W: Wiring, B: Bank, K: Kernel> Domain<K> for Gpio<W, B> {
         let plain = |outcome| Answer { outcome, more_in_ns: 0 };
         let caller = self.cell_of(channel);
         let Answer { outcome, more_in_ns } = match caller {
-            Some(cell) => self.serve_cell(cell, message),
+            Some(cell) => {
+                self.watch.count_call(cell);
+                self.serve_cell(cell, message)
+            }
             None if channel == self.warden => plain(self.serve_warden(kernel, message)),
             // A channel that no caller should have: the description's fault, and still nobody else's harm.
             None => plain(Err(Status::Invalid)),

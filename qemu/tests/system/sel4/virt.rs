@@ -234,6 +234,154 @@ fn a_callers_budget_bounds_the_drivers_time() {
     });
 }
 
+/// A container with a schedule of 20 ms, of which it needs little.
+fn every_twenty_milliseconds() -> Schedule {
+    Schedule { period_ns: 20_000_000, budget_ns: 1_000_000, on_overrun: OnOverrun::Skip, ..Schedule::default() }
+}
+
+/// Drivers are held to no budget, so one that calls without pause makes nobody else's call wait for longer than one of its own takes.
+/// On a release kernel, whose ways are short.
+#[test]
+#[ignore = "needs a boot image: run by `cargo xtask test`"]
+fn a_call_waits_for_one_other_at_the_most() {
+    /// A call of its own, at 31 us; one of somebody less urgent, with what the kernel cannot be preempted in; and what comes at a tick.
+    const MOST_NS: u64 = 150_000;
+    on!(TAKEN_OVER, |node| {
+        node.type_file("/tmp/flood.wasm", &hostile::module("driver-call-flood")?)?;
+        node.type_file("/tmp/punctual.wasm", &hostile::punctual("punctual", every_twenty_milliseconds())?)?;
+        node.emit("deploy /tmp/flood.wasm")?;
+        // The cell that was taken over does nothing unless it is told to.
+        node.emit("deploy hello.wasm --name fault-99")?;
+        node.emit("deploy /tmp/punctual.wasm --grant gpio:SPARE:out")?;
+        node.wait_until("it was released often", |node| Ok(number(&node.ask("jitter punctual")?, "released")? > 200))?;
+        let timing = node.ask("jitter punctual")?;
+        println!("punctual: {timing}");
+        ensure!((number(&timing, "missed")?, number(&timing, "skipped")?) == (0, 0), "{timing}");
+        let calls = &timing["measures"]["host_call"];
+        ensure!(number(calls, "count")? > 200, "{timing}");
+        ensure!(number(calls, "most_ns")? <= MOST_NS, "{timing}");
+        ensure!(number(&node.container("flood")?, "host_calls")? > 1000, "it calls without pause");
+        ensure!(node.is_running("flood")? && node.counter("cell_floods")? == 0, "which is its right, alone");
+        node.clear()
+    });
+}
+
+/// A cell that was taken over and makes more calls than its container's schedule has it make is ended, in bounded time, and its neighbour
+/// with a schedule misses nothing.
+#[test]
+#[ignore = "needs a boot image: run by `cargo xtask test`"]
+fn a_cell_that_floods_drivers_is_ended() {
+    /// Two windows of 100 ms, of calls that take 30 us each and more.
+    const MOST_CALLS: u64 = 200_000 / 30;
+    on!(TAKEN_OVER, |node| {
+        node.type_file("/tmp/punctual.wasm", &hostile::punctual("punctual", every_twenty_milliseconds())?)?;
+        node.emit("deploy /tmp/punctual.wasm --grant gpio:SPARE:out")?;
+        let floods = [("flood-0", "gpio"), ("flood-2", "timer"), ("flood-4", "i2c"), ("flood-5", "exchange")];
+        for (ended, (name, driver)) in (1..).zip(floods) {
+            let schedule = every_twenty_milliseconds();
+            node.type_file("/tmp/flood.wasm", &hostile::released(name, schedule, "")?)?;
+            let before = node.ask("info")?["counters"].clone();
+            node.emit("deploy /tmp/flood.wasm")?;
+            node.wait_until("it is ended", |node| Ok(node.state(name)? == "failed"))?;
+            let failed = node.container(name)?;
+            let reason = failed["reason"].as_str().unwrap_or_default();
+            ensure!(reason.contains(&format!("flooded `{driver}` with calls")), "{failed}");
+            ensure!(failed["cell"] == 1 && node.counter("cell_floods")? == ended, "{failed}");
+            let counter = format!("{driver}_calls");
+            if let (Some(before), Some(after)) =
+                (before[&counter].as_u64(), node.ask("info")?["counters"][&counter].as_u64())
+            {
+                println!("{name}: {} calls", after - before);
+                ensure!(after - before < MOST_CALLS + 1000, "{} calls before it was ended", after - before);
+            }
+            node.emit(&format!("rm {name}"))?;
+        }
+        let timing = node.ask("jitter punctual")?;
+        ensure!((number(&timing, "missed")?, number(&timing, "skipped")?) == (0, 0), "{timing}");
+        node.clear()
+    });
+}
+
+/// Containers without a schedule may call as they like, and all of them together not so much that nobody below them comes round.
+#[test]
+#[ignore = "needs a boot image: run by `cargo xtask test`"]
+fn calls_of_all_leave_room_for_whoever_stops_them() {
+    on!(BOARD, |node| {
+        node.type_file("/tmp/flood.wasm", &hostile::module("driver-call-flood")?)?;
+        for number in 0..8 {
+            node.emit(&format!("deploy /tmp/flood.wasm --name flood{number}"))?;
+        }
+        node.wait_until("some are ended", |node| Ok(node.counter("cell_floods")? >= 4))?;
+        node.shell("sleep 2")?;
+        let list = node.ask("ps")?;
+        let states: Vec<_> = list.as_array().into_iter().flatten().map(|row| row["state"].clone()).collect();
+        println!("{states:?}");
+        let running = states.iter().filter(|state| *state == "running").count();
+        ensure!((1..=4).contains(&running), "as many go on as there is room for: {states:?}");
+        node.clear()
+    });
+}
+
+/// A warden that does not come round any more is told at the console and to who asks; nothing is asked of it, and what runs goes on.
+#[test]
+#[ignore = "needs a boot image: run by `cargo xtask test`"]
+fn a_warden_that_stands_still_is_told() {
+    /// `b .`, an endless loop (ARM DDI 0487, C6.2.26).
+    const FOR_EVER: [u8; 4] = 0x1400_0000_u32.to_le_bytes();
+    on!(BOARD, |node| {
+        let blinker = Blinker::deploy(node)?;
+        let places = places_of_the_wardens_handler(node)?;
+        ensure!(!places.is_empty(), "the warden's program is in memory");
+        let mut debugger = node.machine.stop()?;
+        for place in places {
+            debugger.write_physical_memory(place, &FOR_EVER)?;
+        }
+        drop(debugger);
+        node.wait_until("it is noticed", |node| Ok(node.counter("warden_stalls")? == 1))?;
+        let since = node.counter("warden_still_since_ns")?;
+        ensure!(since > 0);
+        node.emit_ends_with("deploy hello.wasm", 1, "the warden stands still")?;
+        node.emit_ends_with("stop blinker", 1, "the warden stands still")?;
+        ensure!(node.emit("info")?.contains("warden stalls"), "it is told");
+        blinker.lost_nothing(node)?;
+        ensure!(node.is_running("blinker")?, "it goes on");
+        let console = node.machine.console.transcript();
+        ensure!(console.contains("atoll: warden") && console.contains("stands still since"), "{console}");
+        Ok(())
+    });
+}
+
+/// Where in the machine's memory the function begins that the warden runs when it is notified.
+fn places_of_the_wardens_handler(node: &mut Node) -> Result<Vec<u64>> {
+    const COMPARED_BYTES: usize = 256;
+    let program = program_beside(&BOARD, "warden.elf")?;
+    let elf = ElfBytes::<LittleEndian>::minimal_parse(&program)?;
+    let segment = elf.segments().context("a program has segments")?.iter().find(|segment| {
+        // Executable (PF_X).
+        segment.p_type == elf::abi::PT_LOAD && segment.p_flags & elf::abi::PF_X != 0
+    });
+    let segment = segment.context("a program has code")?;
+    let (symbols, names) = elf.symbol_table()?.context("the program has its symbols")?;
+    let is_handler = |name: &str| name.contains("set_alarm") && name.contains("runner_warden");
+    let mut places = Vec::new();
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("memory");
+    node.machine.monitor.save_physical_memory(MEMORY.0, MEMORY.1, &path)?;
+    let memory = std::fs::read(&path)?;
+    for symbol in symbols.iter().filter(|symbol| names.get(symbol.st_name as usize).is_ok_and(is_handler)) {
+        let offset = usize::try_from(symbol.st_value - segment.p_vaddr + segment.p_offset)?;
+        let code = program.get(offset..offset + COMPARED_BYTES).context("the function is in the program")?;
+        let found = memory.chunks_exact(4).enumerate().filter(|(_, word)| *word == &code[..4]);
+        for (word, _) in found {
+            let start = word * 4;
+            if memory.get(start..start + COMPARED_BYTES) == Some(code) {
+                places.push(MEMORY.0 + start as u64);
+            }
+        }
+    }
+    Ok(places)
+}
+
 #[test]
 #[ignore = "needs a boot image: run by `cargo xtask test`"]
 fn an_edge_reaches_a_container() {
