@@ -71,8 +71,10 @@ impl fmt::Display for Condition {
 enum Measure {
     /// From a tick to a container's first instruction.
     Release,
-    /// From an edge to its handler.
-    Edge,
+    /// From an edge to its handler, at the moment at which the domain `tick` comes.
+    EdgeBeforeTick,
+    /// From an edge to its handler, at a tick.
+    EdgeAtTick,
     /// A handler's call that drives an output, there and back.
     Output,
     /// From an upload's announcement to the first instruction.
@@ -80,13 +82,14 @@ enum Measure {
 }
 
 impl Measure {
-    const ALL: [Self; 4] = [Self::Release, Self::Edge, Self::Output, Self::Deploy];
+    const ALL: [Self; 5] = [Self::Release, Self::EdgeBeforeTick, Self::EdgeAtTick, Self::Output, Self::Deploy];
 
     /// As it stands in files.
     const fn key(self) -> &'static str {
         match self {
             Self::Release => "release",
-            Self::Edge => "edge",
+            Self::EdgeBeforeTick => "edge-before-tick",
+            Self::EdgeAtTick => "edge-at-tick",
             Self::Output => "output",
             Self::Deploy => "deploy",
         }
@@ -95,7 +98,8 @@ impl Measure {
     const fn name(self) -> &'static str {
         match self {
             Self::Release => "tick to first instruction",
-            Self::Edge => "edge to handler",
+            Self::EdgeBeforeTick => "edge to handler, just before a tick",
+            Self::EdgeAtTick => "edge to handler, at a tick",
             Self::Output => "call that drives an output",
             Self::Deploy => "deploy to first instruction",
         }

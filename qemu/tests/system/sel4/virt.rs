@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail, ensure};
 use elf::{ElfBytes, endian::LittleEndian};
 use key_files::{KeyDirectory, KeyFileError, PrivateKey};
+use qemu::attacks::Attack;
 use qemu::board::Board;
 use qemu::debugger::Debugger;
 use runner_container::{Manifest, OnOverrun, Schedule, embed};
@@ -188,6 +189,25 @@ fn ticks_are_on_the_grid(node: &mut Node, meanwhile: &str, line: &str, seconds: 
     let milliseconds = (ended_ns - began_ns) / 1_000_000;
     ensure!(ticks.abs_diff(milliseconds) <= 5, "{meanwhile}: {ticks} ticks in {milliseconds} ms");
     Ok(())
+}
+
+/// Under each attack for some seconds a container keeps blinking, and `emit` answers when it is over.
+#[test]
+#[ignore = "needs a boot image: run by `cargo xtask test`"]
+fn a_blinker_blinks_on_under_every_attack() {
+    const SECONDS: u64 = 3;
+    on!(BOARD, |node| {
+        for attack in Attack::ALL {
+            let blinker = Blinker::deploy(node)?;
+            attack.start(node)?;
+            attack.go_on(node, SECONDS)?;
+            attack.stop(node)?;
+            ensure!(node.is_running("blinker")?, "{attack}");
+            blinker.lost_nothing(node).with_context(|| format!("under {attack}"))?;
+            node.clear()?;
+        }
+        Ok(())
+    });
 }
 
 #[test]

@@ -81,7 +81,9 @@ fn values(measure: Measure, log: &str) -> Result<Vec<u64>> {
     match measure {
         Measure::Release => containers::samples(log, "jit"),
         Measure::Output => containers::samples(log, "out"),
-        Measure::Edge => edges(log),
+        // The button is pressed before a tick and let go at one.
+        Measure::EdgeBeforeTick => Ok(edges(log)?.into_iter().step_by(2).collect()),
+        Measure::EdgeAtTick => Ok(edges(log)?.into_iter().skip(1).step_by(2).collect()),
         Measure::Deploy => script::said(log, "deployed").into_iter().map(deployed).collect(),
     }
 }
