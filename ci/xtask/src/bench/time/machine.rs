@@ -67,7 +67,8 @@ pub(super) fn play(image: &Path, places: Places, condition: Condition) -> Result
     read(condition, log)
 }
 
-fn read(condition: Condition, log: String) -> Result<Played> {
+/// Reads a log, of this run or an earlier one.
+pub(super) fn read(condition: Condition, log: String) -> Result<Played> {
     let series = Measure::ALL
         .into_iter()
         .map(|measure| Ok((measure, Samples::new(values(measure, &log)?))))
