@@ -9,12 +9,8 @@ use shared_ring::{OutOfRange, SharedMemory, SharedValues, sequenced_bytes};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
-    MAX_CELLS,
-    boot_report::{BOOT_REPORT_OFFSET_BYTES, STATUS_REGION_BYTES},
-    grants::MAX_LINES,
-    kernel::Message,
-    usage::usage_bytes,
-    wire_enum,
+    MAX_CELLS, boot_report::STATUS_REGION_BYTES, driver::DRIVER_WATCH_OFFSET_BYTES, grants::MAX_LINES, kernel::Message,
+    usage::usage_bytes, wire_enum,
 };
 
 wire_enum! {
@@ -170,7 +166,7 @@ pub const GPIO_LINES_OFFSET_BYTES: usize = 0x400;
 
 const _: () = {
     assert!(sequenced_bytes::<GpioStatus>() <= GPIO_LINES_OFFSET_BYTES);
-    assert!(GPIO_LINES_OFFSET_BYTES + MAX_LINES as usize * size_of::<LineCounts>() <= BOOT_REPORT_OFFSET_BYTES);
+    assert!(GPIO_LINES_OFFSET_BYTES + MAX_LINES as usize * size_of::<LineCounts>() <= DRIVER_WATCH_OFFSET_BYTES);
 };
 
 /// What is counted of a line since boot. Not in the status: that one is written whole at each call, and this would be most of it.

@@ -10,8 +10,8 @@ use core::cell::RefCell;
 
 use proptest::prelude::*;
 use runner_interfaces::gpio::{
-    Edges, GPIO_STATUS_REGION_BYTES, GPIO_USAGE_OFFSET_BYTES, GpioStatus, LineCounts, LineCountsTable, INTERRUPT_WINDOW_NS, Opened, Procedure, Pull,
-    Status, call, call_with,
+    Edges, GPIO_STATUS_REGION_BYTES, GPIO_USAGE_OFFSET_BYTES, GpioStatus, INTERRUPT_WINDOW_NS, LineCounts,
+    LineCountsTable, Opened, Procedure, Pull, Status, call, call_with,
 };
 use runner_interfaces::grants::{CellGrants, GRANT_STRIDE_BYTES, LineRates, MAX_LINES, grant_offset_bytes};
 use runner_interfaces::kernel::{Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring};

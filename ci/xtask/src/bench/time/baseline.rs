@@ -188,7 +188,7 @@ mod tests {
         let told = baseline().differences(other, &figures(figure(1, 1, 1)));
         assert!(told[0].contains("has no figures") && told[0].contains(COMMAND), "{told:?}");
         let mut lacking = baseline();
-        lacking.conditions.get_mut("idle").expect("it is there").figures.remove(Measure::Edge.key());
+        lacking.conditions.get_mut("idle").expect("it is there").figures.remove(Measure::EdgeAtTick.key());
         let told = lacking.differences(Condition::Idle, &figures(figure(10_000, 20_000, 40_000)));
         assert!(told[0].contains("no such figure"), "{told:?}");
         let nothing = Figures::default();
