@@ -325,7 +325,6 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
     fn memory_is_written_where_it_physically_lies() {
         let ok = || "OK".to_owned();
         let (folder, server) = fake(vec![ok(), ok(), ok(), ok(), "E14".to_owned(), ok(), String::new()]);
@@ -336,7 +335,9 @@ mod tests {
         let requests = server.join().expect("served");
         assert_eq!(requests[..3], ["Qqemu.PhyMemMode:1", "M60123000,4:00000014", "Qqemu.PhyMemMode:0"]);
         assert_eq!(requests[3..6], ["Qqemu.PhyMemMode:1", "M10,1:01", "Qqemu.PhyMemMode:0"]);
-=======
+    }
+
+    #[test]
     fn a_machine_stops_at_its_breakpoint_and_not_before() {
         let (folder, server) = fake(vec!["OK".to_owned(), "T05thread:01;".to_owned(), String::new()]);
         let mut debugger = Debugger::connect(&folder.path().join("gdb")).expect("connected");
@@ -363,7 +364,6 @@ mod tests {
         let mut bytes = registers(0);
         bytes[30 * 8..31 * 8].copy_from_slice(&7_u64.to_le_bytes());
         assert_eq!([29, 30, 31].map(|number| Registers(bytes.clone()).general(number)), [Some(0), Some(7), None]);
->>>>>>> bench-time
     }
 
     #[test]

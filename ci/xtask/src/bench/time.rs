@@ -10,7 +10,7 @@ mod figures;
 mod host;
 mod machine;
 mod page;
-mod script;
+pub(super) mod script;
 
 use std::{
     fmt, fs,

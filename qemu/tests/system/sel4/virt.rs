@@ -348,6 +348,9 @@ fn a_warden_that_stands_still_is_told() {
         ensure!(node.is_running("blinker")?, "it goes on");
         let console = node.machine.console.transcript();
         ensure!(console.contains("atoll: warden") && console.contains("stands still since"), "{console}");
+        Ok(())
+    });
+}
 
 /// Under each attack for some seconds a container keeps blinking, and `emit` answers when it is over.
 #[test]
@@ -398,7 +401,6 @@ fn places_of_the_wardens_handler(node: &mut Node) -> Result<Vec<u64>> {
     }
     Ok(places)
 }
-
 
 #[test]
 #[ignore = "needs a boot image: run by `cargo xtask test`"]
