@@ -307,7 +307,7 @@ fn play(plan: &Plan, places: Places, condition: Condition) -> Result<Played> {
         fs::copy(&built, image.path()).with_context(|| format!("cannot copy {}", built.display()))?;
     }
     let played = machine::play(image.path(), places, condition)?;
-    show(&played, &keep_log(condition, &played.log)?);
+    show(&played, &keep_log(plan, condition, &played.log)?);
     Ok(played)
 }
 
@@ -350,12 +350,14 @@ fn conditions(names: &[String]) -> Result<Vec<Condition>> {
 }
 
 /// Logs are kept for a person to look at.
-fn log_path(condition: Condition) -> PathBuf {
-    process::target_directory().join("bench-time").join(format!("{condition}.log"))
+fn log_path(plan: &Plan, condition: Condition) -> PathBuf {
+    // Figures are made of whole runs.
+    let kind = if *plan == Plan::FULL { "" } else { "-other" };
+    process::target_directory().join("bench-time").join(format!("{condition}{kind}.log"))
 }
 
-fn keep_log(condition: Condition, log: &str) -> Result<PathBuf> {
-    let path = log_path(condition);
+fn keep_log(plan: &Plan, condition: Condition, log: &str) -> Result<PathBuf> {
+    let path = log_path(plan, condition);
     let folder = path.parent().context("a log lies in a folder")?;
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     fs::write(&path, log).with_context(|| format!("cannot write {}", path.display()))?;
@@ -363,6 +365,6 @@ fn keep_log(condition: Condition, log: &str) -> Result<PathBuf> {
 }
 
 fn kept_log(condition: Condition) -> Result<String> {
-    let path = log_path(condition);
+    let path = log_path(&Plan::FULL, condition);
     fs::read_to_string(&path).with_context(|| format!("no log of {condition} was kept at {}", path.display()))
 }
