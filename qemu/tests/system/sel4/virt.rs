@@ -245,7 +245,7 @@ fn every_twenty_milliseconds() -> Schedule {
 #[ignore = "needs a boot image: run by `cargo xtask test`"]
 fn a_call_waits_for_one_other_at_the_most() {
     /// A call of its own, at 31 us; one of somebody less urgent, with what the kernel cannot be preempted in; and what comes at a tick.
-    const MOST_NS: u64 = 150_000;
+    const MOST_NS: u64 = 100_000;
     on!(TAKEN_OVER, |node| {
         node.type_file("/tmp/flood.wasm", &hostile::module("driver-call-flood")?)?;
         node.type_file("/tmp/punctual.wasm", &hostile::punctual("punctual", every_twenty_milliseconds())?)?;
@@ -362,7 +362,7 @@ fn places_of_the_wardens_handler(node: &mut Node) -> Result<Vec<u64>> {
     });
     let segment = segment.context("a program has code")?;
     let (symbols, names) = elf.symbol_table()?.context("the program has its symbols")?;
-    let is_handler = |name: &str| name.contains("set_alarm") && name.contains("runner_warden");
+    let is_handler = |name: &str| name.contains("settle") && name.contains("runner_warden");
     let mut places = Vec::new();
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("memory");
