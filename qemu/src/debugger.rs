@@ -338,6 +338,35 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_stops_at_its_breakpoint_and_not_before() {
+        let (folder, server) = fake(vec!["OK".to_owned(), "T05thread:01;".to_owned(), String::new()]);
+        let mut debugger = Debugger::connect(&folder.path().join("gdb")).expect("connected");
+        assert!(!debugger.has_stopped(Duration::from_millis(20)).expect("it does not run"));
+        debugger.set_breakpoint(0xffff_8000_0001_0000).expect("set");
+        debugger.go().expect("it runs");
+        assert!(debugger.has_stopped(ANSWER_TIMEOUT).expect("it stopped"));
+        drop(debugger);
+        let requests = server.join().expect("served");
+        assert_eq!(requests, ["Z0,ffff800000010000,4", "c", "D"]);
+    }
+
+    #[test]
+    fn a_breakpoint_that_cannot_be_set_and_an_end_of_the_machine_are_errors() {
+        let (folder, _server) = fake(vec![String::new(), "W00".to_owned(), String::new()]);
+        let mut debugger = Debugger::connect(&folder.path().join("gdb")).expect("connected");
+        assert!(debugger.set_breakpoint(0x1000).is_err(), "the debugger knows no breakpoints");
+        debugger.go().expect("it runs");
+        assert!(debugger.has_stopped(ANSWER_TIMEOUT).is_err(), "it ended");
+    }
+
+    #[test]
+    fn a_general_register_is_where_its_number_says() {
+        let mut bytes = registers(0);
+        bytes[30 * 8..31 * 8].copy_from_slice(&7_u64.to_le_bytes());
+        assert_eq!([29, 30, 31].map(|number| Registers(bytes.clone()).general(number)), [Some(0), Some(7), None]);
+    }
+
+    #[test]
     fn a_core_is_the_thread_behind_its_number() {
         let (folder, server) = fake(vec!["OK".to_owned(), "E22".to_owned(), String::new()]);
         let mut debugger = Debugger::connect(&folder.path().join("gdb")).expect("connected");

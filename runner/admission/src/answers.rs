@@ -8,8 +8,8 @@ use alloc::{
 
 use runner_interfaces::{
     cell::{ContainerState, NodeIdentity},
-    gpio::GpioStatus,
-    grants::{CellGrants, MAX_LINES},
+    gpio::{GpioStatus, LineCounts},
+    grants::CellGrants,
     kernel::Instant,
     policy::{BoardDevice, BoardLine},
     timer::TimerStatus,
@@ -66,7 +66,8 @@ impl<M: SharedMemory + Clone> Admission<M> {
 
     fn lines(&self, policy: &Policy) -> Vec<LineReport> {
         let status = self.gpio_status.try_read().unwrap_or_else(GpioStatus::new_zeroed);
-        policy.board.lines.iter().map(|line| line_report(line, &status)).collect()
+        let counts = |line: &BoardLine| self.line_counts.read(line.line);
+        policy.board.lines.iter().map(|line| line_report(line, &status, counts(line))).collect()
     }
 
     fn named_counters(&self) -> Vec<(String, u64)> {
@@ -185,21 +186,20 @@ fn devices(policy: &Policy) -> Vec<DeviceReport> {
     policy.board.devices.iter().map(report).collect()
 }
 
-fn line_report(line: &BoardLine, status: &GpioStatus) -> LineReport {
+fn line_report(line: &BoardLine, status: &GpioStatus, counts: LineCounts) -> LineReport {
     let held_as = match line.line {
         number if CellGrants::allows(status.outputs, number) => "output",
         number if CellGrants::allows(status.inputs, number) => "input",
         _ => "",
     };
-    let index = usize::from(line.line.min(MAX_LINES - 1));
     LineReport {
         label: line.label.clone(),
         line: line.line,
         allowed: directions(line).into_iter().map(String::from).collect(),
         held_as: held_as.into(),
         high: CellGrants::allows(status.levels, line.line),
-        transitions: status.transitions[index],
-        edges: status.edges[index],
+        transitions: counts.transitions,
+        edges: counts.edges,
         most_per_second: line.most_per_second,
     }
 }

@@ -180,6 +180,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
             offset_ns: 50,
             on_overrun: OnOverrun::Stop,
             class: Urgency::High,
+            calls: Some([4, 0, 2, 1]),
         }),
         endpoints: vec![Endpoint { number: 3, line: "LED".into() }],
         ..Manifest::named("blinker")

@@ -5,7 +5,9 @@ use alloc::{boxed::Box, vec};
 use runner_interfaces::MAX_CELLS;
 use runner_interfaces::boot_report::Finding;
 use runner_interfaces::driver::{DriverWatch, StartError};
-use runner_interfaces::gpio::{Edges, GPIO_USAGE_OFFSET_BYTES, GpioStatus, Opened, Procedure, Pull, Status};
+use runner_interfaces::gpio::{
+    Edges, GPIO_USAGE_OFFSET_BYTES, GpioStatus, LineCountsTable, Opened, Procedure, Pull, Status,
+};
 use runner_interfaces::grants::{CellGrants, LineRates, MAX_LINES, RateOf, grant_offset_bytes};
 use runner_interfaces::kernel::{
     Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring, required_channel, required_region,
@@ -142,6 +144,7 @@ pub struct Gpio<W: Wiring, B> {
     /// What each cell has spent of its rates of changes and of edges.
     buckets: Buckets,
     usage: UsageTable<W::Memory>,
+    counts: LineCountsTable<W::Memory>,
     watch: DriverWatch<W::Memory>,
     /// How often the bank has interrupted lately.
     storm: Storm,
@@ -177,6 +180,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
             rates: grants,
             buckets: Buckets::new(),
             usage: UsageTable::new(status.clone(), GPIO_USAGE_OFFSET_BYTES, usize::from(MAX_LINES))?,
+            counts: LineCountsTable::new(status.clone())?,
             watch: DriverWatch::new(status.clone())?,
             storm: Storm::default(),
             now: Instant::default(),
@@ -193,8 +197,6 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
                 refused: 0,
                 refused_by_cell: [0; MAX_CELLS],
                 invalid: 0,
-                transitions: [0; MAX_LINES as usize],
-                edges: [0; MAX_LINES as usize],
                 limited: 0,
                 coalesced: 0,
                 storms: 0,
@@ -543,8 +545,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
     }
 
     fn count_transition(&mut self, line: u8) {
-        let count = &mut self.status.transitions[usize::from(line)];
-        *count = count.wrapping_add(1);
+        self.counts.add_transition(line);
     }
 
     fn put_level(&mut self, line: u8, high: bool) {
@@ -614,8 +615,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         if edges == 0 {
             return None;
         }
-        let count = &mut self.status.edges[usize::from(line)];
-        *count = count.wrapping_add(edges);
+        self.counts.add_edges(line, edges);
         let (cell, _) = self.line(line).holder?;
         self.admit_edges(cell, line, edges).then_some(cell)
     }
@@ -667,7 +667,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         }
     }
 
-    /// Shows the state. A little over a kilobyte, the same at every call.
+    /// Shows the state: the same at every call, and no more of it than one call can change.
     fn publish(&mut self) {
         self.status.levels = self.bank.levels();
         self.shown.write(&self.status);

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail, ensure};
 use elf::{ElfBytes, endian::LittleEndian};
 use key_files::{KeyDirectory, KeyFileError, PrivateKey};
+use qemu::attacks::Attack;
 use qemu::board::Board;
 use qemu::debugger::Debugger;
 use runner_container::{Manifest, OnOverrun, Schedule, embed};
@@ -347,6 +348,25 @@ fn a_warden_that_stands_still_is_told() {
         ensure!(node.is_running("blinker")?, "it goes on");
         let console = node.machine.console.transcript();
         ensure!(console.contains("atoll: warden") && console.contains("stands still since"), "{console}");
+        Ok(())
+    });
+}
+
+/// Under each attack for some seconds a container keeps blinking, and `emit` answers when it is over.
+#[test]
+#[ignore = "needs a boot image: run by `cargo xtask test`"]
+fn a_blinker_blinks_on_under_every_attack() {
+    const SECONDS: u64 = 3;
+    on!(BOARD, |node| {
+        for attack in Attack::ALL {
+            let blinker = Blinker::deploy(node)?;
+            attack.start(node)?;
+            attack.go_on(node, SECONDS)?;
+            attack.stop(node)?;
+            ensure!(node.is_running("blinker")?, "{attack}");
+            blinker.lost_nothing(node).with_context(|| format!("under {attack}"))?;
+            node.clear()?;
+        }
         Ok(())
     });
 }

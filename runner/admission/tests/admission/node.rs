@@ -916,6 +916,10 @@ impl Node {
         self.cells[cell].control_seen
     }
 
+    pub(crate) fn line_counts(&self) -> gpio::LineCountsTable<HeapMemory> {
+        gpio::LineCountsTable::new(self.regions["gpio_status"].clone()).expect("fits")
+    }
+
     pub(crate) fn show_gpio(&self, status: &GpioStatus) {
         SequencedCell::new(self.regions["gpio_status"].clone(), 0).expect("fits").write(status);
     }

@@ -22,7 +22,7 @@ const CHARACTER_BITS: u32 = 6;
 const FIRST_CHARACTER: u8 = b'0';
 
 /// A sample's unit: what one instruction takes.
-pub(super) const UNIT_NS: u64 = 8;
+pub(in super::super) const UNIT_NS: u64 = 8;
 
 /// Where the lines of the first series begin; below lie the labels.
 pub(in super::super) const FIRST_LINE: usize = 4096;

@@ -67,7 +67,8 @@ pub(super) fn play(image: &Path, places: Places, condition: Condition) -> Result
     read(condition, log)
 }
 
-fn read(condition: Condition, log: String) -> Result<Played> {
+/// Reads a log, of this run or an earlier one.
+pub(super) fn read(condition: Condition, log: String) -> Result<Played> {
     let series = Measure::ALL
         .into_iter()
         .map(|measure| Ok((measure, Samples::new(values(measure, &log)?))))
@@ -81,7 +82,9 @@ fn values(measure: Measure, log: &str) -> Result<Vec<u64>> {
     match measure {
         Measure::Release => containers::samples(log, "jit"),
         Measure::Output => containers::samples(log, "out"),
-        Measure::Edge => edges(log),
+        // The button is pressed before a tick and let go at one.
+        Measure::EdgeBeforeTick => Ok(edges(log)?.into_iter().step_by(2).collect()),
+        Measure::EdgeAtTick => Ok(edges(log)?.into_iter().skip(1).step_by(2).collect()),
         Measure::Deploy => script::said(log, "deployed").into_iter().map(deployed).collect(),
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn tables(baseline: &Baseline) -> String {
         .collect();
     let mut text = String::new();
     for measure in Measure::ALL {
-        let _ = write!(text, "### {}\n\n{}\n\n", capital(measure.name()), header());
+        let _ = write!(text, "### {}\n\n{}\n", capital(measure.name()), header());
         for (condition, figures) in &rows {
             if let Some(figure) = figures.figures.get(measure.key()) {
                 let _ = writeln!(text, "{}", row(*condition, figure));

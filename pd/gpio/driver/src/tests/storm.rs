@@ -73,7 +73,7 @@ fn in_each_window_a_line_may_interrupt_as_often_as_that() {
         bench.kernel.now_ns += INTERRUPT_WINDOW_NS;
     }
     assert_eq!((bench.quiet_lines(), bench.status().storms), (0, 0));
-    assert_eq!(bench.status().edges[3], 100 * u64::from(MOST_INTERRUPTS));
+    assert_eq!(bench.counts(3).edges, 100 * u64::from(MOST_INTERRUPTS));
 }
 
 #[test]
