@@ -323,6 +323,25 @@ fn calls_of_all_leave_room_for_whoever_stops_them() {
     });
 }
 
+/// Under each attack for some seconds a container keeps blinking, and `emit` answers when it is over.
+#[test]
+#[ignore = "needs a boot image: run by `cargo xtask test`"]
+fn a_blinker_blinks_on_under_every_attack() {
+    const SECONDS: u64 = 3;
+    on!(BOARD, |node| {
+        for attack in Attack::ALL {
+            let blinker = Blinker::deploy(node)?;
+            attack.start(node)?;
+            attack.go_on(node, SECONDS)?;
+            attack.stop(node)?;
+            ensure!(node.is_running("blinker")?, "{attack}");
+            blinker.lost_nothing(node).with_context(|| format!("under {attack}"))?;
+            node.clear()?;
+        }
+        Ok(())
+    });
+}
+
 #[test]
 #[ignore = "needs a boot image: run by `cargo xtask test`"]
 fn an_edge_reaches_a_container() {
