@@ -921,7 +921,8 @@ proptest! {
     #[test]
     fn every_edge_is_told_or_counted(
         rate in 1..200_u32,
-        steps in proptest::collection::vec((0..200_000_000_u64, 0..9_u8, any::<bool>()), 1..60),
+        // No more than two interrupts in a window: beyond that a line is quiet, and what it misses is not known.
+        steps in proptest::collection::vec((INTERRUPT_WINDOW_NS / 2..200_000_000_u64, 0..9_u8, any::<bool>()), 1..60),
     ) {
         let mut bench = Bench::new();
         bench.grant(0, 0, 0b1, 0b1);

@@ -64,6 +64,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
             self.status.storms = self.status.storms.wrapping_add(1);
             if let Some((cell, _)) = self.lines[usize::from(line)].holder {
                 self.usage.add(cell, usize::from(line), Count::Coalesced, 1);
+                self.status.coalesced = self.status.coalesced.wrapping_add(1);
             }
         }
         self.set_quiet(self.storm.quiet | lines);
