@@ -5,6 +5,7 @@
 //! Results go to `docs/measurements.md`, between two markers; what stands around them is written by hand.
 
 pub(crate) mod costs;
+pub(crate) mod eight;
 mod host;
 mod sel4;
 mod time;
