@@ -208,11 +208,12 @@ impl Attack {
                  while :; do head -c 48000000 /dev/zero | tail -c 48000000 | wc -c; done &"
             }
             // `read` waits in `poll` and makes no process, so that there is an interrupt of the timer for nearly each of them; and
-            // the console interrupts when it has sent. What it sends is text, for the sake of whoever looks at the log.
+            // the console interrupts when it has sent. What it sends is text in whole pieces, so that whoever types there still
+            // finds an answer between them.
             Self::InterruptStorm => {
                 "mkfifo pipe\n\
                  for n in 1 2 3 4 5 6 7 8; do while :; do read -t 0.001 nothing; done <> pipe & done\n\
-                 tr '\\0' . < /dev/zero > /dev/ttyAMA0 &"
+                 while :; do printf ................ > /dev/ttyAMA0; read -t 0.001 nothing; done <> pipe &"
             }
             Self::VirtioFlood => {
                 "cat /dev/zero > /dev/virtio-ports/emit.2 &\n\

@@ -168,6 +168,19 @@ impl Debugger {
         from_hexadecimal(&self.ask(&format!("m{address:x},{length:x}"))?)
     }
 
+    /// Writes to the machine's memory where it physically lies, whoever has it mapped.
+    ///
+    /// # Errors
+    /// There is none at the address.
+    pub fn write_physical_memory(&mut self, address: u64, bytes: &[u8]) -> Result<()> {
+        // QEMU's own extension (its manual, "GDB usage").
+        self.ask_for_ok("Qqemu.PhyMemMode:1")?;
+        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let written = self.ask_for_ok(&format!("M{address:x},{:x}:{digits}", bytes.len()));
+        self.ask_for_ok("Qqemu.PhyMemMode:0")?;
+        written
+    }
+
     /// Makes the processor go on elsewhere.
     ///
     /// # Errors
@@ -175,8 +188,12 @@ impl Debugger {
     pub fn jump(&mut self, mut registers: Registers, address: u64) -> Result<()> {
         registers.set_program_counter(address);
         let digits: String = registers.0.iter().map(|byte| format!("{byte:02x}")).collect();
-        let answer = self.ask(&format!("G{digits}"))?;
-        ensure!(answer == "OK", "QEMU does not set the registers: {answer}");
+        self.ask_for_ok(&format!("G{digits}"))
+    }
+
+    fn ask_for_ok(&mut self, request: &str) -> Result<()> {
+        let answer = self.ask(request)?;
+        ensure!(answer == "OK", "QEMU does not do {request}: {answer}");
         Ok(())
     }
 
@@ -305,6 +322,48 @@ mod tests {
         assert_eq!(requests[0], "g");
         assert_eq!(requests[1], format!("G{}", hexadecimal(&registers(0x6666))));
         assert_eq!(requests[2], "D");
+    }
+
+    #[test]
+    fn memory_is_written_where_it_physically_lies() {
+        let ok = || "OK".to_owned();
+        let (folder, server) = fake(vec![ok(), ok(), ok(), ok(), "E14".to_owned(), ok(), String::new()]);
+        let mut debugger = Debugger::connect(&folder.path().join("gdb")).expect("connected");
+        debugger.write_physical_memory(0x6012_3000, &[0, 0, 0, 0x14]).expect("written");
+        assert!(debugger.write_physical_memory(0x10, &[1]).is_err(), "nothing is there");
+        drop(debugger);
+        let requests = server.join().expect("served");
+        assert_eq!(requests[..3], ["Qqemu.PhyMemMode:1", "M60123000,4:00000014", "Qqemu.PhyMemMode:0"]);
+        assert_eq!(requests[3..6], ["Qqemu.PhyMemMode:1", "M10,1:01", "Qqemu.PhyMemMode:0"]);
+    }
+
+    #[test]
+    fn a_machine_stops_at_its_breakpoint_and_not_before() {
+        let (folder, server) = fake(vec!["OK".to_owned(), "T05thread:01;".to_owned(), String::new()]);
+        let mut debugger = Debugger::connect(&folder.path().join("gdb")).expect("connected");
+        assert!(!debugger.has_stopped(Duration::from_millis(20)).expect("it does not run"));
+        debugger.set_breakpoint(0xffff_8000_0001_0000).expect("set");
+        debugger.go().expect("it runs");
+        assert!(debugger.has_stopped(ANSWER_TIMEOUT).expect("it stopped"));
+        drop(debugger);
+        let requests = server.join().expect("served");
+        assert_eq!(requests, ["Z0,ffff800000010000,4", "c", "D"]);
+    }
+
+    #[test]
+    fn a_breakpoint_that_cannot_be_set_and_an_end_of_the_machine_are_errors() {
+        let (folder, _server) = fake(vec![String::new(), "W00".to_owned(), String::new()]);
+        let mut debugger = Debugger::connect(&folder.path().join("gdb")).expect("connected");
+        assert!(debugger.set_breakpoint(0x1000).is_err(), "the debugger knows no breakpoints");
+        debugger.go().expect("it runs");
+        assert!(debugger.has_stopped(ANSWER_TIMEOUT).is_err(), "it ended");
+    }
+
+    #[test]
+    fn a_general_register_is_where_its_number_says() {
+        let mut bytes = registers(0);
+        bytes[30 * 8..31 * 8].copy_from_slice(&7_u64.to_le_bytes());
+        assert_eq!([29, 30, 31].map(|number| Registers(bytes.clone()).general(number)), [Some(0), Some(7), None]);
     }
 
     #[test]

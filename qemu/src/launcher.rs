@@ -67,6 +67,9 @@ pub struct Port {
     pub peer: PortPeer,
 }
 
+/// 8 ns an instruction: 125 million a second.
+const DEFAULT_SHIFT: u8 = 3;
+
 /// What the machine's time follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Clock {
@@ -80,6 +83,8 @@ enum Clock {
 pub struct Launch {
     system: System,
     clock: Clock,
+    /// An instruction takes 2 to the power of this, in nanoseconds.
+    shift: u8,
     multi_core: bool,
     ports: Vec<Port>,
     extra: Vec<OsString>,
@@ -107,7 +112,7 @@ impl Launch {
     }
 
     fn new(system: System) -> Self {
-        Self { system, clock: Clock::Host, multi_core: false, ports: Vec::new(), extra: Vec::new() }
+        Self { system, clock: Clock::Host, shift: DEFAULT_SHIFT, multi_core: false, ports: Vec::new(), extra: Vec::new() }
     }
 
     /// One virtual processor that executes a fixed number of instructions a virtual second, and a virtual second that never
@@ -124,6 +129,14 @@ impl Launch {
     #[must_use]
     pub fn deterministic(mut self) -> Self {
         self.clock = Clock::Deterministic;
+        self
+    }
+
+    /// An instruction takes 2 to the power of `shift` nanoseconds, in place of 8. It is as if the processor had another clock: 4 ns are 250
+    /// million instructions a second.
+    #[must_use]
+    pub fn instruction_shift(mut self, shift: u8) -> Self {
+        self.shift = shift;
         self
     }
 

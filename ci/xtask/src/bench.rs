@@ -5,6 +5,7 @@
 //! Results go to `docs/measurements.md`, between two markers; what stands around them is written by hand.
 
 pub(crate) mod costs;
+pub(crate) mod eight;
 mod host;
 mod sel4;
 mod time;
@@ -17,10 +18,6 @@ use serde::Deserialize;
 
 use crate::process::{self, step};
 pub(crate) use time::TimeOptions;
-
-/// Everything between the two is replaced.
-const BEGIN: &str = "<!-- measurements: begin -->";
-const END: &str = "<!-- measurements: end -->";
 
 /// One figure with what it is held against.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -86,6 +83,11 @@ pub(crate) fn run_time(options: &TimeOptions) -> Result<()> {
     time::run(options)
 }
 
+/// Holds a short run of `--time` against the committed figures.
+pub(crate) fn hold_times() -> Result<()> {
+    time::hold()
+}
+
 /// Measures all, prints the table and writes it into the book; one part by itself is only printed.
 pub(crate) fn run(only: Option<Part>) -> Result<()> {
     let mut measurements = Vec::new();
@@ -100,7 +102,7 @@ pub(crate) fn run(only: Option<Part>) -> Result<()> {
     }
     let table = table(&measurements);
     println!("{table}");
-    if only.is_some() { Ok(()) } else { write(&table) }
+    if only.is_some() { Ok(()) } else { write("docs/measurements.md", "measurements", &table) }
 }
 
 /// Runs a package's example, optimised, and reads the figures that it prints, one JSON object a line.
@@ -149,12 +151,14 @@ fn digits(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-fn write(table: &str) -> Result<()> {
-    let path = process::root().join("docs/measurements.md");
-    let page = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let (before, rest) = page.split_once(BEGIN).context("docs/measurements.md has lost its first marker")?;
-    let (_, after) = rest.split_once(END).context("docs/measurements.md has lost its second marker")?;
-    fs::write(&path, format!("{before}{BEGIN}\n\n{table}\n{END}{after}"))
+/// Replaces what stands between the markers of that name in a page of the book.
+fn write(page: &str, name: &str, table: &str) -> Result<()> {
+    let path = process::root().join(page);
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let (begin, end) = (format!("<!-- {name}: begin -->"), format!("<!-- {name}: end -->"));
+    let (before, rest) = text.split_once(&begin).with_context(|| format!("{page} has lost its marker {begin}"))?;
+    let (_, after) = rest.split_once(&end).with_context(|| format!("{page} has lost its marker {end}"))?;
+    fs::write(&path, format!("{before}{begin}\n\n{table}\n{end}{after}"))
         .with_context(|| format!("cannot write {}", path.display()))?;
     println!("written to {}", path.display());
     Ok(())

@@ -66,6 +66,16 @@ const NEEDS: &[Need] = &[
         otherwise: qemu::sdk::HOW_TO_GET,
     },
     Need {
+        name: "cyclictest",
+        purpose: "what stands beside the host's times in `cargo xtask bench --time`",
+        look: || {
+            let found = process::find_program("cyclictest");
+            Ok(found.ok_or_else(|| anyhow::anyhow!("not found"))?.display().to_string())
+        },
+        packages: &["rt-tests"],
+        otherwise: "install rt-tests",
+    },
+    Need {
         name: "C for WebAssembly",
         purpose: "rebuilding the C samples",
         look: wasm_c,

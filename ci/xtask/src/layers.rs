@@ -16,6 +16,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("runner-interfaces", 1),
     ("runner-container", 1),
     ("runner-schedule", 1),
+    ("distribution", 1),
     ("wasm-toolchain", 1),
     ("runner-tokens", 2),
     ("key-files", 3),

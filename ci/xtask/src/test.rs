@@ -50,6 +50,7 @@ pub(crate) fn run() -> Result<()> {
     tally.suite("fuzz targets", &mut crate::fuzz::smoke());
     examples(&mut tally);
     sel4(&mut tally);
+    times(&mut tally);
     tally.report()
 }
 
@@ -140,6 +141,18 @@ fn sel4(tally: &mut Tally) {
         }
     }
     tally.suite("sel4", &mut command);
+}
+
+/// What happens in time on seL4, held against the committed figures; skipped where no SDK is found.
+fn times(tally: &mut Tally) {
+    step("times on seL4, in instructions, against the committed figures");
+    match crate::bench::hold_times() {
+        Ok(()) => tally.passed += 1,
+        Err(error) => match error.downcast_ref::<qemu::Missing>() {
+            Some(missing) => tally.skip(&format!("times on seL4: {missing}")),
+            None => tally.fail(&format!("times on seL4: {error:#}")),
+        },
+    }
 }
 
 impl Tally {

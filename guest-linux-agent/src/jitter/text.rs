@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use indicatif::HumanCount;
 use shared_ring_messages::{MeasureReport, TimingReport};
 
-use super::{PERCENTILES, percentile, rows, time};
+use distribution::{percentile, rows, time};
+
+use super::PERCENTILES;
 use crate::{show::table, terminal::printable};
 
 /// Lines of a distribution.

@@ -3,7 +3,7 @@
 //!
 //! It has exactly what `system.xml` gives the cell that it replaces. Told to run a container, it says that it does. One called
 //! `calls-N` goes through [`calls`] with whatever rights it was granted, and then commits fault N of [`faults`]; one called `fault-N`
-//! does only that. What comes of it is looked at from outside: at the registers of the devices, and by whoever goes on.
+//! does only that; one called `flood-N` makes call N of [`flood`] for ever. What comes of it is looked at from outside: at the registers of the devices, and by whoever goes on.
 //!
 //! | channel | with | what |
 //! |---|---|---|
@@ -16,6 +16,7 @@ extern crate alloc;
 
 mod calls;
 mod faults;
+mod flood;
 
 use alloc::format;
 
@@ -25,6 +26,7 @@ use pd_shell::startup::restart;
 use pd_shell::{Sel4Kernel, Sel4Wiring};
 use runner_interfaces::boot_report::Finding;
 use runner_interfaces::cell::{CellControl, CellStatus, Command, ContainerState};
+use runner_interfaces::gpio;
 use runner_interfaces::kernel::{Channel, Kernel, MissingWiring, required_channel, required_region};
 use shared_ring::{MappedMemory, SequencedCell, SharedMemory, SharedValues};
 
@@ -48,6 +50,19 @@ const LIFE_NS: u64 = 300_000_000;
 
 /// The head of the configuration, with the container's name in it: a length, and the bytes (`postcard`).
 const NAME_BYTES: usize = 16;
+
+/// Who is flooded, by the symbols of their channels.
+const DRIVERS: [&str; 4] = ["channel_gpio", "channel_timer", "channel_i2c", "channel_exchange"];
+
+/// What a container's name asks for.
+enum Cue {
+    /// Every call, and then a fault.
+    Calls(usize),
+    /// A fault.
+    Fault(usize),
+    /// One call for ever.
+    Flood(usize),
+}
 
 struct Hostile {
     wiring: Sel4Wiring,
@@ -114,10 +129,14 @@ impl Hostile {
         (self.shown.load_began_ns, self.shown.installed_ns) = (now, now);
         (self.shown.started_ns, self.shown.ready_ns) = (now, now);
         self.say(ContainerState::Running);
-        let (makes_calls, fault) = self.cue();
-        if makes_calls {
-            self.shown.host_calls = self.make_every_call();
-        }
+        let fault = match self.cue() {
+            Cue::Calls(fault) => {
+                self.shown.host_calls = self.make_every_call();
+                fault
+            }
+            Cue::Fault(fault) => fault,
+            Cue::Flood(number) => return self.flood(number),
+        };
         while self.kernel.now().nanoseconds() < now + LIFE_NS {
             self.show();
         }
@@ -126,15 +145,37 @@ impl Hostile {
         self.say(ContainerState::Ready);
     }
 
-    /// What the container's name asks for: whether to make calls, and the number of the fault.
-    fn cue(&self) -> (bool, usize) {
+    /// Calls one driver for ever. What it finds is shown in place of what a cell counts: calls, the most of them that one
+    /// budget held as loops, and the shortest time of some as fuel.
+    fn flood(&mut self, number: usize) {
+        let Some((driver, message)) = flood::call_of(number) else { return };
+        let Ok(channel) = required_channel(&self.wiring, DRIVERS[driver]) else { return };
+        let mut kernel = self.kernel;
+        // A line is a cell's once it has opened it.
+        if driver == 0 {
+            kernel.call(channel, gpio::call(gpio::Procedure::OpenOutput, flood::LINE));
+        }
+        flood::call_for_ever(&mut kernel, (channel, message), &mut |found| {
+            self.shown.host_calls = found.calls;
+            self.shown.loops = found.most_in_a_row;
+            self.shown.fuel = found.shortest_ns;
+            self.show();
+        })
+    }
+
+    /// What the container's name asks for.
+    fn cue(&self) -> Cue {
         let mut head = [0; NAME_BYTES];
         let region = required_region(&self.wiring, "region_module").ok();
         // A region that is not there is a name that says nothing.
         let _ = region.map(|region| region.read(1, &mut head));
         let digits = head.iter().skip("calls-".len()).take_while(|byte| byte.is_ascii_digit());
         let number = digits.fold(0, |number, digit| number * 10 + usize::from(digit - b'0'));
-        (head.starts_with(b"calls-"), number)
+        match head {
+            [b'c', b'a', b'l', b'l', b's', b'-', ..] => Cue::Calls(number),
+            [b'f', b'l', b'o', b'o', b'd', b'-', ..] => Cue::Flood(number),
+            _ => Cue::Fault(number),
+        }
     }
 
     fn make_every_call(&mut self) -> u64 {

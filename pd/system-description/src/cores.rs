@@ -43,7 +43,7 @@ impl Role {
     /// domains, which take them each millisecond, have budgets for the short ones; without cells their core has room.
     pub const fn budget_factor(self) -> u64 {
         match self {
-            Self::Tick | Self::Grid | Self::Timer => 2,
+            Self::Tick | Self::Grid => 2,
             _ => 1,
         }
     }

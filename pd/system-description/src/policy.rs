@@ -23,7 +23,7 @@ use runner_tokens::{Minimum, TokenKind};
 use serde::Deserialize;
 use zerocopy::IntoBytes;
 
-use crate::model::System;
+use crate::model::{Channel, Domain, System};
 use crate::quantity;
 use crate::role::Role;
 
@@ -273,7 +273,11 @@ impl Policy {
             return Err(format!("the policy takes {needed} bytes, the region `policy` has {size}"));
         }
         let names_bytes = u32::try_from(names.len()).map_err(|_| "the policy's names take over 4 GiB")?;
-        let limits = BoardLimits { names_bytes, shares: shares(system)?, ..self.limits };
+        let mut shares = shares(system)?;
+        if let Some(time) = &board.time {
+            shares.call_ns = time.call_ns.map(|ns| u32::try_from(ns).unwrap_or(u32::MAX));
+        }
+        let limits = BoardLimits { names_bytes, shares, ..self.limits };
         let mut bytes = vec![0; size];
         bytes[..size_of::<BoardLimits>()].copy_from_slice(limits.as_bytes());
         bytes[POLICY_NAMES_OFFSET_BYTES..needed].copy_from_slice(&names);
@@ -318,22 +322,34 @@ fn shares(system: &System) -> Result<Shares, String> {
 }
 
 /// The figures with those of `system` itself: a domain above the cells that the policy does not speak of takes no more than the
-/// kernel gives it, and what the budgets of all of them come to is not there for containers.
+/// kernel gives it, and what the budgets of all of them come to is not there for containers. The kernel holds no domain to a budget
+/// that runs for callers: its calls are counted where they are made, and what else it does the policy must say.
 fn with_domains(mut time: BoardTime, system: &System) -> Result<BoardTime, String> {
     for domain in system.protection_domains().filter(|domain| domain.priority > *CELL_PRIORITIES.end()) {
-        let (Some(budget_us), Some(period_us)) = (domain.budget_us, domain.period_us.filter(|period| *period != 0))
-        else {
-            return Err(format!("`{}` states no budget and period", domain.name));
+        let stated = time.system.iter().find(|activity| activity.name == domain.name);
+        let budget = if Role::of(&domain.name).is_some_and(Role::runs_for_callers) {
+            match stated {
+                Some(activity) => (activity.budget_ns, activity.period_ns),
+                None if is_woken(system, domain) => {
+                    return Err(format!(
+                        "nobody holds `{}` to a budget, so a [[time.system]] must say what it takes without being called",
+                        domain.name
+                    ));
+                }
+                None => continue,
+            }
+        } else {
+            let (Some(budget_us), Some(period_us)) = (domain.budget_us, domain.period_us.filter(|period| *period != 0))
+            else {
+                return Err(format!("`{}` states no budget and period", domain.name));
+            };
+            (budget_us.saturating_mul(1_000), period_us.saturating_mul(1_000))
         };
-        let share_ppm = budget_us.saturating_mul(1_000_000).div_ceil(period_us);
+        let (budget_ns, period_ns) = budget;
+        let share_ppm = budget_ns.saturating_mul(1_000_000).div_ceil(period_ns);
         time.taken_ppm = time.taken_ppm.saturating_add(u32::try_from(share_ppm).unwrap_or(u32::MAX));
-        if time.system.iter().all(|activity| activity.name != domain.name) {
-            time.system.push(BoardActivity {
-                name: domain.name.clone(),
-                budget_ns: budget_us.saturating_mul(1_000),
-                period_ns: period_us.saturating_mul(1_000),
-                jitter_ns: 0,
-            });
+        if stated.is_none() {
+            time.system.push(BoardActivity { name: domain.name.clone(), budget_ns, period_ns, jitter_ns: 0 });
         }
     }
     if time.is_sound() {
@@ -341,6 +357,17 @@ fn with_domains(mut time: BoardTime, system: &System) -> Result<BoardTime, Strin
     } else {
         Err("the budgets of the domains above the cells cannot be computed with".into())
     }
+}
+
+/// Whether a domain does anything without being called: something interrupts or notifies it.
+fn is_woken(system: &System, domain: &Domain) -> bool {
+    let notifies = |channel: &Channel| {
+        let [first, second] = &channel.ends;
+        [(first, second), (second, first)]
+            .into_iter()
+            .any(|(sender, receiver)| receiver.domain == domain.name && sender.may_notify)
+    };
+    !domain.interrupts.is_empty() || system.channels.iter().any(notifies)
 }
 
 impl TimeTable {

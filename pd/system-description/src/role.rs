@@ -93,6 +93,15 @@ impl Role {
         )
     }
 
+    /// Whether cells call it, so that it must always have budget left: one that used its budget up would stand still for
+    /// everybody. What it takes is bounded by what its callers may use to call it (docs/decisions/0011-drivers-time.md).
+    ///
+    /// `warden` is none: nobody calls it whose deadline could be late by that, and what cells make it do by notifying it is to
+    /// be bounded.
+    pub const fn runs_for_callers(self) -> bool {
+        matches!(self, Self::Timer | Self::Gpio | Self::I2c | Self::Exchange)
+    }
+
     /// Whether it may use the processor without a limit: only what lies below everything else.
     pub const fn may_be_unthrottled(self) -> bool {
         matches!(self, Self::Vmm | Self::Linux)

@@ -44,9 +44,11 @@ pub enum Rule {
     Parents,
     /// Budget and period are stated everywhere.
     BudgetStated,
-    /// Everything above the VMM has a budget below its period, and one that is long enough.
+    /// Everything above the VMM that runs at its own expense has a budget below its period, and one that is long enough.
     Throttled,
-    /// Real-time domains together leave some of each core.
+    /// Who runs at its callers' expense is never out of budget.
+    NeverThrottled,
+    /// Real-time domains that the kernel holds to budgets leave of each core what calls and interrupts take.
     Utilisation,
     /// All domains are on the first core, or each on the one of its role.
     Cores,
@@ -87,6 +89,7 @@ impl Rule {
         Self::Parents,
         Self::BudgetStated,
         Self::Throttled,
+        Self::NeverThrottled,
         Self::Utilisation,
         Self::Cores,
         Self::Priorities,
@@ -117,6 +120,7 @@ impl Rule {
             Self::Parents => "parents",
             Self::BudgetStated => "budget-stated",
             Self::Throttled => "throttled",
+            Self::NeverThrottled => "never-throttled",
             Self::Utilisation => "utilisation",
             Self::Cores => "cores",
             Self::Priorities => "priorities",
@@ -382,10 +386,19 @@ impl<'a> Checker<'a> {
             let problem = format!("`{}` does not state both budget and period", domain.name);
             return self.report(Rule::BudgetStated, domain.line, problem);
         };
-        if Role::of(&domain.name).is_none_or(Role::may_be_unthrottled) {
-            return;
-        }
-        if budget >= period {
+        let Some(role) = Role::of(&domain.name) else { return };
+        if role.runs_for_callers() {
+            // The kernel takes budget and period that are the same for none at all, and never makes the domain wait for either.
+            if budget != period {
+                let problem = format!(
+                    "`{}` is called, and everybody waits when its budget of {budget} µs in {period} µs is used up",
+                    domain.name
+                );
+                self.report(Rule::NeverThrottled, domain.line, problem);
+            }
+        } else if role.may_be_unthrottled() {
+            // Below everybody.
+        } else if budget >= period {
             let problem = format!("`{}` is not throttled: budget {budget} µs of {period} µs", domain.name);
             self.report(Rule::Throttled, domain.line, problem);
         } else if budget < LEAST_BUDGET_US {
@@ -449,7 +462,9 @@ impl<'a> Checker<'a> {
     fn utilisation(&mut self) {
         let shares = self.system.domains.iter().filter_map(|domain| {
             let share = share_in_millionths(domain.budget_us?, domain.period_us?)?;
-            Role::of(&domain.name).is_some_and(Role::is_real_time).then_some((domain, share))
+            // What runs for callers is bounded by their shares, not by its own.
+            let counts = |role: Role| role.is_real_time() && !role.runs_for_callers();
+            Role::of(&domain.name).is_some_and(counts).then_some((domain, share))
         });
         // By core: the line of the last domain there, and the sum.
         let mut cores: BTreeMap<u8, (u32, u64)> = BTreeMap::new();
@@ -457,7 +472,7 @@ impl<'a> Checker<'a> {
             let (line, sum) = cores.entry(domain.core).or_default();
             (*line, *sum) = (domain.line, sum.saturating_add(share));
         }
-        for (core, (line, total)) in cores.into_iter().filter(|(_, (_, total))| *total >= WHOLE_IN_MILLIONTHS) {
+        for (core, (line, total)) in cores.into_iter().filter(|(_, (_, total))| *total > HELD_IN_MILLIONTHS) {
             let percent = total / (WHOLE_IN_MILLIONTHS / 100);
             let problem = format!("real-time domains may use {percent} % of core {core} together");
             self.report(Rule::Utilisation, line, problem);
@@ -562,6 +577,10 @@ impl<'a> Checker<'a> {
 
 /// The processor, in the unit of [`share_in_millionths`].
 const WHOLE_IN_MILLIONTHS: u64 = 1_000_000;
+
+/// What those may have together that the kernel holds to budgets. The quarter that is left is for what they cause: calls, which
+/// drivers serve at nobody's budget, and interrupts; and for whom Linux talks to.
+const HELD_IN_MILLIONTHS: u64 = WHOLE_IN_MILLIONTHS / 4 * 3;
 
 /// The share of the processor that a budget is, rounded up; `None` for a period of 0.
 fn share_in_millionths(budget_us: u64, period_us: u64) -> Option<u64> {

@@ -9,11 +9,11 @@ use core::iter;
 
 use pd_shell::Sel4Wiring;
 use pd_vmm_machine::ConsoleSink;
-use runner_interfaces::boot_report::{Standing, standing, text, write_row, write_table};
+use runner_interfaces::boot_report::{Standing, standing, write_row, write_table};
 use runner_interfaces::kernel::{Instant, Kernel, Wiring};
 
 /// This domain's.
-const NAME: &str = "vmm";
+pub(crate) const NAME: &str = "vmm";
 
 /// Every domain that there may be but this one, in the order of their priorities, and the symbol of its status here.
 const DOMAINS: [(&str, &str); 16] = [
@@ -52,10 +52,10 @@ pub(crate) fn show(wiring: &Sel4Wiring, kernel: &impl Kernel, line: &mut impl Co
     let _ = write_table(&mut Line::new(line, kernel), standings(wiring).chain(iter::once((NAME, own))));
 }
 
-/// Tells on `line`, in the middle of whatever the guest says, why this domain does no more for it.
-pub(crate) fn tell(kernel: &impl Kernel, line: &mut impl ConsoleSink, reason: fmt::Arguments<'_>) {
+/// Tells on `line`, in the middle of whatever the guest says, how a domain stands: this one, where it does no more for the guest.
+pub(crate) fn tell(kernel: &impl Kernel, line: &mut impl ConsoleSink, name: &str, standing: &Standing) {
     let mut line = Line::new(line, kernel);
-    let _ = writeln!(line).and_then(|()| write_row(&mut line, NAME, &Standing::Failed(text(reason))));
+    let _ = writeln!(line).and_then(|()| write_row(&mut line, name, standing));
 }
 
 /// How those domains stand now that `system.xml` has.

@@ -10,7 +10,7 @@ use pd_vmm_machine::{
     link::{LinkBridge, link_geometry},
     machine::{Machine, Outcome},
 };
-use runner_interfaces::boot_report::Finding;
+use runner_interfaces::boot_report::{Finding, Standing, text};
 use runner_interfaces::kernel::{Instant, MissingWiring, required_region};
 use shared_ring::{Consumer, GeometryError, MappedMemory, Producer, SharedMemory};
 
@@ -161,7 +161,12 @@ impl<U: Uart> Guest<U> {
 
     /// Says at the console what ends the guest: nothing else of a release image would.
     pub(crate) fn tell(&mut self, reason: fmt::Arguments<'_>) {
-        boot_table::tell(&Sel4Kernel::new(), &mut self.host, reason);
+        self.tell_of(boot_table::NAME, &Standing::Failed(text(reason)));
+    }
+
+    /// Tells at the console how a domain stands.
+    pub(crate) fn tell_of(&mut self, name: &str, standing: &Standing) {
+        boot_table::tell(&Sel4Kernel::new(), &mut self.host, name, standing);
     }
 
     /// The console's line.

@@ -10,5 +10,6 @@ mod guest;
 mod mini_uart_line;
 mod virtual_cpu;
 mod vmm;
+mod warden_watch;
 
 vmm::program!(mini_uart_line::MiniUart);

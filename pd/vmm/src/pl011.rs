@@ -10,5 +10,6 @@ mod guest;
 mod pl011_line;
 mod virtual_cpu;
 mod vmm;
+mod warden_watch;
 
 vmm::program!(pl011_line::Pl011);

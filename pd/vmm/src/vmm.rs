@@ -22,6 +22,7 @@ use runner_interfaces::kernel::{Channel, Kernel, required_channel};
 use crate::boot_table;
 use crate::console::Uart;
 use crate::guest::{Guest, StartError};
+use crate::warden_watch::WardenWatch;
 
 /// The program of a board whose console's line is `$uart`.
 macro_rules! program {
@@ -61,6 +62,7 @@ pub(crate) struct Vmm<U> {
     admission: Channel,
     uart: Channel,
     guest: Guest<U>,
+    warden: WardenWatch,
 }
 
 impl<U: Uart> Vmm<U> {
@@ -68,7 +70,14 @@ impl<U: Uart> Vmm<U> {
     pub(crate) fn start(wiring: &Sel4Wiring) -> Result<Self, StartError> {
         let admission = required_channel(wiring, "channel_admission")?;
         let uart = required_channel(wiring, "channel_uart_interrupt")?;
-        let mut vmm = Self { wiring: *wiring, kernel: Sel4Kernel::new(), admission, uart, guest: Guest::new(wiring)? };
+        let mut vmm = Self {
+            wiring: *wiring,
+            kernel: Sel4Kernel::new(),
+            admission,
+            uart,
+            guest: Guest::new(wiring)?,
+            warden: WardenWatch::new(wiring),
+        };
         vmm.guest.start(wiring)?;
         vmm.run_link();
         Ok(vmm)
@@ -78,6 +87,13 @@ impl<U: Uart> Vmm<U> {
     fn run_link(&mut self) {
         if self.guest.run_link(self.kernel.now()) {
             self.kernel.notify(self.admission);
+        }
+    }
+
+    /// Tells at the console when the warden stands still, or comes round again.
+    fn look_at_warden(&mut self) {
+        if let Some(standing) = self.warden.news(self.kernel.now()) {
+            self.guest.tell_of("warden", &standing);
         }
     }
 }
@@ -103,11 +119,13 @@ impl<U: Uart> Handler for Vmm<U> {
             self.run_link();
         }
         acknowledge_interrupts(channels);
+        self.look_at_warden();
         Ok(())
     }
 
     /// The guest did something that the hardware does not do for it.
     fn fault(&mut self, _vcpu: Child, information: MessageInfo) -> Result<Option<MessageInfo>, Infallible> {
+        self.look_at_warden();
         let outcome = self.guest.handle(information.fault());
         if self.guest.link_is_due() {
             self.run_link();

@@ -131,13 +131,16 @@ fn attach(context: sel4::cap::SchedContext, thread: sel4::cap::Tcb) -> Result<()
 
 /// `seL4_SchedContext_Bind`, which rust-sel4 has as a plain call alone.
 fn invoke_bind(context: sel4::cap::SchedContext, thread: sel4::cap::Tcb) -> Result<(), sel4::Error> {
-    let error = sel4::with_ipc_buffer_mut(|buffer| {
-        buffer.inner_mut().seL4_SchedContext_Bind(context.bits(), thread.bits())
-    });
+    let error =
+        sel4::with_ipc_buffer_mut(|buffer| buffer.inner_mut().seL4_SchedContext_Bind(context.bits(), thread.bits()));
     sel4::Error::from_sys(error).map_or(Ok(()), Err)
 }
 
 impl Cells for CellDomains {
+    fn keeps_time(&self) -> bool {
+        true
+    }
+
     /// Suspends the thread. If it waits in a call, the call is cancelled: the driver's answer goes nowhere.
     fn stop(&mut self, cell: usize) {
         if let Some(Err(error)) = self.thread_of(cell).map(|thread| thread.tcb_suspend()) {

@@ -27,7 +27,10 @@ pd_shell::protection_domain! {
     heap_bytes: 16 * 1024,
     channels: ["channel_admission", "channel_exchange", "channel_gpio", "channel_timer"],
     cell_channels: [("channel_cell", ""), ("child_cell", "")],
-    regions: ["region_policy", "region_grants", "region_status", "region_requests"],
+    regions: [
+        "region_policy", "region_grants", "region_status", "region_requests", "region_gpio_status", "region_i2c_status",
+        "region_timer_status", "region_exchange_status"
+    ],
     cell_regions: [("region_cell", "_control"), ("region_cell", "_status")],
     start: |wiring: &Sel4Wiring| -> Result<Parent, StartError> {
         let cells = CellDomains::new(wiring);

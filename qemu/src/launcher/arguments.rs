@@ -72,7 +72,7 @@ impl Launch {
 }
 
 impl Launch {
-    /// 8 ns an instruction: a shift that follows the host's speed would repeat neither itself nor the budgets.
+    /// A fixed time for an instruction: a shift that follows the host's speed would repeat neither itself nor the budgets.
     fn clock_arguments(&self) -> Vec<OsString> {
         let mut arguments = Vec::new();
         let is_virt = !self.system.is_raspberry_pi();
@@ -83,11 +83,11 @@ impl Launch {
         }
         match self.clock {
             Clock::Host => {}
-            Clock::Steady => push(&mut arguments, &["-icount", "shift=3,align=off,sleep=on"]),
+            Clock::Steady => push(&mut arguments, &["-icount", &format!("shift={},align=off,sleep=on", self.shift)]),
             Clock::Deterministic => {
                 // The time of day would differ.
-                let clocks = ["-icount", "shift=3,align=off,sleep=off", "-rtc", "clock=vm,base=2026-01-01"];
-                push(&mut arguments, &clocks);
+                let count = format!("shift={},align=off,sleep=off", self.shift);
+                push(&mut arguments, &["-icount", &count, "-rtc", "clock=vm,base=2026-01-01"]);
                 // So would the random seeds in the device tree that QEMU hands a kernel.
                 if is_virt {
                     push(&mut arguments, &["-machine", "dtb-randomness=off"]);

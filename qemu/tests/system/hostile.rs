@@ -69,6 +69,36 @@ pub(crate) fn released(name: &str, schedule: Schedule, body: &str) -> Result<Vec
     embed(&wat::parse_str(text)?, &manifest, &[]).context("the manifest is valid")
 }
 
+/// A container that the clock releases, and that changes the line SPARE once in each release.
+pub(crate) fn punctual(name: &str, schedule: Schedule) -> Result<Vec<u8>> {
+    let text = r#"(module
+        (import "atoll:node/gpio@0.1.0" "open-output" (func $open (param i32 i32 i32)))
+        (import "atoll:node/gpio@0.1.0" "[method]output.toggle" (func $toggle (param i32) (result i32)))
+        (memory (export "memory") 1 1)
+        (data (i32.const 0) "SPARE")
+        (func (export "on-start") (result i32)
+            (call $open (i32.const 0) (i32.const 5) (i32.const 16))
+            (i32.load8_u (i32.const 16)))
+        (func (export "on-loop") (result i32)
+            (drop (call $toggle (i32.load (i32.const 20))))
+            (i32.const 0))
+        (func (export "on-stop")))"#;
+    let manifest = Manifest { schedule: Some(schedule), ..Manifest::named(name) };
+    embed(&wat::parse_str(text)?, &manifest, &[]).context("the manifest is valid")
+}
+
+/// A container that has the writing end of a channel whose values are as long as they may be, and leaves it alone.
+pub(crate) fn writer_of_long_values(name: &str) -> Result<Vec<u8>> {
+    let channel = Channel {
+        name: "out".into(),
+        direction: Direction::Put,
+        type_text: "list<u8>".into(),
+        kind: ChannelKind::Latest,
+    };
+    let manifest = Manifest { channels: vec![channel], ..Manifest::named(name) };
+    embed(&module("sleep-for-ever")?, &manifest, &[]).context("the manifest is valid")
+}
+
 /// A container that sleeps 20 ms a loop and lives for so many, but is started again whenever it ends otherwise.
 pub(crate) fn mortal(loops: u64) -> Result<Vec<u8>> {
     let text = r#"(module

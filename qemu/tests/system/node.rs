@@ -3,12 +3,16 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use qemu::attacks::GuestShell;
 use qemu::console::CommandOutput;
 use qemu::launcher::Machine;
 use serde_json::Value;
 
 /// For a command that answers at once: generous, because the host may be compiling.
 pub(crate) const COMMAND: Duration = Duration::from_secs(60);
+
+/// For Linux to come up again, on a host that may be compiling.
+const REBOOT: Duration = Duration::from_secs(240);
 
 /// Characters of base64 that are typed in one line: the shell's line editor takes 1024.
 const TYPED_CHARACTERS: usize = 600;
@@ -123,6 +127,23 @@ impl Node {
         let size = self.shell_succeeds(&format!("wc -c < {path}"))?;
         ensure!(size.trim() == content.len().to_string(), "{path} became {size} bytes instead of {}", content.len());
         Ok(())
+    }
+}
+
+/// What an attack needs.
+impl GuestShell for Node {
+    fn put_file(&mut self, path: &str, content: &[u8]) -> Result<()> {
+        self.type_file(path, content)
+    }
+
+    fn run_line(&mut self, line: &str) -> Result<()> {
+        self.shell_succeeds(line).map(drop)
+    }
+
+    fn reboot(&mut self) -> Result<()> {
+        self.machine.console.skip_to_end();
+        self.machine.console.send_line("reboot")?;
+        Ok(self.machine.console.expect_guest_shell(REBOOT)?)
     }
 }
 

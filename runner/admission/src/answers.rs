@@ -8,8 +8,8 @@ use alloc::{
 
 use runner_interfaces::{
     cell::{ContainerState, NodeIdentity},
-    gpio::GpioStatus,
-    grants::{CellGrants, MAX_LINES},
+    gpio::{GpioStatus, LineCounts},
+    grants::CellGrants,
     kernel::Instant,
     policy::{BoardDevice, BoardLine},
     timer::TimerStatus,
@@ -66,7 +66,8 @@ impl<M: SharedMemory + Clone> Admission<M> {
 
     fn lines(&self, policy: &Policy) -> Vec<LineReport> {
         let status = self.gpio_status.try_read().unwrap_or_else(GpioStatus::new_zeroed);
-        policy.board.lines.iter().map(|line| line_report(line, &status)).collect()
+        let counts = |line: &BoardLine| self.line_counts.read(line.line);
+        policy.board.lines.iter().map(|line| line_report(line, &status, counts(line))).collect()
     }
 
     fn named_counters(&self) -> Vec<(String, u64)> {
@@ -75,10 +76,12 @@ impl<M: SharedMemory + Clone> Admission<M> {
         let timer = self.timer_status.try_read().unwrap_or_else(TimerStatus::new_zeroed);
         let faults = self.table.cells.iter().map(|cell| cell.faults).fold(0, u64::saturating_add);
         let exhausted = self.table.cells.iter().map(|cell| cell.exhausted).fold(0, u64::saturating_add);
+        let floods = self.table.cells.iter().map(|cell| u64::from(cell.floods)).sum();
         let restarts = self.table.cells.iter().map(|cell| u64::from(cell.restarts)).sum();
         let of_others = [
             ("cell_faults", faults),
             ("cell_restarts", restarts),
+            ("cell_floods", floods),
             ("cell_exhausted", exhausted),
             ("warden_invalid", self.table.invalid),
             ("gpio_calls", gpio.calls),
@@ -86,6 +89,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
             ("gpio_invalid", gpio.invalid),
             ("gpio_limited", gpio.limited),
             ("gpio_edges_coalesced", gpio.coalesced),
+            ("gpio_storms", gpio.storms),
             ("i2c_calls", i2c.calls),
             ("i2c_refused", i2c.refused),
             ("i2c_invalid", i2c.invalid),
@@ -97,6 +101,10 @@ impl<M: SharedMemory + Clone> Admission<M> {
             ("timer_interrupts", timer.interrupts),
             ("timer_missed_interrupts", timer.missed_interrupts),
             ("timer_ticks", timer.ticks),
+            ("timer_longest_ns", timer.longest_ns),
+            ("warden_stalls", timer.warden_stalls),
+            ("warden_still_since_ns", timer.warden_still_since_ns),
+            ("gpio_longest_ns", gpio.longest_ns),
         ];
         let mut counters = self.counters.named();
         counters.extend(of_others.map(|(name, value)| (name.to_string(), value)));
@@ -178,21 +186,20 @@ fn devices(policy: &Policy) -> Vec<DeviceReport> {
     policy.board.devices.iter().map(report).collect()
 }
 
-fn line_report(line: &BoardLine, status: &GpioStatus) -> LineReport {
+fn line_report(line: &BoardLine, status: &GpioStatus, counts: LineCounts) -> LineReport {
     let held_as = match line.line {
         number if CellGrants::allows(status.outputs, number) => "output",
         number if CellGrants::allows(status.inputs, number) => "input",
         _ => "",
     };
-    let index = usize::from(line.line.min(MAX_LINES - 1));
     LineReport {
         label: line.label.clone(),
         line: line.line,
         allowed: directions(line).into_iter().map(String::from).collect(),
         held_as: held_as.into(),
         high: CellGrants::allows(status.levels, line.line),
-        transitions: status.transitions[index],
-        edges: status.edges[index],
+        transitions: counts.transitions,
+        edges: counts.edges,
         most_per_second: line.most_per_second,
     }
 }

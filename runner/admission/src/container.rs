@@ -12,6 +12,7 @@ use runner_interfaces::{
     kernel::Instant,
     output::Stream,
     plan::EndCause,
+    policy::CALLED_DOMAINS,
     rate::{Bucket, Rate},
     warden::{Intervention, Succession, WardenCell},
 };
@@ -455,6 +456,7 @@ impl Container {
             Intervention::Killed => failed(FailureReason::Killed, FailureReason::Killed.text().into()),
             Intervention::StopLimit => failed(FailureReason::StopLimit, Intervention::StopLimit.text().into()),
             Intervention::Watchdog => failed(FailureReason::Watchdog, FailureReason::Watchdog.text().into()),
+            Intervention::Flooded => failed(FailureReason::Flooded, flood_text(shown)),
             intervention @ (Intervention::Overrun | Intervention::Unheld) => {
                 failed(FailureReason::Overrun, intervention.text().into())
             }
@@ -586,6 +588,12 @@ fn fault_text(shown: &WardenCell, fault_name: fn(u64) -> &'static str) -> String
     )
 }
 
+/// Whom it called too often.
+fn flood_text(shown: &WardenCell) -> String {
+    let driver = shown.flooded.checked_sub(1).and_then(|driver| CALLED_DOMAINS.get(usize::try_from(driver).ok()?));
+    driver.map_or_else(|| FailureReason::Flooded.text().into(), |driver| format!("flooded `{driver}` with calls"))
+}
+
 /// The failure that a load or a start ended with, as its sender is told.
 pub(crate) fn load_failure(view: &View) -> Failure {
     let code = match view.reason {
@@ -601,6 +609,7 @@ pub(crate) fn load_failure(view: &View) -> Failure {
         | FailureReason::StartLimit
         | FailureReason::LoopLimit
         | FailureReason::Overrun
+        | FailureReason::Flooded
         | FailureReason::StopLimit
         | FailureReason::Trap
         | FailureReason::StartRefused

@@ -1,12 +1,14 @@
 //! Requests that change something: uploads, and the verbs of a container's life.
 
 use alloc::{boxed::Box, format, string::String};
+use core::mem::offset_of;
 
 use runner_interfaces::{
     cell::{ContainerState, NodeIdentity},
     grants::grant_offset_bytes,
-    kernel::{Kernel, Message},
+    kernel::{CALL_FAILED, Instant, Kernel, Message},
     plan::{LoadRequest, Plan},
+    timer::TimerStatus,
     warden::{self, Procedure, WardenStatus},
 };
 use runner_tokens::{Signatures, Verdict};
@@ -34,6 +36,9 @@ pub(crate) type Served = Result<Option<Answer>, Failure>;
 impl<M: SharedMemory + Clone> Admission<M> {
     pub(crate) fn serve<K: Kernel>(&mut self, kernel: &mut K, index: usize, number: u32, request: Request) -> Served {
         let now = kernel.now();
+        if let Some(failure) = self.warden_stands_still(now).filter(|_| takes_the_warden(&request)) {
+            return Err(failure);
+        }
         match request {
             Request::Info => Ok(Some(self.info(now))),
             Request::List => Ok(Some(self.list(now))),
@@ -366,7 +371,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
         // What the last load wrote is still in the ring, and the ring starts anew with the domain.
         self.look_for_the_last_time(kernel, cell);
         let words = [cell as u64, configuration_bytes.into(), module_bytes.into(), run.into()];
-        let answer = kernel.call(self.warden, Message { label: Procedure::Load.to_wire().into(), words });
+        let answer = self.call_warden(kernel, Message { label: Procedure::Load.to_wire().into(), words });
         let generation = match WardenStatus::of(&answer) {
             WardenStatus::Ok => u32::try_from(answer.words[0]).map_err(|_| Failure::internal("the warden's answer"))?,
             WardenStatus::WrongState => {
@@ -502,8 +507,28 @@ impl<M: SharedMemory + Clone> Admission<M> {
         }
     }
 
+    /// Why nothing can be asked of the warden: it does not come round, as the timer sees. A call would wait for ever.
+    fn warden_stands_still(&self, now: Instant) -> Option<Failure> {
+        let since_ns: u64 = self.timer_status.try_read_part(offset_of!(TimerStatus, warden_still_since_ns))?;
+        let seconds = now.nanoseconds_since(Instant::from_nanoseconds(since_ns)) / 1_000_000_000;
+        (since_ns != 0).then(|| {
+            Failure::internal(format!(
+                "the warden stands still, for {seconds} s by now: nothing can be deployed, started, stopped or removed until the \
+                 node is started anew. What runs goes on under the kernel's budgets, and nobody watches it"
+            ))
+        })
+    }
+
+    /// A call of the warden; as of one that is gone, where it stands still.
+    pub(crate) fn call_warden<K: Kernel>(&mut self, kernel: &mut K, message: Message) -> Message {
+        if self.warden_stands_still(kernel.now()).is_some() {
+            return Message::new(CALL_FAILED);
+        }
+        kernel.call(self.warden, message)
+    }
+
     fn ask_warden<K: Kernel>(&mut self, kernel: &mut K, procedure: Procedure, cell: usize) -> Result<(), WardenStatus> {
-        let answer = kernel.call(self.warden, warden::call(procedure, cell));
+        let answer = self.call_warden(kernel, warden::call(procedure, cell));
         self.refresh_table();
         match WardenStatus::of(&answer) {
             WardenStatus::Ok => Ok(()),
@@ -552,4 +577,19 @@ fn seed(now_ns: u64, serial: u64) -> u64 {
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ (mixed >> 31)
+}
+
+/// Whether it cannot be served without the warden.
+fn takes_the_warden(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Deploy(_)
+            | Request::Update { .. }
+            | Request::Commit
+            | Request::Start(_)
+            | Request::Stop(_)
+            | Request::Restart(_)
+            | Request::Kill(_)
+            | Request::Remove(_)
+    )
 }

@@ -77,7 +77,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
         let gone = || Failure::new(ErrorCode::WrongState, "the version that was to be replaced is gone");
         let old = self.position(|container| container.serial == serial).ok_or_else(gone)?;
         let words = [old as u64, cell as u64, probation_ns.div_ceil(1_000), 0];
-        let answer = kernel.call(self.warden, Message { label: Procedure::Succeed.to_wire().into(), words });
+        let answer = self.call_warden(kernel, Message { label: Procedure::Succeed.to_wire().into(), words });
         self.refresh_table();
         match WardenStatus::of(&answer) {
             WardenStatus::Ok => Ok(Some(Wish::Replaced)),

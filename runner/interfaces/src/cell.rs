@@ -157,6 +157,8 @@ wire_enum! {
         NotReplaced = 18 => "it did not take the other version's place",
         /// Its work was not done at the deadline of its release.
         Overrun = 19 => "missed its deadline",
+        /// It made more calls of a driver than it may.
+        Flooded = 20 => "flooded a driver with calls",
     }
 }
 

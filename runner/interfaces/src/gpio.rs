@@ -5,10 +5,12 @@
 //! level, which is low unless the board says otherwise ([`crate::grants::CellGrants::active_low_lines`]).
 //! After an edge on a watched line the server notifies the cell that watches it.
 
+use shared_ring::{OutOfRange, SharedMemory, SharedValues, sequenced_bytes};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
-    MAX_CELLS, boot_report::STATUS_REGION_BYTES, grants::MAX_LINES, kernel::Message, usage::usage_bytes, wire_enum,
+    MAX_CELLS, boot_report::STATUS_REGION_BYTES, driver::DRIVER_WATCH_OFFSET_BYTES, grants::MAX_LINES, kernel::Message,
+    usage::usage_bytes, wire_enum,
 };
 
 wire_enum! {
@@ -41,8 +43,22 @@ wire_enum! {
         /// Words: cell, cell. The warden only, after [`Procedure::Succeed`]: what both have open is the second's from here on, at
         /// once and without a level in between, and the first's on standby. With the words exchanged it gives it back.
         TakeOver = 12 => "take over",
+        /// No words. The warden only: lines that are quiet because they interrupted too often ([`MOST_INTERRUPTS`]) may interrupt
+        /// again. Whoever watches one is told of an edge, in place of all that nobody saw.
+        Listen = 13 => "listen again",
     }
 }
+
+/// How many interrupts of its bank the domain takes in each [`INTERRUPT_WINDOW_NS`] of the clock. At the next one it makes the lines quiet
+/// that interrupt again and again: they interrupt nobody until the warden's next look around ([`Procedure::Listen`]).
+///
+/// Whoever is at the other end of a line may change it as often as they like, and each interrupt is time of everybody's. 2 a millisecond
+/// are edges 2000 times a second, and no class lets a container handle each of those by itself; edges that come while one is handled are
+/// counted without an interrupt. Their time together is what the board's policy states of `gpio`.
+pub const MOST_INTERRUPTS: u32 = 2;
+
+/// See [`MOST_INTERRUPTS`]: as long as a tick.
+pub const INTERRUPT_WINDOW_NS: u64 = 1_000_000;
 
 wire_enum! {
     /// What an input is drawn to while nobody drives it.
@@ -145,6 +161,66 @@ pub const GPIO_USAGE_OFFSET_BYTES: usize = STATUS_REGION_BYTES;
 /// The least size of `gpio_status`.
 pub const GPIO_STATUS_REGION_BYTES: usize = GPIO_USAGE_OFFSET_BYTES + usage_bytes(MAX_LINES as usize);
 
+/// Where the [`LineCounts`] of all lines begin in `gpio_status`.
+pub const GPIO_LINES_OFFSET_BYTES: usize = 0x400;
+
+const _: () = {
+    assert!(sequenced_bytes::<GpioStatus>() <= GPIO_LINES_OFFSET_BYTES);
+    assert!(GPIO_LINES_OFFSET_BYTES + MAX_LINES as usize * size_of::<LineCounts>() <= DRIVER_WATCH_OFFSET_BYTES);
+};
+
+/// What is counted of a line since boot. Not in the status: that one is written whole at each call, and this would be most of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct LineCounts {
+    /// How often its driven level changed.
+    pub transitions: u64,
+    /// How many edges were seen while it was watched.
+    pub edges: u64,
+}
+
+/// The [`LineCounts`] of all lines, for their one writer as for their readers.
+#[derive(Clone, Debug)]
+pub struct LineCountsTable<M> {
+    memory: M,
+}
+
+impl<M: SharedMemory> LineCountsTable<M> {
+    /// That of a `gpio_status`.
+    ///
+    /// # Errors
+    /// The region ends before it does.
+    pub fn new(memory: M) -> Result<Self, OutOfRange> {
+        if memory.size_bytes() >= STATUS_REGION_BYTES { Ok(Self { memory }) } else { Err(OutOfRange) }
+    }
+
+    /// Counts a change of the line's driven level.
+    pub fn add_transition(&self, line: u8) {
+        self.add(line, core::mem::offset_of!(LineCounts, transitions), 1);
+    }
+
+    /// Counts edges.
+    pub fn add_edges(&self, line: u8, edges: u64) {
+        self.add(line, core::mem::offset_of!(LineCounts, edges), edges);
+    }
+
+    /// What was counted; nothing for what is no line.
+    pub fn read(&self, line: u8) -> LineCounts {
+        place_of_line(line).and_then(|place| self.memory.read_value(place).ok()).unwrap_or_default()
+    }
+
+    fn add(&self, line: u8, offset: usize, more: u64) {
+        let Some(place) = place_of_line(line).map(|place| place + offset) else { return };
+        let before: u64 = self.memory.read_value(place).unwrap_or_default();
+        // The range was checked when this was made.
+        let _ = self.memory.write_value(place, &before.wrapping_add(more));
+    }
+}
+
+fn place_of_line(line: u8) -> Option<usize> {
+    (line < MAX_LINES).then(|| GPIO_LINES_OFFSET_BYTES + usize::from(line) * size_of::<LineCounts>())
+}
+
 /// What the domain shows of itself in `gpio_status`, in a [`shared_ring::SequencedCell`] at offset 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -163,12 +239,15 @@ pub struct GpioStatus {
     pub refused_by_cell: [u64; MAX_CELLS],
     /// Calls that made no sense.
     pub invalid: u64,
-    /// How often each line's driven level changed, a count a line.
-    pub transitions: [u64; MAX_LINES as usize],
-    /// How many edges were seen on each watched line.
-    pub edges: [u64; MAX_LINES as usize],
     /// Changes of level that were refused because the cell's rate was used up.
     pub limited: u64,
     /// Edges that fell together with another because the cell's rate was used up.
     pub coalesced: u64,
+    /// How often a line was made quiet since it interrupted too often.
+    pub storms: u64,
+    /// Lines that are quiet now, a bit a line.
+    pub quiet: u64,
+    /// The longest that it took over an interrupt of the bank, from its first instruction for it to its last look at the clock, in
+    /// nanoseconds: what the board's policy states of it, but for the kernel's ways in and out.
+    pub longest_ns: u64,
 }

@@ -12,8 +12,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::grants::{CellGrants, LineRates};
 use crate::scheduling::Shares;
 
-/// Marks a policy region and its layout's version: "ATP7" read as little-endian.
-pub const POLICY_MAGIC: u32 = u32::from_le_bytes(*b"ATP7");
+/// Marks a policy region and its layout's version: "ATP8" read as little-endian.
+pub const POLICY_MAGIC: u32 = u32::from_le_bytes(*b"ATP8");
 
 /// Where the `postcard` form of [`BoardPolicy`] begins in the region, behind [`BoardLimits`].
 pub const POLICY_NAMES_OFFSET_BYTES: usize = 2048;

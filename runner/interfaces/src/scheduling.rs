@@ -7,7 +7,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::MAX_CELLS;
+use crate::{MAX_CELLS, policy::CALLED_DOMAINS};
 
 /// The most classes that the table has room for. `system.xml` says how many there are.
 pub const MAX_CLASSES: usize = 32;
@@ -78,13 +78,15 @@ pub struct Shares {
     pub classes: [Share; MAX_CLASSES],
     /// What each cell has of its own.
     pub cells: [Share; MAX_CELLS],
+    /// What the board says that a call to each of [`CALLED_DOMAINS`] takes, in nanoseconds; 0 where it says nothing.
+    pub call_ns: [u32; CALLED_DOMAINS.len()],
 }
 
 impl Shares {
     /// A board without a share for anybody.
     pub const NONE: Self = {
         let none = Share { budget_us: 0, period_us: 0, badge: 0, priority: 0, core: 0 };
-        Self { classes: [none; MAX_CLASSES], cells: [none; MAX_CELLS] }
+        Self { classes: [none; MAX_CLASSES], cells: [none; MAX_CELLS], call_ns: [0; CALLED_DOMAINS.len()] }
     };
 
     /// The class that takes least of the processor among those that fit.

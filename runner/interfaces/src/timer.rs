@@ -93,6 +93,16 @@ pub fn call(procedure: Procedure, word: u64) -> Message {
     Message::with_word(u64::from(procedure.to_wire()), word)
 }
 
+/// How long the warden may take to fetch an expiry of its timer, in nanoseconds, before it is said to stand still.
+///
+/// It is woken at once, above all cells. What it does in one go is some hundred microseconds of work, which its budget of 5 % stretches
+/// to milliseconds; on a host it is a process on a machine that may be busy with anything. A second is far from both. With the
+/// longest time that it goes without an expiry ([`WARDEN_LOOK_NS`]) it is found within two.
+pub const WARDEN_LIMIT_NS: u64 = 1_000_000_000;
+
+/// The longest time for which the warden sets its timer: so often it comes round although nothing happens.
+pub const WARDEN_LOOK_NS: u64 = 1_000_000_000;
+
 /// Where the [`crate::usage::UsageTable`] of the timers' numbers begins in `timer_status`.
 pub const TIMER_USAGE_OFFSET_BYTES: usize = STATUS_REGION_BYTES;
 
@@ -119,8 +129,16 @@ pub struct TimerStatus {
     pub interrupts: u64,
     /// Interrupts that were asked for and did not come; a tick served what was due.
     pub missed_interrupts: u64,
+    /// Since when the warden stands still, in nanoseconds since the node's start: when its timer expired that it did not look after
+    /// within [`WARDEN_LIMIT_NS`]. 0 while it comes round.
+    pub warden_still_since_ns: u64,
+    /// How often that began.
+    pub warden_stalls: u64,
     /// How late behind its millisecond each tick found this domain.
     pub lateness: Lateness,
+    /// The longest that it took over a tick or an interrupt, from its first instruction for it to its last look at the clock, in
+    /// nanoseconds: what the board's policy states of it, but for the kernel's ways in and out.
+    pub longest_ns: u64,
 }
 
 #[cfg(test)]

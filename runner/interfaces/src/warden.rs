@@ -79,6 +79,8 @@ wire_enum! {
         Overrun = 8 => "used more of the processor than its schedule says",
         /// Restarted because it used up its class, which is larger than what its cell had to hold it to.
         Unheld = 9 => "used far more of the processor than its schedule says, and its cell did not stop it",
+        /// Restarted because it made more calls of a driver than it may; see [`WardenCell::flooded`].
+        Flooded = 10 => "made too many calls",
     }
 }
 
@@ -128,6 +130,10 @@ pub struct WardenCell {
     pub class: u32,
     /// The cell's priority while it is under a class, 0 while not.
     pub priority: u32,
+    /// How often the cell was started anew because it had made too many calls, ever.
+    pub floods: u32,
+    /// Of which of [`crate::policy::CALLED_DOMAINS`] most of these were, counted from 1, the last time.
+    pub flooded: u32,
     /// How often the budget of its class was used up, since the last load.
     pub exhausted: u64,
     /// When the container is started again, nanoseconds since the node's start; 0 where it is not going to be.

@@ -159,6 +159,11 @@ impl<M: SharedMemory + Clone> Cell<M> {
         }
     }
 
+    /// The number of the load that it was told of last.
+    pub(crate) fn generation(&self) -> u32 {
+        self.told.generation
+    }
+
     pub(crate) fn next_generation(&self) -> u32 {
         // 0 says that there was none yet.
         self.told.generation.checked_add(1).unwrap_or(1)

@@ -27,6 +27,7 @@
 //! - A cell is under its own share of the processor but while a container with a class runs in it, and no class is two cells'.
 //! - Of two versions of a container exactly one has the lines and channels. A new one that ends, or has not come round in its probation,
 //!   gives them back before anything of it is released, and the old one goes on.
+//! - A cell that makes more calls of drivers than it may is started clean, within two looks around.
 //! - `admission` is notified of every end and of every step that the warden saw, so that an answer somebody waits for
 //!   does not depend on the cell's telling.
 #![no_std]
@@ -36,6 +37,7 @@
 extern crate std;
 
 mod cell;
+mod floods;
 mod phase;
 mod scheduling;
 mod succession;

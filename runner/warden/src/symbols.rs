@@ -22,3 +22,7 @@ macro_rules! cell_symbols {
 }
 
 pub(crate) const CELLS: [CellSymbols; MAX_CELLS] = cell_symbols!(0 1 2 3 4 5 6 7);
+
+/// The status regions of the drivers, in the order of [`runner_interfaces::policy::CALLED_DOMAINS`].
+pub(crate) const DRIVERS: [&str; 4] =
+    ["region_gpio_status", "region_i2c_status", "region_timer_status", "region_exchange_status"];

@@ -4,6 +4,7 @@
 mod fake;
 
 mod faults;
+mod floods;
 mod hostile;
 mod limits;
 mod plan;

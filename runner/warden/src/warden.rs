@@ -21,6 +21,7 @@ use shared_ring::{OutOfRange, SequencedCell, SharedMemory, SharedValues};
 
 use crate::{
     cell::{Assignment, Cell, CellMemory, End, Health, NextStart},
+    floods::Callers,
     phase::{LOOK_PERIOD_NS, Phase, deadline},
     scheduling::{NotScheduled, Pool},
     symbols,
@@ -50,6 +51,9 @@ pub trait Cells {
     /// # Errors
     /// The kernel refused.
     fn bind_own(&mut self, cell: usize) -> Result<(), NotScheduled>;
+
+    /// Whether processor time here is what the board's policy says of it. Where it is not, nobody is ended for how much of it calls took.
+    fn keeps_time(&self) -> bool;
 
     /// The domain has that priority, one of [`runner_interfaces::scheduling::CELL_PRIORITIES`].
     ///
@@ -166,6 +170,7 @@ pub struct Warden<M, C> {
     /// `admission` has something to look at.
     pub(crate) news: bool,
     alarm: Alarm,
+    pub(crate) callers: Callers<M>,
     pub(crate) gpio: Channel,
     timer: Channel,
     exchange: Channel,
@@ -194,6 +199,7 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
             changed: true,
             news: false,
             alarm: Alarm::default(),
+            callers: Callers::new(wiring)?,
             gpio: required_channel(wiring, "channel_gpio")?,
             timer: required_channel(wiring, "channel_timer")?,
             exchange: required_channel(wiring, "channel_exchange")?,
@@ -459,7 +465,7 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
 
     /// Empties the cell. The grants go first: from there on the drivers refuse whatever the cell still tries. The domain is
     /// stopped before its lines and timers are released, so that it takes none again in between.
-    fn restart_clean<K: Kernel>(&mut self, kernel: &mut K, number: usize) {
+    pub(crate) fn restart_clean<K: Kernel>(&mut self, kernel: &mut K, number: usize) {
         self.withdraw_grants(number);
         self.substrate.stop(number);
         self.give_class_back(number);
@@ -560,30 +566,24 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
 
     fn set_alarm<K: Kernel>(&mut self, kernel: &mut K) {
         let wanted = self.next_look(kernel.now());
-        if wanted == self.alarm.armed_for {
+        if Some(wanted) == self.alarm.armed_for {
             return;
         }
-        let call = match wanted {
-            Some(at) => timer::arm(EXECUTOR_TIMER, at.nanoseconds(), 0),
-            None => timer::call(timer::Procedure::Disarm, u64::from(EXECUTOR_TIMER)),
-        };
-        let answer = kernel.call(self.timer, call);
+        let answer = kernel.call(self.timer, timer::arm(EXECUTOR_TIMER, wanted.nanoseconds(), 0));
         // What was not armed is tried again at the next event.
-        self.alarm.armed_for = wanted.filter(|_| timer::Status::of(&answer) == timer::Status::Ok);
+        self.alarm.armed_for = Some(wanted).filter(|_| timer::Status::of(&answer) == timer::Status::Ok);
     }
 
-    /// When the warden must look again by itself; `None` while no cell is watched.
-    fn next_look(&mut self, now: Instant) -> Option<Instant> {
+    /// When the warden must look again by itself. Also while no cell is watched: by that the timer sees that it comes round at all.
+    fn next_look(&mut self, now: Instant) -> Instant {
         let phases = || self.cells.iter().flatten().map(|cell| cell.phase);
-        if !phases().any(Phase::is_watched) {
-            return None;
-        }
         if self.alarm.armed_for.is_none() {
             self.alarm.last_look = now;
         }
-        let routine = self.alarm.last_look.saturating_add(LOOK_PERIOD_NS);
+        let period_ns = if phases().any(Phase::is_watched) { LOOK_PERIOD_NS } else { timer::WARDEN_LOOK_NS };
+        let routine = self.alarm.last_look.saturating_add(period_ns);
         let heirs = self.heirs().filter_map(|(_, heir)| heir.deadline());
-        phases().filter_map(Phase::deadline).chain(heirs).chain([routine]).min()
+        phases().filter_map(Phase::deadline).chain(heirs).fold(routine, Instant::min)
     }
 
     pub(crate) fn cell(&mut self, number: usize) -> &mut Cell<M> {
@@ -618,6 +618,11 @@ impl<K: Kernel, M: SharedMemory + Clone, C: Cells> Domain<K> for Warden<M, C> {
             kernel.call(self.timer, timer::call(timer::Procedure::Take, 0));
             self.alarm.armed_for = None;
             self.look_at_all(kernel);
+            self.judge_callers(kernel);
+            if self.callers.quiet_lines() != 0 {
+                // They interrupted too often, and had a pause.
+                kernel.call(self.gpio, Message::new(gpio::Procedure::Listen.to_wire().into()));
+            }
         } else {
             for number in 0..MAX_CELLS {
                 if self.cells[number].as_ref().is_some_and(|cell| channels.contains(cell.channel)) {

@@ -323,7 +323,7 @@ impl Bench {
             Procedure::Watch | Procedure::TakeEdges => watches,
             Procedure::Get => drives || reads,
             Procedure::Close => true,
-            Procedure::Release | Procedure::Succeed | Procedure::TakeOver => false,
+            Procedure::Release | Procedure::Succeed | Procedure::TakeOver | Procedure::Listen => false,
         };
         assert!(!is_used || needed, "{procedure} with {grants:?}");
         assert!(status != Status::Ok || procedure == Procedure::TakeEdges || answer.words[0] <= 3);

@@ -8,6 +8,7 @@ use std::{cell::RefCell, rc::Rc};
 
 use runner_interfaces::{
     MAX_CELLS,
+    boot_report::STATUS_REGION_BYTES,
     cell::{CellControl, CellStatus, Command, MODULE_OFFSET_BYTES},
     exchange, gpio,
     grants::{CellGrants, LineRates, MAX_LINES, RateOf, grant_offset_bytes},
@@ -257,6 +258,10 @@ impl Cells for Node {
         Ok(())
     }
 
+    fn keeps_time(&self) -> bool {
+        true
+    }
+
     fn set_priority(&mut self, cell: usize, priority: u8) -> Result<(), NotScheduled> {
         assert!(CELL_PRIORITIES.contains(&priority), "{priority} is no cell's");
         let mut world = self.world.borrow_mut();
@@ -292,6 +297,10 @@ impl Bench {
             ("region_grants", GRANTS_BYTES),
             ("region_requests", GRANTS_BYTES),
             ("region_status", SequencedCell::<PaperMemory, WardenTable>::SIZE_BYTES),
+            ("region_gpio_status", STATUS_REGION_BYTES),
+            ("region_i2c_status", STATUS_REGION_BYTES),
+            ("region_timer_status", STATUS_REGION_BYTES),
+            ("region_exchange_status", STATUS_REGION_BYTES),
         ];
         regions.extend(
             CELL_REGIONS.iter().flat_map(|(control, status)| [(*control, BLOCK_BYTES), (*status, BLOCK_BYTES)]),

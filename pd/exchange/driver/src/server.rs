@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use runner_interfaces::MAX_CELLS;
 use runner_interfaces::boot_report::Finding;
-use runner_interfaces::driver::StartError;
+use runner_interfaces::driver::{DriverWatch, StartError};
 use runner_interfaces::exchange::{
     Binding, Declaration, Direction, EXCHANGE_USAGE_OFFSET_BYTES, ExchangeStatus, Kind, MAX_BINDINGS, MAX_CHANNELS,
     MAX_VALUE_BYTES, Procedure, STORE_BYTES, SlotStatus, Status, Taken, VALUE_REGION_BYTES, WORD_BYTES, bytes_of,
@@ -86,6 +86,7 @@ pub struct Exchange<W: Wiring> {
     shown_slots: Vec<SequencedCell<W::Memory, SlotStatus>>,
     status: ExchangeStatus,
     usage: UsageTable<W::Memory>,
+    watch: DriverWatch<W::Memory>,
     /// Slots that changed since they were shown.
     news: SlotSet,
 }
@@ -109,6 +110,7 @@ impl<W: Wiring> Exchange<W> {
             store: Store::new(),
             shown_slots: shown_slots(&status)?,
             usage: UsageTable::new(status.clone(), EXCHANGE_USAGE_OFFSET_BYTES, MAX_BINDINGS)?,
+            watch: DriverWatch::new(status.clone())?,
             shown: SequencedCell::new(status, 0)?,
             status: ExchangeStatus::default(),
             news: SlotSet::MAX,
@@ -321,6 +323,7 @@ impl<W: Wiring, K: Kernel> Domain<K> for Exchange<W> {
         let caller = self.cell_of(channel);
         let outcome = match caller {
             Some(cell) => {
+                self.watch.count_call(cell);
                 let outcome = self.serve_cell(kernel, cell, &message);
                 self.count_use(cell, &message, &outcome);
                 outcome

@@ -4,8 +4,10 @@ use alloc::{boxed::Box, vec};
 
 use runner_interfaces::MAX_CELLS;
 use runner_interfaces::boot_report::Finding;
-use runner_interfaces::driver::StartError;
-use runner_interfaces::gpio::{Edges, GPIO_USAGE_OFFSET_BYTES, GpioStatus, Opened, Procedure, Pull, Status};
+use runner_interfaces::driver::{DriverWatch, StartError};
+use runner_interfaces::gpio::{
+    Edges, GPIO_USAGE_OFFSET_BYTES, GpioStatus, LineCountsTable, Opened, Procedure, Pull, Status,
+};
 use runner_interfaces::grants::{CellGrants, LineRates, MAX_LINES, RateOf, grant_offset_bytes};
 use runner_interfaces::kernel::{
     Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring, required_channel, required_region,
@@ -18,8 +20,10 @@ use crate::{
     buckets::{Buckets, Meter, Spent},
 };
 
+mod storm;
 mod succession;
 
+use storm::Storm;
 use succession::Standby;
 
 /// What a cell has a line open for.
@@ -140,6 +144,10 @@ pub struct Gpio<W: Wiring, B> {
     /// What each cell has spent of its rates of changes and of edges.
     buckets: Buckets,
     usage: UsageTable<W::Memory>,
+    counts: LineCountsTable<W::Memory>,
+    watch: DriverWatch<W::Memory>,
+    /// How often the bank has interrupted lately.
+    storm: Storm,
     /// When what is being served arrived.
     now: Instant,
     /// Not on the stack, which is small.
@@ -172,6 +180,9 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
             rates: grants,
             buckets: Buckets::new(),
             usage: UsageTable::new(status.clone(), GPIO_USAGE_OFFSET_BYTES, usize::from(MAX_LINES))?,
+            counts: LineCountsTable::new(status.clone())?,
+            watch: DriverWatch::new(status.clone())?,
+            storm: Storm::default(),
             now: Instant::default(),
             lines: vec![Line::default(); LINES]
                 .try_into()
@@ -186,10 +197,11 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
                 refused: 0,
                 refused_by_cell: [0; MAX_CELLS],
                 invalid: 0,
-                transitions: [0; MAX_LINES as usize],
-                edges: [0; MAX_LINES as usize],
                 limited: 0,
                 coalesced: 0,
+                storms: 0,
+                quiet: 0,
+                longest_ns: 0,
             },
         })
     }
@@ -278,7 +290,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
             Procedure::TakeEdges => self.take_edges(cell, line, grants),
             Procedure::Close => self.close(cell, line),
             Procedure::Pull => self.pull(cell, line, grants, pull_of(argument)?),
-            Procedure::Release | Procedure::Succeed | Procedure::TakeOver => Err(Status::Invalid),
+            Procedure::Release | Procedure::Succeed | Procedure::TakeOver | Procedure::Listen => Err(Status::Invalid),
         }
     }
 
@@ -295,6 +307,10 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
                 if let Some(channel) = self.cells[to].filter(|_| self.has_untaken_edges(to)) {
                     kernel.notify(channel);
                 }
+                Ok(0)
+            }
+            Procedure::Listen => {
+                self.listen_again(kernel);
                 Ok(0)
             }
             _ => Err(Status::Invalid),
@@ -441,7 +457,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
     fn watch(&mut self, cell: usize, line: u8, grants: LineGrants, edges: Edges) -> Outcome {
         granted(grants.edges, grants)?;
         let Use::Input { pull, .. } = self.held(cell, line)? else { return Err(Status::Invalid) };
-        self.bank.watch(line, Some(edges));
+        self.watch_edges(line, Some(edges));
         self.hold(line, Some((cell, Use::Input { watched: Some(edges), pull })));
         self.forget_edges(line);
         Ok(0)
@@ -529,8 +545,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
     }
 
     fn count_transition(&mut self, line: u8) {
-        let count = &mut self.status.transitions[usize::from(line)];
-        *count = count.wrapping_add(1);
+        self.counts.add_transition(line);
     }
 
     fn put_level(&mut self, line: u8, high: bool) {
@@ -600,8 +615,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         if edges == 0 {
             return None;
         }
-        let count = &mut self.status.edges[usize::from(line)];
-        *count = count.wrapping_add(edges);
+        self.counts.add_edges(line, edges);
         let (cell, _) = self.line(line).holder?;
         self.admit_edges(cell, line, edges).then_some(cell)
     }
@@ -609,12 +623,18 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
     /// One look at the bank's pending edges: each line once, however fast the outside makes new ones.
     fn serve_interrupt<K: Kernel>(&mut self, kernel: &mut K) {
         let pending = self.bank.pending();
+        let storming = self.storm.interrupted(pending, self.now);
         let mut notify = [false; MAX_CELLS];
         for line in (0..MAX_LINES).filter(|line| pending & (1 << line) != 0) {
             if let Some(cell) = self.collect_edges(line) {
                 notify[cell] = true;
             }
         }
+        self.make_quiet(storming);
+        self.tell(kernel, notify);
+    }
+
+    fn tell<K: Kernel>(&self, kernel: &mut K, notify: [bool; MAX_CELLS]) {
         for channel in self.cells.iter().zip(notify).filter_map(|(&channel, due)| channel.filter(|_| due)) {
             kernel.notify(channel);
         }
@@ -647,7 +667,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
         }
     }
 
-    /// Shows the state. A little over a kilobyte, the same at every call.
+    /// Shows the state: the same at every call, and no more of it than one call can change.
     fn publish(&mut self) {
         self.status.levels = self.bank.levels();
         self.shown.write(&self.status);
@@ -673,6 +693,9 @@ impl<W: Wiring, B: Bank, K: Kernel> Domain<K> for Gpio<W, B> {
             self.now = kernel.now();
             self.serve_interrupt(kernel);
             self.publish();
+            // Shown with the next: to publish is most of it.
+            let took_ns = kernel.now().nanoseconds_since(self.now);
+            self.status.longest_ns = self.status.longest_ns.max(took_ns);
         }
     }
 
@@ -681,7 +704,10 @@ impl<W: Wiring, B: Bank, K: Kernel> Domain<K> for Gpio<W, B> {
         let plain = |outcome| Answer { outcome, more_in_ns: 0 };
         let caller = self.cell_of(channel);
         let Answer { outcome, more_in_ns } = match caller {
-            Some(cell) => self.serve_cell(cell, message),
+            Some(cell) => {
+                self.watch.count_call(cell);
+                self.serve_cell(cell, message)
+            }
             None if channel == self.warden => plain(self.serve_warden(kernel, message)),
             // A channel that no caller should have: the description's fault, and still nobody else's harm.
             None => plain(Err(Status::Invalid)),

@@ -2,7 +2,7 @@
 
 use runner_interfaces::MAX_CELLS;
 use runner_interfaces::boot_report::Finding;
-use runner_interfaces::driver::StartError;
+use runner_interfaces::driver::{DriverWatch, StartError};
 use runner_interfaces::gpio::Status;
 use runner_interfaces::grants::{CellGrants, grant_offset_bytes};
 use runner_interfaces::i2c::{
@@ -28,6 +28,7 @@ pub struct I2c<W: Wiring, B> {
     shown: SequencedCell<W::Memory, I2cStatus>,
     status: I2cStatus,
     usage: UsageTable<W::Memory>,
+    watch: DriverWatch<W::Memory>,
 }
 
 impl<W: Wiring, B: Bus> I2c<W, B> {
@@ -50,6 +51,7 @@ impl<W: Wiring, B: Bus> I2c<W, B> {
             bus,
             cells,
             usage: UsageTable::new(status.clone(), I2C_USAGE_OFFSET_BYTES, usize::from(ADDRESSES))?,
+            watch: DriverWatch::new(status.clone())?,
             shown: SequencedCell::new(status, 0)?,
             status: I2cStatus { is_simulated, ..I2cStatus::default() },
         })
@@ -77,10 +79,15 @@ impl<W: Wiring, B: Bus> I2c<W, B> {
         Ok(received)
     }
 
+    fn cell_of(&self, channel: Channel) -> Option<usize> {
+        let is_callers = |client: &Option<Client<W::Memory>>| client.as_ref().is_some_and(|it| it.channel == channel);
+        self.cells.iter().position(is_callers)
+    }
+
     /// Counts a transfer for the cell and the address.
     fn count_use(&self, channel: Channel, message: &Message, outcome: Result<Received, Status>) {
-        let is_callers = |client: &Option<Client<W::Memory>>| client.as_ref().is_some_and(|it| it.channel == channel);
-        let Some(cell) = self.cells.iter().position(is_callers) else { return };
+        let Some(cell) = self.cell_of(channel) else { return };
+        self.watch.count_call(cell);
         let Ok(transfer) = Transfer::of(message) else { return };
         let address = usize::from(transfer.address);
         self.usage.add(cell, address, Count::Calls, 1);
@@ -90,11 +97,11 @@ impl<W: Wiring, B: Bus> I2c<W, B> {
     }
 
     fn count(&mut self, channel: Channel, outcome: Result<Received, Status>) {
+        let cell = self.cell_of(channel);
         let status = &mut self.status;
         status.calls = status.calls.wrapping_add(1);
         if matches!(outcome, Err(Status::NotGranted))
-            && let Some(cell) =
-                self.cells.iter().position(|cell| cell.as_ref().is_some_and(|cell| cell.channel == channel))
+            && let Some(cell) = cell
         {
             status.refused_by_cell[cell] = status.refused_by_cell[cell].wrapping_add(1);
         }

@@ -2,14 +2,14 @@
 
 use runner_interfaces::MAX_CELLS;
 use runner_interfaces::boot_report::Finding;
-use runner_interfaces::driver::StartError;
+use runner_interfaces::driver::{DriverWatch, StartError};
 use runner_interfaces::grants::{CellGrants, grant_offset_bytes};
 use runner_interfaces::kernel::{
     Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring, required_channel, required_region,
 };
 use runner_interfaces::timer::{
     EXECUTOR_MINIMUM_NS, EXECUTOR_TIMER, Procedure, RELEASE_TIMER, Status, TIMER_USAGE_OFFSET_BYTES, TIMERS_PER_CLIENT,
-    TimerStatus,
+    TimerStatus, WARDEN_LIMIT_NS,
 };
 use runner_interfaces::usage::{Count, UsageTable};
 use shared_ring::{OutOfRange, SequencedCell, SharedMemory};
@@ -89,6 +89,9 @@ pub struct Timer<W: Wiring, S> {
     shown: SequencedCell<W::Memory, TimerStatus>,
     status: TimerStatus,
     usage: UsageTable<W::Memory>,
+    watch: DriverWatch<W::Memory>,
+    /// Since when the warden has an expiry that it did not fetch.
+    warden_told: Option<Instant>,
 }
 
 impl<W: Wiring, S: TickSource> Timer<W, S> {
@@ -111,6 +114,8 @@ impl<W: Wiring, S: TickSource> Timer<W, S> {
             interrupt: wiring.channel("channel_system_timer"),
             grants: grant_cells(&grants)?,
             usage: UsageTable::new(status.clone(), TIMER_USAGE_OFFSET_BYTES, usize::from(TIMERS_PER_CLIENT))?,
+            watch: DriverWatch::new(status.clone())?,
+            warden_told: None,
             shown: SequencedCell::new(status, 0)?,
             status: TimerStatus::default(),
         })
@@ -197,6 +202,20 @@ impl<W: Wiring, S: TickSource> Timer<W, S> {
         }
     }
 
+    /// Looks whether the warden comes round: it fetches the expiries of its timer, and sets it again. Nobody else notices where it does not,
+    /// since it is the one who watches everybody.
+    fn watch_warden(&mut self, now: Instant) {
+        if self.clients[WARDEN].untaken == 0 {
+            (self.warden_told, self.status.warden_still_since_ns) = (None, 0);
+            return;
+        }
+        let told = *self.warden_told.get_or_insert(now);
+        if now.nanoseconds_since(told) >= WARDEN_LIMIT_NS && self.status.warden_still_since_ns == 0 {
+            self.status.warden_still_since_ns = told.nanoseconds().max(1);
+            self.status.warden_stalls = self.status.warden_stalls.wrapping_add(1);
+        }
+    }
+
     /// Counts a call that is about one timer. The warden's are nobody's use of a right; the table has no room for them.
     fn count_use(&self, client: usize, message: Message, outcome: Outcome) {
         let procedure = u32::try_from(message.label).ok().and_then(Procedure::from_wire);
@@ -261,12 +280,16 @@ impl<W: Wiring, S: TickSource, K: Kernel> Domain<K> for Timer<W, S> {
         let ticked = channels.contains(self.tick);
         let interrupted = self.interrupt.is_some_and(|interrupt| channels.contains(interrupt));
         if ticked || interrupted {
+            let began = kernel.now();
             if ticked {
-                self.status.lateness.count(kernel.now());
+                self.status.lateness.count(began);
             }
             self.note_wake(ticked, interrupted);
             self.expire(kernel);
-            self.arm_source(kernel.now());
+            let now = kernel.now();
+            self.watch_warden(now);
+            self.arm_source(now);
+            self.status.longest_ns = self.status.longest_ns.max(now.nanoseconds_since(began));
             // Some twenty words: cheaper than deciding whether it is worth it.
             self.shown.write(&self.status);
         }
@@ -276,9 +299,15 @@ impl<W: Wiring, S: TickSource, K: Kernel> Domain<K> for Timer<W, S> {
         let caller = self.client_of(channel);
         let outcome = match caller {
             Some(client) => {
+                if client != WARDEN {
+                    self.watch.count_call(client);
+                }
                 let now = kernel.now();
                 let outcome = self.serve(client, message, now);
                 self.count_use(client, message, outcome);
+                if client == WARDEN {
+                    self.watch_warden(now);
+                }
                 // The time that serving took must not make the source late.
                 self.arm_source(kernel.now());
                 outcome

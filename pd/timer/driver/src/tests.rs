@@ -7,8 +7,8 @@ use runner_interfaces::boot_report::Finding;
 use runner_interfaces::grants::{CellGrants, grant_offset_bytes};
 use runner_interfaces::kernel::{Channel, ChannelSet, Domain, Instant, Kernel, Message, Wiring};
 use runner_interfaces::timer::{
-    EXECUTOR_TIMER, Procedure, RELEASE_TIMER, Status, TIMER_USAGE_OFFSET_BYTES, TIMERS_PER_CLIENT, TimerStatus, arm,
-    call,
+    EXECUTOR_TIMER, Procedure, RELEASE_TIMER, Status, TIMER_USAGE_OFFSET_BYTES, TIMERS_PER_CLIENT, TimerStatus,
+    WARDEN_LIMIT_NS, WARDEN_LOOK_NS, arm, call,
 };
 use runner_interfaces::usage::{Usage, UsageTable};
 use shared_ring::{HeapMemory, SequencedCell};
@@ -295,6 +295,50 @@ fn a_million_periods_of_a_tick_do_not_drift() {
     assert_eq!(coalesced, 0, "each was served within its own period");
     let status = SequencedCell::<_, TimerStatus>::new(bench.wiring.status.clone(), 0).expect("fits").try_read();
     assert_eq!(status.map(|status| status.expiries), Some(PERIODS));
+}
+
+/// The warden's channel, and a bench on which its timer expired at 1 ms.
+fn with_an_expiry_for_the_warden() -> Bench {
+    let mut bench = Bench::new();
+    assert_eq!(bench.arm(WARDEN, EXECUTOR_TIMER, MILLISECOND, 0), Status::Ok);
+    assert_eq!(bench.tick_at(MILLISECOND), [WARDEN]);
+    bench
+}
+
+#[test]
+fn a_warden_that_does_not_come_round_is_told() {
+    let mut bench = with_an_expiry_for_the_warden();
+    let stands = |bench: &Bench| (bench.status().warden_still_since_ns, bench.status().warden_stalls);
+    bench.tick_at(MILLISECOND + WARDEN_LIMIT_NS - 1);
+    assert_eq!(stands(&bench), (0, 0), "it has time");
+    bench.tick_at(MILLISECOND + WARDEN_LIMIT_NS);
+    assert_eq!(stands(&bench), (MILLISECOND, 1));
+    // What others do is no sign of its life, and neither is what it sets without fetching.
+    bench.arm(0, EXECUTOR_TIMER, 9 * WARDEN_LIMIT_NS, 0);
+    bench.take(0);
+    assert_eq!(bench.arm(WARDEN, EXECUTOR_TIMER, 3 * WARDEN_LIMIT_NS, 0), Status::Ok);
+    bench.tick_at(5 * WARDEN_LIMIT_NS);
+    assert_eq!(stands(&bench), (MILLISECOND, 1), "once, and since when it began");
+    bench.take(WARDEN);
+    assert_eq!(stands(&bench), (0, 1), "it is back");
+    bench.arm(WARDEN, EXECUTOR_TIMER, 6 * WARDEN_LIMIT_NS, 0);
+    bench.tick_at(6 * WARDEN_LIMIT_NS);
+    bench.tick_at(7 * WARDEN_LIMIT_NS);
+    assert_eq!(stands(&bench), (6 * WARDEN_LIMIT_NS, 2));
+}
+
+#[test]
+fn a_warden_that_fetches_its_expiries_is_well() {
+    let mut bench = Bench::new();
+    for second in 1..100 {
+        bench.arm(WARDEN, EXECUTOR_TIMER, second * WARDEN_LOOK_NS, 0);
+        assert_eq!(bench.tick_at(second * WARDEN_LOOK_NS), [WARDEN]);
+        bench.tick_at(second * WARDEN_LOOK_NS + WARDEN_LIMIT_NS - 1);
+        bench.take(WARDEN);
+    }
+    // It sets none, and nothing is to be fetched.
+    bench.tick_at(1000 * WARDEN_LIMIT_NS);
+    assert_eq!((bench.status().warden_still_since_ns, bench.status().warden_stalls), (0, 0));
 }
 
 #[test]

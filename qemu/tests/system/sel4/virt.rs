@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail, ensure};
 use elf::{ElfBytes, endian::LittleEndian};
 use key_files::{KeyDirectory, KeyFileError, PrivateKey};
+use qemu::attacks::Attack;
 use qemu::board::Board;
 use qemu::debugger::Debugger;
 use runner_container::{Manifest, OnOverrun, Schedule, embed};
@@ -188,6 +189,157 @@ fn ticks_are_on_the_grid(node: &mut Node, meanwhile: &str, line: &str, seconds: 
     let milliseconds = (ended_ns - began_ns) / 1_000_000;
     ensure!(ticks.abs_diff(milliseconds) <= 5, "{meanwhile}: {ticks} ticks in {milliseconds} ms");
     Ok(())
+}
+
+/// What a call costs whoever makes it, and what it costs the driver, which runs at nobody's budget: how much of the drivers' time a
+/// share of the processor buys, by native code that does nothing else.
+#[test]
+#[ignore = "needs a boot image: run by `cargo xtask test`"]
+fn a_callers_budget_bounds_the_drivers_time() {
+    /// What `hostile-cell` calls, by its numbers.
+    const FLOODS: [&str; 7] = [
+        "gpio, read a line",
+        "gpio, change a line",
+        "timer, arm",
+        "timer, take expiries",
+        "i2c, 16 bytes",
+        "exchange, 16 bytes",
+        "exchange, 256 bytes",
+    ];
+    /// A cell's own budget, in `system.xml`, and what `hostile-cell` measures at once.
+    const BUDGET_NS: u64 = 700_000;
+    const CALLS_A_LOOK: u64 = 8;
+    on!(TAKEN_OVER, |node| {
+        // Keeps the first cell: the second is the one that was taken over.
+        node.emit("deploy spin.wasm")?;
+        node.emit("stop spin")?;
+        for (number_of_call, what) in FLOODS.into_iter().enumerate() {
+            let name = format!("flood-{number_of_call}");
+            let file = format!("/tmp/{name}.wasm");
+            node.type_file(&file, &hostile::writer_of_long_values(&name)?)?;
+            let rights = "--grant gpio:RELAY:out@1000000/s --grant i2c:0x50 --grant channel:out:put";
+            node.emit(&format!("deploy {file} {rights}"))?;
+            node.shell("sleep 1")?;
+            let flood = node.container(&name)?;
+            let calls_in_a_budget = number(&flood, "loops")?;
+            let call_ns = number(&flood, "fuel")? / CALLS_A_LOOK;
+            // Rounded in the caller's favour: it is told in steps of so many calls.
+            let callers_ns = BUDGET_NS / calls_in_a_budget;
+            let drivers_ns = call_ns - callers_ns;
+            println!("{what}: {call_ns} ns a call, of the caller's {callers_ns} ns, of the driver's {drivers_ns} ns");
+            ensure!(drivers_ns <= 2 * callers_ns, "{what}: a budget buys more than twice itself of the driver's time");
+            node.emit(&format!("kill {name}"))?;
+            node.emit(&format!("rm {name}"))?;
+        }
+        node.clear()
+    });
+}
+
+/// A container with a schedule of 20 ms, of which it needs little.
+fn every_twenty_milliseconds() -> Schedule {
+    Schedule { period_ns: 20_000_000, budget_ns: 1_000_000, on_overrun: OnOverrun::Skip, ..Schedule::default() }
+}
+
+/// Drivers are held to no budget, so one that calls without pause makes nobody else's call wait for longer than one of its own takes.
+/// On a release kernel, whose ways are short.
+#[test]
+#[ignore = "needs a boot image: run by `cargo xtask test`"]
+fn a_call_waits_for_one_other_at_the_most() {
+    /// A call of its own, at 31 us; one of somebody less urgent, with what the kernel cannot be preempted in; and what comes at a tick.
+    const MOST_NS: u64 = 100_000;
+    on!(TAKEN_OVER, |node| {
+        node.type_file("/tmp/flood.wasm", &hostile::module("driver-call-flood")?)?;
+        node.type_file("/tmp/punctual.wasm", &hostile::punctual("punctual", every_twenty_milliseconds())?)?;
+        node.emit("deploy /tmp/flood.wasm")?;
+        // The cell that was taken over does nothing unless it is told to.
+        node.emit("deploy hello.wasm --name fault-99")?;
+        node.emit("deploy /tmp/punctual.wasm --grant gpio:SPARE:out")?;
+        node.wait_until("it was released often", |node| Ok(number(&node.ask("jitter punctual")?, "released")? > 200))?;
+        let timing = node.ask("jitter punctual")?;
+        println!("punctual: {timing}");
+        ensure!((number(&timing, "missed")?, number(&timing, "skipped")?) == (0, 0), "{timing}");
+        let calls = &timing["measures"]["host_call"];
+        ensure!(number(calls, "count")? > 200, "{timing}");
+        ensure!(number(calls, "most_ns")? <= MOST_NS, "{timing}");
+        ensure!(number(&node.container("flood")?, "host_calls")? > 1000, "it calls without pause");
+        ensure!(node.is_running("flood")? && node.counter("cell_floods")? == 0, "which is its right, alone");
+        node.clear()
+    });
+}
+
+/// A cell that was taken over and makes more calls than its container's schedule has it make is ended, in bounded time, and its neighbour
+/// with a schedule misses nothing.
+#[test]
+#[ignore = "needs a boot image: run by `cargo xtask test`"]
+fn a_cell_that_floods_drivers_is_ended() {
+    /// Two windows of 100 ms, of calls that take 30 us each and more.
+    const MOST_CALLS: u64 = 200_000 / 30;
+    on!(TAKEN_OVER, |node| {
+        node.type_file("/tmp/punctual.wasm", &hostile::punctual("punctual", every_twenty_milliseconds())?)?;
+        node.emit("deploy /tmp/punctual.wasm --grant gpio:SPARE:out")?;
+        let floods = [("flood-0", "gpio"), ("flood-2", "timer"), ("flood-4", "i2c"), ("flood-5", "exchange")];
+        for (ended, (name, driver)) in (1..).zip(floods) {
+            let schedule = every_twenty_milliseconds();
+            node.type_file("/tmp/flood.wasm", &hostile::released(name, schedule, "")?)?;
+            let before = node.ask("info")?["counters"].clone();
+            node.emit("deploy /tmp/flood.wasm")?;
+            node.wait_until("it is ended", |node| Ok(node.state(name)? == "failed"))?;
+            let failed = node.container(name)?;
+            let reason = failed["reason"].as_str().unwrap_or_default();
+            ensure!(reason.contains(&format!("flooded `{driver}` with calls")), "{failed}");
+            ensure!(failed["cell"] == 1 && node.counter("cell_floods")? == ended, "{failed}");
+            let counter = format!("{driver}_calls");
+            if let (Some(before), Some(after)) =
+                (before[&counter].as_u64(), node.ask("info")?["counters"][&counter].as_u64())
+            {
+                println!("{name}: {} calls", after - before);
+                ensure!(after - before < MOST_CALLS + 1000, "{} calls before it was ended", after - before);
+            }
+            node.emit(&format!("rm {name}"))?;
+        }
+        let timing = node.ask("jitter punctual")?;
+        ensure!((number(&timing, "missed")?, number(&timing, "skipped")?) == (0, 0), "{timing}");
+        node.clear()
+    });
+}
+
+/// Containers without a schedule may call as they like, and all of them together not so much that nobody below them comes round.
+#[test]
+#[ignore = "needs a boot image: run by `cargo xtask test`"]
+fn calls_of_all_leave_room_for_whoever_stops_them() {
+    on!(BOARD, |node| {
+        node.type_file("/tmp/flood.wasm", &hostile::module("driver-call-flood")?)?;
+        for number in 0..8 {
+            node.emit(&format!("deploy /tmp/flood.wasm --name flood{number}"))?;
+        }
+        node.wait_until("some are ended", |node| Ok(node.counter("cell_floods")? >= 4))?;
+        node.shell("sleep 2")?;
+        let list = node.ask("ps")?;
+        let states: Vec<_> = list.as_array().into_iter().flatten().map(|row| row["state"].clone()).collect();
+        println!("{states:?}");
+        let running = states.iter().filter(|state| *state == "running").count();
+        ensure!((1..=4).contains(&running), "as many go on as there is room for: {states:?}");
+        node.clear()
+    });
+}
+
+/// Under each attack for some seconds a container keeps blinking, and `emit` answers when it is over.
+#[test]
+#[ignore = "needs a boot image: run by `cargo xtask test`"]
+fn a_blinker_blinks_on_under_every_attack() {
+    const SECONDS: u64 = 3;
+    on!(BOARD, |node| {
+        for attack in Attack::ALL {
+            let blinker = Blinker::deploy(node)?;
+            attack.start(node)?;
+            attack.go_on(node, SECONDS)?;
+            attack.stop(node)?;
+            ensure!(node.is_running("blinker")?, "{attack}");
+            blinker.lost_nothing(node).with_context(|| format!("under {attack}"))?;
+            node.clear()?;
+        }
+        Ok(())
+    });
 }
 
 #[test]

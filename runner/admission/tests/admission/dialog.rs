@@ -30,10 +30,11 @@ fn lines_are_shown_as_their_owner_shows_them() {
     status.levels = 0b1001;
     status.outputs = 0b0001;
     status.inputs = 0b1000;
-    status.transitions[0] = 42;
-    status.edges[3] = 7;
     status.refused = 5;
     node.show_gpio(&status);
+    let counts = node.line_counts();
+    (0..42).for_each(|_| counts.add_transition(0));
+    counts.add_edges(3, 7);
     let lines = node.info(0).lines;
     let line = |label: &str| lines.iter().find(|line| line.label == label).expect("there");
     let led = line("LED");

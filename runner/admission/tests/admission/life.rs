@@ -314,3 +314,28 @@ fn a_cell_that_tells_two_stories_keeps_nobody_waiting() {
     node.report(0, Request::Kill("liar".into()));
     assert_eq!(node.ask(0, Request::Remove("liar".into())), Ok(Answer::Done));
 }
+
+#[test]
+fn a_warden_that_stands_still_is_asked_nothing_and_whoever_asks_is_told() {
+    let mut node = running();
+    let wasm = reactor();
+    node.upload(0, request("b", &wasm), &wasm).expect("uploaded");
+    node.hold_warden(true);
+    node.pass(7_000_000_000);
+    let verbs = [Request::Start, Request::Stop, Request::Restart, Request::Kill, Request::Remove].map(named);
+    let uploads = [Request::Commit, Request::Deploy(request("c", &wasm))];
+    for asked in verbs.into_iter().chain(uploads) {
+        let (code, detail) = node.refusal(0, asked);
+        assert_eq!(code, ErrorCode::Internal);
+        assert!(detail.contains("the warden stands still, for 7 s by now"), "{detail}");
+    }
+    // It is looked at as ever, and a session that ends takes nobody with it.
+    assert_eq!(state(&mut node), "ready");
+    assert_eq!((node.counter(0, "warden_stalls"), node.list(0).len()), (1, 2));
+    node.hang_up(0);
+    node.greet(1);
+    assert_eq!(node.counter(1, "warden_stalls"), 1);
+    // It is back.
+    node.hold_warden(false);
+    assert_eq!(node.report(1, named(Request::Stop)).state_text, "finalised");
+}

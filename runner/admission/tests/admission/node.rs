@@ -111,10 +111,10 @@ impl Wiring for DomainWiring<'_> {
             ("region_requests", _) => "admission_to_warden".into(),
             ("region_grants", true) => "grants".into(),
             ("region_status", true) | ("region_warden_status", false) => "warden_status".into(),
-            ("region_gpio_status", false) => "gpio_status".into(),
-            ("region_i2c_status", false) => "i2c_status".into(),
-            ("region_timer_status", false) => "timer_status".into(),
-            ("region_exchange_status", false) => "exchange_status".into(),
+            ("region_gpio_status", _) => "gpio_status".into(),
+            ("region_i2c_status", _) => "i2c_status".into(),
+            ("region_timer_status", _) => "timer_status".into(),
+            ("region_exchange_status", _) => "exchange_status".into(),
             ("region_link_in", false) => "vmm_to_admission".into(),
             ("region_link_in_head", false) => "vmm_to_admission_head".into(),
             ("region_link_out", false) => "admission_to_vmm".into(),
@@ -462,6 +462,10 @@ impl Kernel for WardenKernel {
 struct Domains(Shared);
 
 impl Cells for Domains {
+    fn keeps_time(&self) -> bool {
+        true
+    }
+
     fn stop(&mut self, _: usize) {}
 
     fn restart(&mut self, cell: usize, entry: u64) {
@@ -489,6 +493,8 @@ struct AdmissionKernel {
     bells: Shared,
     /// The warden answers nothing: its domain is gone.
     warden_is_gone: bool,
+    /// The warden never comes back from what it does: whoever called it would wait for ever.
+    warden_hangs: bool,
 }
 
 impl Kernel for AdmissionKernel {
@@ -507,6 +513,7 @@ impl Kernel for AdmissionKernel {
             return self.kernel.exchange.called(self.kernel.now_ns, ADMISSION, message);
         }
         assert_eq!(channel.number(), WARDEN);
+        assert!(!self.warden_hangs, "admission waits for ever");
         if self.warden_is_gone {
             return Message::new(runner_interfaces::kernel::CALL_FAILED);
         }
@@ -626,7 +633,7 @@ impl Node {
         let exchange = SharedExchange(Rc::new(RefCell::new(exchange)));
         let kernel = WardenKernel { now_ns: 1_000_000, alarm_ns: None, bells: bells.clone(), exchange };
         let guest = Guest::new(&regions);
-        let world = AdmissionKernel { warden, kernel, bells, warden_is_gone: false };
+        let world = AdmissionKernel { warden, kernel, bells, warden_is_gone: false, warden_hangs: false };
         let mut node = Self { regions, admission, world, cells, guest, may_break_the_link: false };
         node.world.warden.start(&mut node.world.kernel);
         node.admission.start(&mut node.world);
@@ -721,6 +728,16 @@ impl Node {
         let fault = Fault { kind: 6, instruction: 0x1234, address: 0xdead, syndrome: 0x9200_0046 };
         self.world.warden.faulted(&mut self.world.kernel, cell, fault);
         self.run();
+    }
+
+    /// The warden stands still, or comes round again, and the timer shows it.
+    #[allow(dead_code, reason = "the test of the heap does not ask")]
+    pub(crate) fn hold_warden(&mut self, hangs: bool) {
+        self.world.warden_hangs = hangs;
+        let mut status = timer::TimerStatus::new_zeroed();
+        status.warden_stalls = 1;
+        status.warden_still_since_ns = if hangs { self.now_ns() } else { 0 };
+        SequencedCell::new(self.regions["timer_status"].clone(), 0).expect("fits").write(&status);
     }
 
     pub(crate) fn lose_warden(&mut self) {
@@ -897,6 +914,10 @@ impl Node {
     /// What the warden told that cell last.
     pub(crate) fn control(&self, cell: usize) -> CellControl {
         self.cells[cell].control_seen
+    }
+
+    pub(crate) fn line_counts(&self) -> gpio::LineCountsTable<HeapMemory> {
+        gpio::LineCountsTable::new(self.regions["gpio_status"].clone()).expect("fits")
     }
 
     pub(crate) fn show_gpio(&self, status: &GpioStatus) {

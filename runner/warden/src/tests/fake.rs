@@ -37,6 +37,7 @@ pub(super) const EXCHANGE: u8 = 23;
 pub(super) enum Action {
     Notify(u8),
     ReleaseLines(u64),
+    ListenAgain,
     ReleaseTimers(u64),
     ReleaseEnds(u64),
     TakeOverEnds(u64, u64),
@@ -70,8 +71,9 @@ pub(super) struct Regions {
 
 impl Regions {
     fn new() -> Self {
-        let mut symbols: Vec<String> =
-            ["policy", "grants", "status", "requests"].iter().map(|name| format!("region_{name}")).collect();
+        let drivers = ["gpio_status", "i2c_status", "timer_status", "exchange_status"];
+        let own = ["policy", "grants", "status", "requests"];
+        let mut symbols: Vec<String> = own.iter().chain(&drivers).map(|name| format!("region_{name}")).collect();
         for cell in 0..CELLS {
             symbols.push(format!("region_cell{cell}_control"));
             symbols.push(format!("region_cell{cell}_status"));
@@ -215,6 +217,7 @@ impl Kernel for Clockwork {
                     Some(gpio::Procedure::Release) => Action::ReleaseLines(message.words[0]),
                     Some(gpio::Procedure::Succeed) => Action::Succeed(message.words[0], message.words[1]),
                     Some(gpio::Procedure::TakeOver) => Action::TakeOver(message.words[0], message.words[1]),
+                    Some(gpio::Procedure::Listen) => Action::ListenAgain,
                     other => panic!("the warden has no use for {other:?}"),
                 });
             }
@@ -266,6 +269,10 @@ pub(super) struct Domains {
 }
 
 impl Cells for Domains {
+    fn keeps_time(&self) -> bool {
+        true
+    }
+
     fn stop(&mut self, cell: usize) {
         self.diary.note(Action::Stop(cell));
     }

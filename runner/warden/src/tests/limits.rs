@@ -4,6 +4,7 @@ use runner_interfaces::{
     cell::{CellStatus, Command, ContainerState as State},
     grants::CellGrants,
     policy::BoardLimits,
+    timer::WARDEN_LOOK_NS,
     warden::{Intervention, Procedure},
 };
 use shared_ring::SharedMemory;
@@ -16,17 +17,23 @@ fn intervention(node: &Node, cell: usize) -> Option<Intervention> {
 }
 
 #[test]
-fn nothing_loaded_means_no_alarm() {
+fn with_nothing_loaded_it_comes_round_seldom_and_does() {
     let mut node = Node::new();
-    assert_eq!(node.kernel.alarm_ns, None);
+    let after = |node: &Node| node.kernel.alarm_ns.expect("always") - node.kernel.now_ns;
+    assert_eq!(after(&node), WARDEN_LOOK_NS);
     node.load(0, false).expect("free");
-    assert!(node.kernel.alarm_ns.is_some());
+    assert!(after(&node) <= LOOK_PERIOD_NS);
     node.show(0, State::Installed);
-    assert_eq!(node.kernel.alarm_ns, None, "installed, there is nothing to watch");
+    assert_eq!(after(&node), WARDEN_LOOK_NS, "installed, there is nothing to watch");
     node.ask(Procedure::Run, 0).expect("installed");
-    assert!(node.kernel.alarm_ns.is_some());
+    assert!(after(&node) <= LOOK_PERIOD_NS);
     node.show(0, State::Finalised);
-    assert_eq!(node.kernel.alarm_ns, None);
+    assert_eq!(after(&node), WARDEN_LOOK_NS);
+    for _ in 0..10 {
+        let due_ns = node.kernel.alarm_ns.expect("always");
+        node.pass_until(due_ns);
+        assert_eq!(after(&node), WARDEN_LOOK_NS, "again and again");
+    }
 }
 
 #[test]

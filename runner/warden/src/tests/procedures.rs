@@ -7,6 +7,7 @@ use runner_interfaces::{
     kernel::Domain,
     plan::LoadRequest,
     policy::BoardLimits,
+    timer::WARDEN_LOOK_NS,
     warden::{Procedure, WardenStatus},
 };
 
@@ -216,7 +217,7 @@ fn release_forgets_everything() {
     assert_eq!(node.command(0), Some(Command::Idle));
     assert!(node.control(0).generation > generation);
     assert_eq!(node.grants(0), CellGrants::default());
-    assert_eq!(node.kernel.alarm_ns, None, "nothing is watched any more");
+    assert_eq!(node.kernel.alarm_ns, Some(node.kernel.now_ns + WARDEN_LOOK_NS), "nothing is watched any more");
     node.take_steps();
     assert_eq!(node.ask(Procedure::Release, 0), Ok(0));
     assert!(!node.take_actions().contains(&Action::Stop(0)), "clean already");
@@ -278,6 +279,10 @@ fn a_system_without_what_the_warden_needs_is_named() {
 struct NoCells;
 
 impl crate::Cells for NoCells {
+    fn keeps_time(&self) -> bool {
+        true
+    }
+
     fn stop(&mut self, _: usize) {}
     fn restart(&mut self, _: usize, _: u64) {}
 

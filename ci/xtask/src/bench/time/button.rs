@@ -38,9 +38,9 @@ const COUNTER_UNIT_NS: u64 = 16;
 const NAME_BYTES_AT: u64 = 8;
 const NAME_AT_START: &str = "atoll";
 
-/// The domain `tick` has a period of 975 us (system.xml) and comes some microseconds behind that. Linux does not run between then and the
-/// millisecond's end, so a stop at such a time is one after the jump.
-const TICK_COMES_NS: u64 = 976_000;
+/// The domain `tick` has a period of 975 us (system.xml) and comes up to some microseconds behind that. Linux does not run between then and
+/// the millisecond's end, so a stop at such a time is one after the jump.
+const TICK_COMES_NS: u64 = 975_000;
 
 /// Stops at one place until there was a jump. Nearly always the first one is.
 const MOST_STOPS: usize = 1000;

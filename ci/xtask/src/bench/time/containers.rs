@@ -6,6 +6,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use runner_container::{Manifest, Release, Schedule, embed};
+use serde::{Deserialize, Serialize};
 
 /// Bytes of a line of the log, the most that a record takes: its name and the samples.
 const LINE_BYTES: usize = 1024;
@@ -21,7 +22,7 @@ const CHARACTER_BITS: u32 = 6;
 const FIRST_CHARACTER: u8 = b'0';
 
 /// A sample's unit: what one instruction takes.
-pub(super) const UNIT_NS: u64 = 8;
+pub(in super::super) const UNIT_NS: u64 = 8;
 
 /// Where the lines of the first series begin; below lie the labels.
 pub(in super::super) const FIRST_LINE: usize = 4096;
@@ -41,7 +42,7 @@ pub(in super::super) const OUTPUTS: &str = r#"(import "atoll:node/gpio@0.1.0" "o
             (import "atoll:node/gpio@0.1.0" "[method]output.set" (func $set (param i32 i32) (result i32)))"#;
 
 /// How a container runs: its period and the budget in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub(super) struct Rate {
     pub(super) period_ns: u64,
     pub(super) budget_ns: u64,

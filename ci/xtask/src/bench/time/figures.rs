@@ -32,6 +32,10 @@ impl Samples {
         self.0.get((self.0.len() * permille).div_ceil(1000).max(1) - 1).copied()
     }
 
+    pub(super) fn values(&self) -> &[u64] {
+        &self.0
+    }
+
     /// Nothing where there is no value.
     pub(super) fn figure(&self) -> Option<Figure> {
         Some(Figure {

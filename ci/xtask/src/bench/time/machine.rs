@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use qemu::{board::Board, console::ConsoleError, launcher::Launch};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
@@ -37,7 +38,7 @@ pub(super) struct Played {
 }
 
 /// What the cell counted of the probe's releases.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub(super) struct Releases {
     pub(super) released: u64,
     pub(super) missed: u64,
@@ -66,7 +67,8 @@ pub(super) fn play(image: &Path, places: Places, condition: Condition) -> Result
     read(condition, log)
 }
 
-fn read(condition: Condition, log: String) -> Result<Played> {
+/// Reads a log, of this run or an earlier one.
+pub(super) fn read(condition: Condition, log: String) -> Result<Played> {
     let series = Measure::ALL
         .into_iter()
         .map(|measure| Ok((measure, Samples::new(values(measure, &log)?))))
@@ -80,7 +82,9 @@ fn values(measure: Measure, log: &str) -> Result<Vec<u64>> {
     match measure {
         Measure::Release => containers::samples(log, "jit"),
         Measure::Output => containers::samples(log, "out"),
-        Measure::Edge => edges(log),
+        // The button is pressed before a tick and let go at one.
+        Measure::EdgeBeforeTick => Ok(edges(log)?.into_iter().step_by(2).collect()),
+        Measure::EdgeAtTick => Ok(edges(log)?.into_iter().skip(1).step_by(2).collect()),
         Measure::Deploy => script::said(log, "deployed").into_iter().map(deployed).collect(),
     }
 }

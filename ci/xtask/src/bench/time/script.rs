@@ -13,10 +13,29 @@ use super::{Condition, Plan, containers};
 const PLACE: &str = "/bench";
 
 /// What the script says when all is told.
-pub(super) const END: &str = "bench: end";
+pub(in super::super) const END: &str = "bench: end";
 
 /// What each of its lines begins with.
-const SAYS: &str = "bench: ";
+pub(in super::super) const SAYS: &str = "bench: ";
+
+/// What every script begins with.
+pub(in super::super) const FUNCTIONS: &str = r#"export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=vt100
+cd /bench
+say() { echo "bench: $*"; }
+# What an attack gets in the way of is tried again.
+persist() {
+    tries=0
+    until "$@" > /tmp/said 2>&1; do
+        tries=$((tries + 1))
+        [ $tries -gt 50 ] && say "failed: $*: $(cat /tmp/said)" && return 1
+        usleep 50000
+    done
+}
+# One line of JSON, asked for until it is there.
+tell() {
+    what=$1; shift
+    persist emit --format json "$@" && say "$what $(tr -d '\n' < /tmp/said)"
+}"#;
 
 /// Everything in a condition's image that is not in everybody's.
 pub(super) fn overlay(plan: &Plan, condition: Condition) -> Result<Overlay> {
@@ -48,23 +67,7 @@ fn run(plan: &Plan, condition: Condition) -> String {
     // A line's edges come two at a time, as a button is pressed and let go.
     let presses = plan.edges / 2;
     format!(
-        r#"export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=vt100
-cd {PLACE}
-say() {{ echo "{SAYS}$*"; }}
-# What an attack gets in the way of is tried again.
-persist() {{
-    tries=0
-    until "$@" > /tmp/said 2>&1; do
-        tries=$((tries + 1))
-        [ $tries -gt 50 ] && say "failed: $*: $(cat /tmp/said)" && return 1
-        usleep 50000
-    done
-}}
-# One line of JSON, asked for until it is there.
-tell() {{
-    what=$1; shift
-    persist emit --format json "$@" && say "$what $(tr -d '\n' < /tmp/said)"
-}}
+        r#"{FUNCTIONS}
 is_over() {{ persist emit --format json inspect $1 && grep -Eq '"state": *"(finalised|failed)"' /tmp/said; }}
 is_there() {{ emit inspect $1 > /dev/null 2>&1; }}
 # `sethostname` is where a debugger stops the machine and presses its button.
@@ -130,7 +133,7 @@ while :; do sleep 1000; done
 }
 
 /// What the script said behind `what`.
-pub(super) fn said<'a>(transcript: &'a str, what: &str) -> Vec<&'a str> {
+pub(in super::super) fn said<'a>(transcript: &'a str, what: &str) -> Vec<&'a str> {
     let begin = format!("{SAYS}{what} ");
     transcript.lines().filter_map(|line| Some(line.split_once(begin.as_str())?.1.trim_end())).collect()
 }

@@ -140,7 +140,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
                 self.line(line).heir = None;
                 Ok(0)
             }
-            Procedure::Release | Procedure::Succeed | Procedure::TakeOver => Err(Status::Invalid),
+            Procedure::Release | Procedure::Succeed | Procedure::TakeOver | Procedure::Listen => Err(Status::Invalid),
         }
     }
 
@@ -195,7 +195,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
             }
             Standby::Input { watched, pull } => {
                 self.listen(to, line);
-                self.bank.watch(line, watched);
+                self.watch_edges(line, watched);
                 let pull = pull.filter(|pull| self.bank.pull(line, *pull));
                 self.hold(line, Some((to, Use::Input { watched, pull })));
                 self.forget_edges(line);
@@ -234,7 +234,7 @@ impl<W: Wiring, B: Bank> Gpio<W, B> {
                     Use::Input { .. } => self.stop_watching(line),
                 }
                 self.listen(to, line);
-                self.bank.watch(line, watched);
+                self.watch_edges(line, watched);
                 // What the bank cannot do the container hears of when it asks as the holder.
                 let pull = pull.filter(|pull| self.bank.pull(line, *pull));
                 self.hold(line, Some((to, Use::Input { watched, pull })));

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use shared_ring_messages::{MeasureReport, TimingReport};
+use shared_ring_messages::MeasureReport;
 
-use super::{percentile, rows, time};
+use crate::{percentile, rows, time};
 
 const WIDTH: usize = 720;
 const CHART: usize = 170;
@@ -14,21 +14,18 @@ const LEFT: usize = 20;
 /// Bars of a distribution.
 const COLUMNS: usize = 48;
 
-/// `emit jitter --svg`.
-pub(crate) fn picture(report: &TimingReport) -> String {
-    let measured: Vec<_> = report.measures.iter().filter(|measure| measure.count > 0).collect();
+/// Some distributions under one heading, those of which there is no value left out.
+#[must_use]
+pub fn picture(title: &str, heading: &str, measures: &[MeasureReport]) -> String {
+    let measured: Vec<_> = measures.iter().filter(|measure| measure.count > 0).collect();
     let height = HEAD + measured.len().max(1) * CHART;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
-         role=\"img\">\n<title>How punctual {name} is</title>\n\
+         role=\"img\">\n<title>{title}</title>\n\
          <style>text{{font:13px sans-serif;fill:#777}}.n{{font-weight:bold}}.b{{fill:#3b82c4}}.l{{stroke:#888}}</style>\n",
-        name = escaped(&report.name),
+        title = escaped(title),
     );
-    let counts = format!(
-        "{}: {} released, {} completed, {} missed, {} skipped",
-        report.name, report.released, report.completed, report.missed, report.skipped
-    );
-    let _ = writeln!(svg, "<text class=\"n\" x=\"{LEFT}\" y=\"24\">{}</text>", escaped(&counts));
+    let _ = writeln!(svg, "<text class=\"n\" x=\"{LEFT}\" y=\"24\">{}</text>", escaped(heading));
     for (index, measure) in measured.iter().enumerate() {
         chart(&mut svg, measure, HEAD + index * CHART);
     }
@@ -71,11 +68,11 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::jitter::tests::{measure, report};
+    use crate::tests::measure;
 
     #[test]
     fn each_bar_says_what_it_is() {
-        let svg = super::picture(&report(vec![measure(&[(1_023, 100), (900_000, 1)]), measure(&[])]));
+        let svg = super::picture("title", "1 missed", &[measure(&[(1_023, 100), (900_000, 1)]), measure(&[])]);
         assert_eq!(svg.matches("<rect").count(), 2, "{svg}");
         assert!(svg.contains("<title>up to 900 us: 1</title>") && svg.contains("1 missed"), "{svg}");
         assert_eq!(svg.matches("<text").count(), svg.matches("</text>").count());
@@ -83,8 +80,7 @@ mod tests {
 
     #[test]
     fn a_name_ends_no_tag() {
-        let mut hostile = report(vec![]);
-        hostile.name = "</title><script>\"&".into();
-        assert!(!super::picture(&hostile).contains("<script>"));
+        let hostile = "</title><script>\"&";
+        assert!(!super::picture(hostile, hostile, &[]).contains("<script>"));
     }
 }
