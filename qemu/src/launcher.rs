@@ -112,7 +112,14 @@ impl Launch {
     }
 
     fn new(system: System) -> Self {
-        Self { system, clock: Clock::Host, shift: DEFAULT_SHIFT, multi_core: false, ports: Vec::new(), extra: Vec::new() }
+        Self {
+            system,
+            clock: Clock::Host,
+            shift: DEFAULT_SHIFT,
+            multi_core: false,
+            ports: Vec::new(),
+            extra: Vec::new(),
+        }
     }
 
     /// One virtual processor that executes a fixed number of instructions a virtual second, and a virtual second that never
