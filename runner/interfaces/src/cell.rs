@@ -8,6 +8,7 @@
 //! Both blocks lie in a [`shared_ring::SequencedCell`] at offset 0 of their region.
 
 use alloc::{string::String, vec::Vec};
+use core::mem::offset_of;
 
 use serde::{Deserialize, Serialize};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -201,12 +202,12 @@ pub struct CellStatus {
     pub restart_entry: u64,
     /// Grows with each slice and each event. A notification by the warden is one: it asks a silent cell for a sign of life.
     pub heartbeat: u64,
+    /// Calls of `on-loop`.
+    pub loops: u64,
     /// Fuel burnt.
     pub fuel: u64,
     /// Slices run.
     pub slices: u64,
-    /// Calls of `on-loop`.
-    pub loops: u64,
     /// Host calls made.
     pub host_calls: u64,
     /// Host calls refused by the owner of the resource.
@@ -235,6 +236,35 @@ pub struct CellStatus {
     /// A reason in words, UTF-8.
     pub detail: [u8; DETAIL_BYTES],
 }
+
+/// The head of [`CellStatus`], field by field: what the warden looks at, ten times a second in each cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+#[expect(missing_docs, reason = "as in `CellStatus`")]
+pub struct CellSigns {
+    pub generation: u32,
+    pub state: u32,
+    pub reason: u32,
+    pub world: u32,
+    pub exit_code: i32,
+    pub detail_bytes: u32,
+    pub end_cause: u32,
+    pub held: u32,
+    pub restart_entry: u64,
+    pub heartbeat: u64,
+    pub loops: u64,
+}
+
+const _: () = assert!(
+    offset_of!(CellSigns, generation) == offset_of!(CellStatus, generation)
+        && offset_of!(CellSigns, state) == offset_of!(CellStatus, state)
+        && offset_of!(CellSigns, end_cause) == offset_of!(CellStatus, end_cause)
+        && offset_of!(CellSigns, held) == offset_of!(CellStatus, held)
+        && offset_of!(CellSigns, restart_entry) == offset_of!(CellStatus, restart_entry)
+        && offset_of!(CellSigns, heartbeat) == offset_of!(CellStatus, heartbeat)
+        && offset_of!(CellSigns, loops) == offset_of!(CellStatus, loops)
+        && size_of::<CellSigns>() == offset_of!(CellStatus, loops) + size_of::<u64>()
+);
 
 /// What a container is told about its node; the same that `emit info` tells a person.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -95,7 +95,7 @@ pub fn call(procedure: Procedure, word: u64) -> Message {
 
 /// How long the warden may take to fetch an expiry of its timer, in nanoseconds, before it is said to stand still.
 ///
-/// It is woken at once, above all cells. What it does in one go is some hundred microseconds of work, which its budget of 5 % stretches
+/// It is woken at once, above all cells. What it does in one go is some hundred microseconds of work, which its budget of 2.5 % stretches
 /// to milliseconds; on a host it is a process on a machine that may be busy with anything. A second is far from both. With the
 /// longest time that it goes without an expiry ([`WARDEN_LOOK_NS`]) it is found within two.
 pub const WARDEN_LIMIT_NS: u64 = 1_000_000_000;

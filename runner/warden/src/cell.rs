@@ -1,7 +1,7 @@
 //! One cell as the warden keeps it: the blocks it writes, the status it reads, and its own account of both.
 
 use runner_interfaces::{
-    cell::{CellControl, CellStatus, Command, ContainerState, Hold},
+    cell::{CellControl, CellSigns, CellStatus, Command, ContainerState, Hold},
     grants::{CellGrants, LineRates, grant_offset_bytes},
     kernel::{Channel, Instant},
     plan::{EndCause, Plan, RestartPolicy, WELL_AFTER_NS},
@@ -155,7 +155,7 @@ impl<M: SharedMemory + Clone> Cell<M> {
     /// the cell until then came with the boot image.
     pub(crate) fn learn_entry(&mut self) {
         if self.entry.is_none() && self.told.generation == 0 {
-            self.entry = self.status.try_read().map(|status| status.restart_entry);
+            self.entry = self.signs().map(|signs| signs.restart_entry);
         }
     }
 
@@ -236,15 +236,19 @@ impl<M: SharedMemory + Clone> Cell<M> {
         // The sequence number grows with every write of the block, so it is a heartbeat too, and can be had while the cell
         // was preempted in the middle of a write. The block's range was checked when this was made.
         let sequence = self.status_memory.load_u32(0).unwrap_or_default();
-        let status = self.status.try_read().filter(|status| status.generation == self.told.generation);
+        let signs = self.signs().filter(|signs| signs.generation == self.told.generation);
         Sight {
-            state: status.and_then(|status| ContainerState::from_wire(status.state)),
-            cause: status.and_then(|status| EndCause::from_wire(status.end_cause)),
-            held: status.is_some_and(|status| status.held == 1),
-            loops: status.map_or(0, |status| status.loops),
-            heartbeat: status.map(|status| status.heartbeat),
+            state: signs.and_then(|signs| ContainerState::from_wire(signs.state)),
+            cause: signs.and_then(|signs| EndCause::from_wire(signs.end_cause)),
+            held: signs.is_some_and(|signs| signs.held == 1),
+            loops: signs.map_or(0, |signs| signs.loops),
+            heartbeat: signs.map(|signs| signs.heartbeat),
             sequence,
         }
+    }
+
+    fn signs(&self) -> Option<CellSigns> {
+        self.status.try_read_part(0)
     }
 
     /// How the container ended that was in `before` and is now in the state of `sight`.

@@ -149,11 +149,26 @@ impl Limits {
     }
 }
 
-/// The one-shot that brings the warden round without anybody's notification.
+/// The timer that brings the warden round without anybody's notification. It repeats by itself, so that a look which finds nothing costs
+/// one call of `timer`.
 #[derive(Clone, Copy, Debug, Default)]
 struct Alarm {
-    armed_for: Option<Instant>,
+    /// When it expires next, and how long after that again, in nanoseconds.
+    armed_for: Option<(Instant, u64)>,
     last_look: Instant,
+}
+
+impl Alarm {
+    /// Takes what `timer` answered to [`timer::Procedure::Take`] into account: how often it expired.
+    fn expired(&mut self, answer: &Message) {
+        let [timers, coalesced, ..] = answer.words;
+        let taken = timer::Status::of(answer) == timer::Status::Ok;
+        let Some((at, period_ns)) = self.armed_for.filter(|_| taken && timers & (1 << EXECUTOR_TIMER) != 0) else {
+            return;
+        };
+        self.last_look = at.saturating_add(period_ns.saturating_mul(coalesced));
+        self.armed_for = Some((self.last_look.saturating_add(period_ns), period_ns));
+    }
 }
 
 /// See the crate's documentation.
@@ -546,7 +561,6 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
     }
 
     fn look_at_all<K: Kernel>(&mut self, kernel: &mut K) {
-        self.alarm.last_look = kernel.now();
         for number in 0..MAX_CELLS {
             self.look_at(kernel, number);
         }
@@ -569,13 +583,15 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
         if Some(wanted) == self.alarm.armed_for {
             return;
         }
-        let answer = kernel.call(self.timer, timer::arm(EXECUTOR_TIMER, wanted.nanoseconds(), 0));
+        let (first, period_ns) = wanted;
+        let answer = kernel.call(self.timer, timer::arm(EXECUTOR_TIMER, first.nanoseconds(), period_ns));
         // What was not armed is tried again at the next event.
         self.alarm.armed_for = Some(wanted).filter(|_| timer::Status::of(&answer) == timer::Status::Ok);
     }
 
-    /// When the warden must look again by itself. Also while no cell is watched: by that the timer sees that it comes round at all.
-    fn next_look(&mut self, now: Instant) -> Instant {
+    /// When the warden must look again by itself, and how long after that, in nanoseconds, if nothing happens until then. Also while no cell
+    /// is watched: by that the timer sees that it comes round at all.
+    fn next_look(&mut self, now: Instant) -> (Instant, u64) {
         let phases = || self.cells.iter().flatten().map(|cell| cell.phase);
         if self.alarm.armed_for.is_none() {
             self.alarm.last_look = now;
@@ -583,7 +599,7 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
         let period_ns = if phases().any(Phase::is_watched) { LOOK_PERIOD_NS } else { timer::WARDEN_LOOK_NS };
         let routine = self.alarm.last_look.saturating_add(period_ns);
         let heirs = self.heirs().filter_map(|(_, heir)| heir.deadline());
-        phases().filter_map(Phase::deadline).chain(heirs).fold(routine, Instant::min)
+        (phases().filter_map(Phase::deadline).chain(heirs).fold(routine, Instant::min), period_ns)
     }
 
     pub(crate) fn cell(&mut self, number: usize) -> &mut Cell<M> {
@@ -615,8 +631,8 @@ impl<K: Kernel, M: SharedMemory + Clone, C: Cells> Domain<K> for Warden<M, C> {
 
     fn notified(&mut self, kernel: &mut K, channels: ChannelSet) {
         if channels.contains(self.timer) {
-            kernel.call(self.timer, timer::call(timer::Procedure::Take, 0));
-            self.alarm.armed_for = None;
+            let answer = kernel.call(self.timer, timer::call(timer::Procedure::Take, 0));
+            self.alarm.expired(&answer);
             self.look_at_all(kernel);
             self.judge_callers(kernel);
             if self.callers.quiet_lines() != 0 {

@@ -109,6 +109,8 @@ const LIMITS: BoardLimits = BoardLimits {
 struct World {
     now_ns: u64,
     timer_fails: bool,
+    /// The warden's timer: when it expires, and how long after that again.
+    alarm: Option<(u64, u64)>,
     calls: u32,
     /// Who succeeds whom, as `gpio` has it.
     heirs: [Option<usize>; CELLS.len()],
@@ -181,14 +183,27 @@ impl Node {
         gpio::Status::Ok
     }
 
-    fn timer(&self, message: &Message) {
+    /// The first word of the answer.
+    fn timer(&self, message: &Message) -> u64 {
+        let [word, first_ns, period_ns, _] = message.words;
         match u32::try_from(message.label).ok().and_then(timer::Procedure::from_wire) {
-            Some(timer::Procedure::Arm) => assert_eq!((message.words[0], message.words[2]), (0, 0), "its one-shot"),
-            Some(timer::Procedure::Disarm) => assert_eq!(message.words[0], 0),
-            Some(timer::Procedure::Release) => self.has_nothing(usize::try_from(message.words[0]).expect("a cell")),
-            Some(timer::Procedure::Take) => {}
+            Some(timer::Procedure::Arm) => {
+                assert!(word == 0 && period_ns >= timer::EXECUTOR_MINIMUM_NS, "its own timer");
+                self.world.borrow_mut().alarm = Some((first_ns, period_ns));
+            }
+            Some(timer::Procedure::Disarm) => panic!("it always has a next look"),
+            Some(timer::Procedure::Release) => self.has_nothing(usize::try_from(word).expect("a cell")),
+            Some(timer::Procedure::Take) => {
+                let mut world = self.world.borrow_mut();
+                let now_ns = world.now_ns;
+                if let Some((at, period_ns)) = world.alarm.as_mut().filter(|(at, _)| *at <= now_ns) {
+                    *at = at.saturating_add(*period_ns);
+                    return 1;
+                }
+            }
             None => panic!("the timer has no such procedure: {message:?}"),
         }
+        0
     }
 
     fn exchange(&self, message: &Message) {
@@ -211,14 +226,15 @@ impl Kernel for Node {
 
     fn call(&mut self, channel: Channel, message: Message) -> Message {
         self.count();
+        let mut word = 0;
         match channel.number() {
             GPIO => return self.gpio(&message).answer(),
-            TIMER => self.timer(&message),
+            TIMER => word = self.timer(&message),
             EXCHANGE => self.exchange(&message),
             other => panic!("the warden calls nobody at channel {other}"),
         }
         let fails = channel.number() == TIMER && self.world.borrow().timer_fails;
-        Message::new(if fails { CALL_FAILED } else { 0 })
+        Message::with_word(if fails { CALL_FAILED } else { 0 }, word)
     }
 
     fn now(&self) -> Instant {

@@ -51,6 +51,8 @@ const BUTTON: u32 = 1 << 3;
 /// All of the machine's memory (`hw/arm/virt.c`, and 2 GiB as the launcher asks for).
 const MEMORY: (u64, u64) = (0x4000_0000, 2 << 30);
 
+const PAGE_BYTES: usize = 4096;
+
 /// Nothing is mapped here in any domain.
 const NOWHERE: u64 = 0x10;
 
@@ -593,19 +595,71 @@ pub(super) fn is_in_program(debugger: &mut Debugger, program: &[u8], address: u6
 
 /// How many places in the machine's memory hold the secret, four words in a row.
 fn secrets_in_memory(node: &mut Node) -> Result<usize> {
-    const PAGE_BYTES: usize = 4096;
+    let secret = hostile::SECRET.to_le_bytes().repeat(4);
+    let mut found = 0;
+    each_page(node, |_, page| found += page.chunks_exact(secret.len()).filter(|words| *words == secret).count())?;
+    Ok(found)
+}
+
+/// Where in the machine's memory whole pages of a program's code lie: where the domain runs it, and where it was loaded from.
+fn code_in_memory(node: &mut Node, program: &[u8]) -> Result<Vec<u64>> {
+    let elf = ElfBytes::<LittleEndian>::minimal_parse(program)?;
+    let segments = elf.segments().context("a program has segments")?;
+    let mut code = BTreeSet::new();
+    for segment in segments.iter().filter(|segment| segment.p_flags & elf::abi::PF_X != 0) {
+        let bytes = program.get(usize::try_from(segment.p_offset)?..).context("a segment lies in its file")?;
+        let before_page = usize::try_from(segment.p_vaddr.wrapping_neg() % PAGE_BYTES as u64)?;
+        let bytes = bytes.get(before_page..usize::try_from(segment.p_filesz)?).unwrap_or_default();
+        code.extend(bytes.chunks_exact(PAGE_BYTES));
+    }
+    let mut places = Vec::new();
+    each_page(node, |address, page| places.extend(code.contains(page).then_some(address)))?;
+    Ok(places)
+}
+
+/// Shows each page of the machine's memory that is not all zeroes, with its address.
+fn each_page(node: &mut Node, mut look: impl FnMut(u64, &[u8])) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("memory");
     node.machine.monitor.save_physical_memory(MEMORY.0, MEMORY.1, &path)?;
     let mut file = BufReader::with_capacity(1 << 20, File::open(&path)?);
-    let secret = hostile::SECRET.to_le_bytes().repeat(4);
     let mut page = vec![0; PAGE_BYTES];
-    let mut found = 0;
-    for _ in 0..MEMORY.1 / PAGE_BYTES as u64 {
+    for address in (MEMORY.0..MEMORY.0 + MEMORY.1).step_by(PAGE_BYTES) {
         file.read_exact(&mut page)?;
         if page != [0; PAGE_BYTES] {
-            found += page.chunks_exact(secret.len()).filter(|words| *words == secret).count();
+            look(address, &page);
         }
     }
-    Ok(found)
+    Ok(())
+}
+
+/// A warden that does not come round any more is told at the console and to who asks; nothing is asked of it, and what runs goes on.
+#[test]
+#[ignore = "needs a boot image: run by `cargo xtask test`"]
+fn a_warden_that_stands_still_is_told() {
+    /// `b .`, an endless loop (ARM DDI 0487, C6.2.26).
+    const FOR_EVER: [u8; 4] = 0x1400_0000_u32.to_le_bytes();
+    const CHUNK_BYTES: usize = 1024;
+    on!(BOARD, |node| {
+        let blinker = Blinker::deploy(node)?;
+        let places = code_in_memory(node, &program_beside(&BOARD, "warden.elf")?)?;
+        ensure!(!places.is_empty(), "the warden's program is in memory");
+        let mut debugger = node.machine.stop()?;
+        for page in places {
+            for chunk in (page..page + PAGE_BYTES as u64).step_by(CHUNK_BYTES) {
+                debugger.write_physical_memory(chunk, &FOR_EVER.repeat(CHUNK_BYTES / FOR_EVER.len()))?;
+            }
+        }
+        drop(debugger);
+        node.wait_until("it is noticed", |node| Ok(node.counter("warden_stalls")? == 1))?;
+        ensure!(node.counter("warden_still_since_ns")? > 0);
+        node.emit_ends_with("deploy hello.wasm", 9, "the warden stands still")?;
+        node.emit_ends_with("stop blinker", 9, "the warden stands still")?;
+        ensure!(node.emit("info")?.contains("warden stalls"), "it is told");
+        blinker.lost_nothing(node)?;
+        ensure!(node.is_running("blinker")?, "it goes on");
+        let console = node.machine.console.transcript();
+        ensure!(console.contains("atoll: warden") && console.contains("stands still since"), "{console}");
+        Ok(())
+    });
 }

@@ -198,6 +198,10 @@ impl Diary {
 pub(super) struct Clockwork {
     pub(super) now_ns: u64,
     pub(super) alarm_ns: Option<u64>,
+    /// How long after that again.
+    alarm_period_ns: u64,
+    /// It went off, and was not taken.
+    alarm_is_due: bool,
     pub(super) timer_fails: bool,
     /// `gpio` still has lines on standby for one of the two.
     pub(super) lines_are_busy: bool,
@@ -211,6 +215,7 @@ impl Kernel for Clockwork {
 
     fn call(&mut self, channel: Channel, message: Message) -> Message {
         let label = u32::try_from(message.label).expect("small");
+        let mut words = [0; 4];
         match channel.number() {
             GPIO => {
                 self.diary.note(match gpio::Procedure::from_wire(label) {
@@ -226,7 +231,7 @@ impl Kernel for Clockwork {
                 Some(exchange::Procedure::TakeOver) => Action::TakeOverEnds(message.words[0], message.words[1]),
                 other => panic!("the warden has no use for {other:?}"),
             }),
-            TIMER => self.timer(timer::Procedure::from_wire(label).expect("known"), message.words),
+            TIMER => words = self.timer(timer::Procedure::from_wire(label).expect("known"), message.words),
             other => panic!("the warden has no call on channel {other}"),
         }
         let succeeds = channel.number() == GPIO && label == gpio::Procedure::Succeed.to_wire();
@@ -235,7 +240,7 @@ impl Kernel for Clockwork {
             (false, true) => gpio::Status::Busy,
             (false, false) => gpio::Status::Ok,
         };
-        status.answer()
+        Message { words, ..status.answer() }
     }
 
     fn now(&self) -> Instant {
@@ -244,11 +249,12 @@ impl Kernel for Clockwork {
 }
 
 impl Clockwork {
-    fn timer(&mut self, procedure: timer::Procedure, words: [u64; 4]) {
+    fn timer(&mut self, procedure: timer::Procedure, words: [u64; 4]) -> [u64; 4] {
         match procedure {
             timer::Procedure::Arm => {
-                assert_eq!((words[0], words[2]), (0, 0), "a one-shot of timer 0");
-                self.alarm_ns = Some(words[1]);
+                assert_eq!(words[0], 0, "the executor's timer");
+                assert!(words[2] >= timer::EXECUTOR_MINIMUM_NS);
+                (self.alarm_ns, self.alarm_period_ns) = (Some(words[1]), words[2]);
                 self.diary.note(Action::Arm(words[1]));
             }
             timer::Procedure::Disarm => {
@@ -256,9 +262,10 @@ impl Clockwork {
                 self.alarm_ns = None;
                 self.diary.note(Action::Disarm);
             }
-            timer::Procedure::Take => {}
+            timer::Procedure::Take => return [u64::from(core::mem::take(&mut self.alarm_is_due)), 0, 0, 0],
             timer::Procedure::Release => self.diary.note(Action::ReleaseTimers(words[0])),
         }
+        [0; 4]
     }
 }
 
@@ -379,7 +386,15 @@ impl Node {
         let wires = Wires::new(regions.clone());
         let (diary, steps) = (wires.diary.clone(), wires.diary.steps.clone());
         let warden = Warden::new(&wires, Domains { diary: diary.clone(), refuses: false }).expect("complete");
-        let kernel = Clockwork { now_ns: 1_000, alarm_ns: None, timer_fails: false, lines_are_busy: false, diary };
+        let kernel = Clockwork {
+            now_ns: 1_000,
+            alarm_ns: None,
+            alarm_period_ns: 0,
+            alarm_is_due: false,
+            timer_fails: false,
+            lines_are_busy: false,
+            diary,
+        };
         Self { regions, kernel, warden, steps }
     }
 
@@ -471,7 +486,8 @@ impl Node {
     pub(super) fn pass_until(&mut self, until_ns: u64) {
         while let Some(alarm_ns) = self.kernel.alarm_ns.filter(|alarm_ns| *alarm_ns <= until_ns) {
             self.kernel.now_ns = self.kernel.now_ns.max(alarm_ns);
-            self.kernel.alarm_ns = None;
+            self.kernel.alarm_ns = Some(alarm_ns + self.kernel.alarm_period_ns);
+            self.kernel.alarm_is_due = true;
             self.notify(TIMER);
         }
         self.kernel.now_ns = until_ns;

@@ -189,6 +189,21 @@ fn notifications_alone_set_no_alarm_anew() {
 }
 
 #[test]
+fn looks_that_find_nothing_arm_nothing_and_keep_to_their_grid() {
+    let mut node = Node::new();
+    node.running(0);
+    node.pass_until(node.kernel.alarm_ns.expect("always"));
+    node.take_steps();
+    let first = node.kernel.alarm_ns.expect("always");
+    for look in 0..5 {
+        assert_eq!(node.kernel.alarm_ns, Some(first + look * LOOK_PERIOD_NS));
+        // However late it comes round.
+        node.pass_until(first + look * LOOK_PERIOD_NS + 300_000);
+    }
+    assert_eq!(node.take_actions(), []);
+}
+
+#[test]
 fn a_new_load_has_a_heartbeat_of_its_own() {
     let mut node = Node::new();
     let first = node.running(0);

@@ -28,8 +28,8 @@ const MEDIAN_PERCENT: u64 = 10;
 /// few rare things, which another build shifts. They may be less by anything: a short run has fewer of those.
 const RARE_PERCENT: u64 = 25;
 
-/// And by so many instructions, a tenth of a millisecond. In an idle node every hundredth release or so meets something of 11,000
-/// instructions in the domains above the cells; whether one of fifty edges meets it changes with any build.
+/// And by so many instructions, a tenth of a millisecond. Some releases meet a look of the warden's, some 6,000 instructions, or a
+/// deployment, some 18,000; whether one of fifty edges does changes with any build.
 const RARE_INSTRUCTIONS: u64 = 12_500;
 
 /// Committed figures.
