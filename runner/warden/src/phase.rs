@@ -30,7 +30,7 @@ pub const PING_AFTER_NS: u64 = HEARTBEAT_LIMIT_NS / 2;
 pub const TAKE_UP_LIMIT_NS: u64 = 5_000_000_000;
 
 /// How often the warden looks at cells that are loaded: twenty times within [`HEARTBEAT_LIMIT_NS`], so that the limit is kept
-/// to a twentieth, and some 10 µs of work each, a thousandth of a percent of the processor. When nothing is loaded it comes round once a
+/// to a twentieth, and some 6,000 instructions each (docs/measurements-time.md). When nothing is loaded it comes round once a
 /// second ([`runner_interfaces::timer::WARDEN_LOOK_NS`]), so that somebody can see that it does.
 pub const LOOK_PERIOD_NS: u64 = 100_000_000;
 

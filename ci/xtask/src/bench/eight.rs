@@ -46,7 +46,7 @@ const CALL_AND_SWITCHES_NS: u64 = 8_000 + 2 * 1_600;
 /// By how much a job may overrun its budget, as the policy states it.
 const SLICE_NS: u64 = 14_000;
 
-/// Rounds of the container's work: with them it takes most of its budget.
+/// Rounds of the container's work. With more, what comes between a job could use its budget up (docs/measurements-time.md).
 const ROUNDS: u32 = 300;
 
 /// What runs in the first one's place at last: what it does in a release.
@@ -116,13 +116,14 @@ impl Counted {
     }
 
     /// How much later it was done in the mean beside each of [`NEIGHBOURS`], in nanoseconds.
-    fn delays_ns(&self) -> impl Iterator<Item = i64> {
-        let (before, beside) =
-            self.done_until.split_first().map_or((0, &[][..]), |(first, rest)| (first.mean_ns(), rest));
-        beside.chunks_exact(2).map(move |turn| {
-            let [count, sum_ns] = [turn[1].count - turn[0].count, turn[1].sum_ns - turn[0].sum_ns];
-            sum_ns.checked_div(count).unwrap_or(u64::MAX).cast_signed() - before.cast_signed()
-        })
+    fn delays_ns(&self) -> Result<Vec<i64>> {
+        let (before, beside) = self.done_until.split_first().context("no times of before")?;
+        let delay_ns = |turn: &[Distribution]| {
+            let [count, sum_ns] =
+                [turn[1].count.checked_sub(turn[0].count)?, turn[1].sum_ns.checked_sub(turn[0].sum_ns)?];
+            Some(sum_ns.checked_div(count)?.cast_signed() - before.mean_ns().cast_signed())
+        };
+        beside.chunks_exact(2).map(|turn| delay_ns(turn).context("it was not released beside a neighbour")).collect()
     }
 
     /// How long its jobs were in the mean, in nanoseconds, with their calls and whatever came between.
@@ -161,7 +162,7 @@ pub(crate) fn run(seconds: u64) -> Result<()> {
 
 /// A minute of it: a part of `cargo xtask test`.
 pub(crate) fn hold() -> Result<()> {
-    play(60).map(drop)
+    play(SHORTEST_IN_BOOK).map(drop)
 }
 
 /// Fails where a release was lost or a deadline missed, and answers what was measured as a table.
@@ -176,8 +177,10 @@ fn play(seconds: u64) -> Result<String> {
             outcome => Some(outcome.map(drop)),
         };
         let said = machine.console.transcript();
-        if let Some(last) = said.lines().rev().find(|line| line.contains(script::SAYS)) {
-            eprintln!("{}", last.trim_end());
+        let turn =
+            |line: &&str| ["under ", "beside "].iter().any(|what| line.contains(&format!("{}{what}", script::SAYS)));
+        if let Some(turn) = said.lines().rev().find(turn) {
+            eprintln!("{}", turn.trim_end());
         }
         match ended {
             Some(ended) => break ended.with_context(|| last_of(&said)),
@@ -194,19 +197,19 @@ fn play(seconds: u64) -> Result<String> {
     let counted: Vec<Counted> = (0..CELLS)
         .map(|number| counted(&log, number).with_context(|| format!("of kilo{number}")))
         .collect::<Result<_>>()?;
-    let table = table(&counted);
+    let delays_ns: Vec<Vec<i64>> = counted.iter().skip(1).map(Counted::delays_ns).collect::<Result<_>>()?;
+    let table = table(&counted, &delays_ns);
     println!("{table}");
     for (number, counted) in counted.iter().enumerate() {
         counted.check().with_context(|| format!("kilo{number}: {counted:?}"))?;
     }
     let overrun_ns = overrun_ns(&counted);
-    for (number, counted) in counted.iter().enumerate().skip(1) {
-        for ((name, _), delay_ns) in NEIGHBOURS.iter().zip(counted.delays_ns()) {
-            ensure!(
-                delay_ns <= overrun_ns,
-                "kilo{number} was done {delay_ns} ns later beside `{name}`, which may cost {overrun_ns} ns at the most"
-            );
-        }
+    for (turn, (name, _)) in NEIGHBOURS.iter().enumerate() {
+        let latest_ns = delays_ns.iter().map(|delays| delays[turn]).max().context("somebody is beside it")?;
+        ensure!(
+            latest_ns <= overrun_ns,
+            "beside `{name}` others were done {latest_ns} ns later, where an overrun costs {overrun_ns} ns"
+        );
     }
     Ok(table)
 }
@@ -217,7 +220,7 @@ fn overrun_ns(counted: &[Counted]) -> i64 {
     (BUDGET_NS + SLICE_NS + CALL_AND_SWITCHES_NS).cast_signed() - took_ns.cast_signed()
 }
 
-fn table(counted: &[Counted]) -> String {
+fn table(counted: &[Counted], delays_ns: &[Vec<i64>]) -> String {
     let head = "| container | releases | lost: own / cell / `gpio` | late: own / cell | began, median | most | done, median | most | promised |\n\
                 |---|---:|---:|---:|---:|---:|---:|---:|---:|\n";
     let rows = counted
@@ -226,10 +229,9 @@ fn table(counted: &[Counted]) -> String {
         .map(|(number, counted)| format!("| {} |\n", counted.row(&format!("`kilo{number}`")).join(" | ")));
     let releases: u64 = counted.iter().map(|counted| counted.own[0]).sum();
     let job_ns: u64 = counted.iter().map(Counted::job_ns).sum();
-    let delays: Vec<Vec<i64>> = counted.iter().skip(1).map(|counted| counted.delays_ns().collect()).collect();
     let beside = NEIGHBOURS.iter().enumerate().map(|(turn, (name, _))| {
+        let delays = || delays_ns.iter().map(|delays| delays[turn]);
         let us = |ns: Option<i64>| ns.unwrap_or_default() as f64 / 1000.0;
-        let delays = || delays.iter().filter_map(|delays| delays.get(turn)).copied();
         format!("`{name}` {:+.1} to {:+.1} µs", us(delays().min()), us(delays().max()))
     });
     let percent = |ns: u64| ns as f64 * 100.0 / MS as f64;
