@@ -177,10 +177,11 @@ impl Bench {
                 self.call(caller(script), message);
             }
             9 | 10 => {
-                // The warden's own three, about cells that there are.
+                // The warden's own, about cells that there are.
                 let kind = script.byte();
-                let label = [Procedure::Release, Procedure::Succeed, Procedure::TakeOver][usize::from(kind % 3)];
-                let cells = [kind / 3 % 4, kind / 12 % 4].map(u64::from);
+                let label = [Procedure::Release, Procedure::Succeed, Procedure::TakeOver, Procedure::Listen]
+                    [usize::from(kind % 4)];
+                let cells = [kind / 4 % 4, kind / 16 % 4].map(u64::from);
                 let message = Message { label: u64::from(label.to_wire()), words: [cells[0], cells[1], 0, 0] };
                 self.call(WARDEN, message);
             }
@@ -213,16 +214,19 @@ impl Bench {
         core::mem::take(&mut self.bank.0.borrow_mut().deeds)
     }
 
-    /// An interrupt takes edges of lines, and tells those who have them.
+    /// An interrupt takes edges of lines, and tells those who have them. A line that interrupts too often is made quiet.
     fn notify(&mut self, channels: ChannelSet) {
         self.gpio.notified(&mut self.kernel, channels);
         let deeds = self.take_deeds();
+        let quiet = self.shown.try_read().expect("shown").quiet;
+        for (line, deed) in &deeds {
+            let is_storm = *deed == Deed::Watch(None) && quiet >> line & 1 == 1;
+            assert!(is_storm || *deed == Deed::TakeEdges, "{deed:?} at line {line}");
+        }
         let holders: Vec<u8> = deeds
             .iter()
-            .map(|(line, deed)| {
-                assert_eq!(*deed, Deed::TakeEdges);
-                self.lines[usize::from(*line)].holder
-            })
+            .filter(|(_, deed)| *deed == Deed::TakeEdges)
+            .map(|(line, _)| self.lines[usize::from(*line)].holder)
             .filter_map(|holder| holder.map(|cell| CELLS[cell]))
             .collect();
         for told in core::mem::take(&mut self.kernel.notified) {
@@ -259,12 +263,21 @@ impl Bench {
                 assert_ne!(status, Status::Ok);
             }
         }
-        if procedure != Some(Procedure::TakeOver) || caller != WARDEN {
-            assert!(self.kernel.notified.is_empty(), "nobody hears of a call");
-        }
-        self.kernel.notified.clear();
-
         let after = self.shown.try_read().expect("shown at each call");
+        let told = core::mem::take(&mut self.kernel.notified);
+        match procedure {
+            Some(Procedure::TakeOver) if caller == WARDEN => {}
+            Some(Procedure::Listen) if caller == WARDEN => {
+                assert_eq!(after.quiet, 0);
+                let was_quiet = |told: u8| {
+                    let lines = (0..).zip(&self.lines).filter(|(line, _)| before.quiet >> line & 1 == 1);
+                    lines.filter_map(|(_, line)| line.holder).any(|holder| CELLS[holder] == told)
+                };
+                assert!(told.iter().all(|&told| was_quiet(told)), "{told:?}");
+            }
+            _ => assert!(told.is_empty(), "nobody hears of a call"),
+        }
+
         let refused = u64::from(matches!(status, Status::NotGranted | Status::ModeNotGranted));
         assert_eq!((after.calls, after.refused), (before.calls + 1, before.refused + refused));
         check_refused(before.refused_by_cell, after.refused_by_cell, cell, refused);
@@ -384,6 +397,12 @@ impl Bench {
             Procedure::Succeed => {
                 assert!(deeds.is_empty(), "{deeds:?}");
                 self.heirs[first] = Some(second);
+            }
+            Procedure::Listen => {
+                for (line, deed) in deeds {
+                    assert!(matches!(deed, Deed::Watch(Some(_))), "{deed:?}");
+                    assert!(self.lines[usize::from(*line)].holder.is_some(), "nobody watches line {line}");
+                }
             }
             Procedure::TakeOver => {
                 for (line, deed) in deeds {

@@ -262,7 +262,11 @@ fn a_call_waits_for_one_other_at_the_most() {
         ensure!((number(&timing, "missed")?, number(&timing, "skipped")?) == (0, 0), "{timing}");
         let calls = &timing["measures"]["host_call"];
         ensure!(number(calls, "count")? > 200, "{timing}");
-        ensure!(number(calls, "most_ns")? <= MOST_NS, "{timing}");
+        let buckets = calls["buckets"].as_array().context("a list")?;
+        let later = buckets.iter().filter(|bucket| bucket["up_to_ns"].as_u64() > Some(MOST_NS));
+        let later = later.filter_map(|bucket| bucket["count"].as_u64()).sum::<u64>();
+        // Its start opens the line under the cell's own share, which may be used up by then.
+        ensure!(later <= 1, "{later} calls took longer: {timing}");
         ensure!(number(&node.container("flood")?, "host_calls")? > 1000, "it calls without pause");
         ensure!(node.is_running("flood")? && node.counter("cell_floods")? == 0, "which is its right, alone");
         node.clear()

@@ -422,6 +422,10 @@ struct Shared(Rc<RefCell<Bells>>);
 struct WardenKernel {
     now_ns: u64,
     alarm_ns: Option<u64>,
+    /// How long after that again.
+    alarm_period_ns: u64,
+    /// It went off, and was not taken.
+    alarm_is_due: bool,
     bells: Shared,
     exchange: SharedExchange,
 }
@@ -442,16 +446,20 @@ impl Kernel for WardenKernel {
         if channel.number() == EXCHANGE {
             return self.exchange.called(self.now_ns, WARDEN, message);
         }
+        let mut words = [0; 4];
         if channel.number() == GPIO {
             self.bells.0.borrow_mut().released.push(message.words[0]);
         } else {
             match timer::Procedure::from_wire(label).expect("known") {
-                timer::Procedure::Arm => self.alarm_ns = Some(message.words[1]),
+                timer::Procedure::Arm => {
+                    (self.alarm_ns, self.alarm_period_ns) = (Some(message.words[1]), message.words[2]);
+                }
                 timer::Procedure::Disarm => self.alarm_ns = None,
-                timer::Procedure::Take | timer::Procedure::Release => {}
+                timer::Procedure::Take => words[0] = u64::from(std::mem::take(&mut self.alarm_is_due)),
+                timer::Procedure::Release => {}
             }
         }
-        gpio::Status::Ok.answer()
+        Message { words, ..gpio::Status::Ok.answer() }
     }
 
     fn now(&self) -> Instant {
@@ -631,7 +639,14 @@ impl Node {
         let admission = Admission::new(&DomainWiring { regions: &regions, warden: false }, options).expect("complete");
         let exchange = Exchange::new(&ExchangeWiring(regions.clone())).expect("complete");
         let exchange = SharedExchange(Rc::new(RefCell::new(exchange)));
-        let kernel = WardenKernel { now_ns: 1_000_000, alarm_ns: None, bells: bells.clone(), exchange };
+        let kernel = WardenKernel {
+            now_ns: 1_000_000,
+            alarm_ns: None,
+            alarm_period_ns: 0,
+            alarm_is_due: false,
+            bells: bells.clone(),
+            exchange,
+        };
         let guest = Guest::new(&regions);
         let world = AdmissionKernel { warden, kernel, bells, warden_is_gone: false, warden_hangs: false };
         let mut node = Self { regions, admission, world, cells, guest, may_break_the_link: false };
@@ -717,7 +732,8 @@ impl Node {
         let until_ns = self.world.kernel.now_ns + nanoseconds;
         while let Some(alarm_ns) = self.world.kernel.alarm_ns.filter(|alarm_ns| *alarm_ns <= until_ns) {
             self.world.kernel.now_ns = self.world.kernel.now_ns.max(alarm_ns);
-            self.world.kernel.alarm_ns = None;
+            self.world.kernel.alarm_ns = Some(alarm_ns + self.world.kernel.alarm_period_ns);
+            self.world.kernel.alarm_is_due = true;
             self.world.bells.0.borrow_mut().warden.insert(TIMER);
             self.run();
         }
