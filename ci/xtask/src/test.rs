@@ -112,8 +112,8 @@ const TESTED_IMAGES: [TestedImage; 5] = [
     (boards::image_for_several_cores, Board::QemuVirtAarch64, "ATOLL_IMAGE_SMP"),
 ];
 
-/// Tests that say again on another machine what others say here, and take too long for that; docs/real-time.md tells how they are run.
-const BY_HAND: &str = "multi_core::by_hand";
+/// Tests that say again, in a boot each, what others say here, and take too long for that; their modules tell how they are run.
+const BY_HAND: &str = "::by_hand::";
 
 /// Machines that are emulated at the same time. Their time is that of executed instructions, so that none sees the others; each takes
 /// a core and up to 2 GiB.

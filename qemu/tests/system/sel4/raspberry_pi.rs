@@ -1,13 +1,14 @@
 //! On QEMU's `raspi4b`: the Raspberry Pi 4's image with the drivers of its own devices.
 //!
-//! QEMU does not model all of the board; docs/raspberry-pi.md lists what was never seen because of that.
+//! QEMU does not model all of the board; docs/raspberry-pi.md lists what was never seen because of that. What every board must do is played
+//! in two boots here, one scenario after the other; those in [`by_hand`] play it in a boot each.
 
 use anyhow::{Result, ensure};
 use qemu::board::Board;
 
-use super::{TestBoard, on, on_every_board};
+use super::{BOOT, TestBoard, boot_report, on};
 use crate::node::{Node, number};
-use crate::scenarios::Blinker;
+use crate::scenarios::{self, Blinker};
 
 /// GPLEV0 (BCM2711 ARM Peripherals, 5.2); LED is GPIO17 (`qemu/demo-policy-rpi4b.toml`).
 const BOARD: TestBoard = TestBoard {
@@ -32,7 +33,40 @@ const NOT_MODELLED: [&str; 7] = [
     "pulls (their registers are there, the pins are not)",
 ];
 
-on_every_board!(BOARD);
+#[test]
+#[ignore = "needs a boot image: run by `cargo xtask test`"]
+fn containers_come_run_and_go() {
+    on!(BOARD, |node| {
+        boot_report::every_domain_is_well(node, BOARD.board)?;
+        scenarios::every_verb_answers(node)?;
+        scenarios::refused_capabilities(node)?;
+        scenarios::a_loop_is_stopped_and_others_run_on(node)?;
+        scenarios::a_life_goes_as_its_manifest_says(node)?;
+        scenarios::values_go_from_container_to_container(node)?;
+        scenarios::a_container_is_told_where_it_runs(node)?;
+        scenarios::a_command_reads_the_file_that_it_brought(node)?;
+        BOARD.a_blink_is_seen_from_outside(node)
+    });
+}
+
+#[test]
+#[ignore = "needs a boot image: run by `cargo xtask test`"]
+fn nobody_is_harmed_and_changes_are_whole() {
+    on!(BOARD, |node| {
+        scenarios::bad_input_harms_nobody(node)?;
+        scenarios::an_update_takes_over_or_leaves_all_as_it_was(node)?;
+        scenarios::the_samples_run(node)?;
+        scenarios::the_guest_restarts_and_no_blink_is_lost(node, BOOT)
+    });
+}
+
+/// `ATOLL_IMAGE_RPI4B=… cargo test -p qemu --test system -- --ignored raspberry_pi::by_hand`.
+mod by_hand {
+    use super::BOARD;
+    use crate::sel4::{on, on_every_board};
+
+    on_every_board!(BOARD);
+}
 
 /// Not a test, but its place: whoever reads what passed must read what could not be tried.
 #[test]
