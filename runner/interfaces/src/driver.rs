@@ -54,6 +54,9 @@ impl<M: SharedMemory> DriverWatch<M> {
     }
 
     /// Counts a call of `cell`, one of [`MAX_CELLS`].
+    ///
+    /// Out of line, as it is a part of every driver's longest function.
+    #[inline(never)]
     pub fn count_call(&self, cell: usize) {
         let calls = self.calls(cell);
         self.write(cell, calls.wrapping_add(1));
