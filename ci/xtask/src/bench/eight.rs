@@ -19,11 +19,14 @@ use qemu::{
     guest::Overlay,
     launcher::Launch,
 };
-use runner_container::{Manifest, OnOverrun, Restart, RestartPolicy, Schedule, Urgency, embed};
+use runner_container::{Manifest, OnOverrun, Restart, RestartPolicy, Schedule, Urgency};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::time::{containers, script};
+use super::time::{
+    containers::{self, CLOCK_AND_LOG, OUTPUTS},
+    script,
+};
 use crate::{
     boards,
     process::{self, step},
@@ -38,7 +41,7 @@ const SHIFT: u8 = 1;
 const CELLS: usize = 8;
 
 /// Processor time of each container in a millisecond, beside its call of `gpio`.
-pub(crate) const BUDGET_NS: u64 = 64_000;
+const BUDGET_NS: u64 = 64_000;
 
 /// And for that call and for coming and going, as the policy states them.
 const CALL_AND_SWITCHES_NS: u64 = 8_000 + 2 * 1_600;
@@ -288,10 +291,7 @@ fn told(log: &str, what: &str) -> Result<Value> {
 }
 
 fn overlay(seconds: u64) -> Result<Overlay> {
-    let mut overlay = Overlay::default();
-    overlay
-        .program("/usr/lib/atoll/shell", "#!/bin/sh\nexec sh /bench/run > /dev/console 2>&1 < /dev/null\n".to_owned());
-    overlay.file("/bench/run", script_of(seconds));
+    let mut overlay = script::in_place_of_the_shell(script_of(seconds));
     for number in 0..CELLS {
         overlay.file(&format!("/bench/kilo{number}.wasm"), kilo(number)?);
     }
@@ -361,7 +361,6 @@ finish kilo0
 persist emit rm kilo0
 {neighbours}
 for n in 1 2 3 4 5 6 7; do finish kilo$n; done
-tell node info
 say end
 while :; do sleep 1000; done
 "#,
@@ -374,10 +373,8 @@ while :; do sleep 1000; done
 fn kilo(number: usize) -> Result<Vec<u8>> {
     let text = format!(
         r#"(module
-            (import "atoll:node/clock@0.1.0" "now" (func $now (result i64)))
-            (import "atoll:node/log@0.1.0" "log" (func $log (param i32 i32 i32)))
-            (import "atoll:node/gpio@0.1.0" "open-output" (func $open (param i32 i32 i32)))
-            (import "atoll:node/gpio@0.1.0" "[method]output.set" (func $set (param i32 i32) (result i32)))
+            {CLOCK_AND_LOG}
+            {OUTPUTS}
             (memory (export "memory") 2)
             (data (i32.const 16) "OUT{number}")
             (global $line (mut i32) (i32.const 0))
@@ -422,8 +419,7 @@ fn kilo(number: usize) -> Result<Vec<u8>> {
 fn neighbour(name: &str, body: &str) -> Result<Vec<u8>> {
     let text = format!(
         r#"(module
-            (import "atoll:node/gpio@0.1.0" "open-output" (func $open (param i32 i32 i32)))
-            (import "atoll:node/gpio@0.1.0" "[method]output.set" (func $set (param i32 i32) (result i32)))
+            {OUTPUTS}
             (memory (export "memory") 1)
             (data (i32.const 16) "OUT0")
             (global $line (mut i32) (i32.const 0))
@@ -445,7 +441,6 @@ fn neighbour(name: &str, body: &str) -> Result<Vec<u8>> {
 }
 
 fn pack(text: &str, name: &str, number: usize, class: Urgency, restart: Restart) -> Result<Vec<u8>> {
-    let wasm = wat::parse_str(text).with_context(|| format!("`{name}` is no valid text"))?;
     let calls = Some([1, 0, 0, 0]);
     let schedule = Schedule {
         period_ns: MS,
@@ -456,6 +451,5 @@ fn pack(text: &str, name: &str, number: usize, class: Urgency, restart: Restart)
         ..Schedule::default()
     };
     let grants = vec![format!("gpio:OUT{number}:out@2000/s"), "priority:critical".to_owned()];
-    let manifest = Manifest { schedule: Some(schedule), grants, restart, ..Manifest::named(name) };
-    embed(&wasm, &manifest, &[]).map_err(|error| anyhow::anyhow!("`{name}`: {error}"))
+    containers::pack(text, Manifest { schedule: Some(schedule), grants, restart, ..Manifest::named(name) })
 }

@@ -25,7 +25,7 @@ const COMMAND: &str = "cargo xtask bench --time";
 const MEDIAN_PERCENT: u64 = 10;
 
 /// The 99th percentile and the largest value may be this much more, in hundredths. Who comes between depends on the phase of a
-/// few rare things, which another build shifts. They may be less by anything: a short run has fewer of those.
+/// few rare things, which another build shifts. They may be less by anything.
 const RARE_PERCENT: u64 = 25;
 
 /// And by so many instructions, a tenth of a millisecond. Some releases meet a look of the warden's, some 6,000 instructions, or a

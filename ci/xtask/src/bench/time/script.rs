@@ -37,13 +37,18 @@ tell() {
     persist emit --format json "$@" && say "$what $(tr -d '\n' < /tmp/said)"
 }"#;
 
-/// Everything in a condition's image that is not in everybody's.
-pub(super) fn overlay(plan: &Plan, condition: Condition) -> Result<Overlay> {
+/// What has the guest run `script` in the place of the shell on the console; busybox's init starts it at each boot.
+pub(in super::super) fn in_place_of_the_shell(script: String) -> Overlay {
     let mut overlay = Overlay::default();
-    // In the place of the shell on the console; busybox's init starts it at each boot.
     overlay
         .program("/usr/lib/atoll/shell", format!("#!/bin/sh\nexec sh {PLACE}/run > /dev/console 2>&1 < /dev/null\n"));
-    overlay.file(&format!("{PLACE}/run"), run(plan, condition));
+    overlay.file(&format!("{PLACE}/run"), script);
+    overlay
+}
+
+/// Everything in a condition's image that is not in everybody's.
+pub(super) fn overlay(plan: &Plan, condition: Condition) -> Result<Overlay> {
+    let mut overlay = in_place_of_the_shell(run(plan, condition));
     overlay.file(&format!("{PLACE}/probe.wasm"), containers::probe(plan.rate, plan.releases)?);
     overlay.file(&format!("{PLACE}/edge.wasm"), containers::edge(plan.edge_budget_ns, plan.edges)?);
     overlay.file(&format!("{PLACE}/load.wasm"), containers::load(plan.module_bytes)?);
