@@ -6,6 +6,7 @@
 
 pub(crate) mod costs;
 pub(crate) mod eight;
+pub(crate) mod fuel;
 mod host;
 mod sel4;
 mod time;

@@ -85,8 +85,11 @@ enum Command {
         /// Measure what the node costs a container, as the policies' tables `[time]` state it
         #[arg(long, conflicts_with_all = ["time", "only"])]
         costs: bool,
+        /// Measure how long fuel takes, by what it is burnt for
+        #[arg(long, conflicts_with_all = ["time", "only", "costs"])]
+        fuel: bool,
         /// Play eight containers at 1 kHz under all attacks in turn for about so many seconds of virtual time
-        #[arg(long, value_name = "SECONDS", conflicts_with_all = ["time", "only", "costs"])]
+        #[arg(long, value_name = "SECONDS", conflicts_with_all = ["time", "only", "costs", "fuel"])]
         eight: Option<u64>,
         #[command(flatten)]
         options: bench::TimeOptions,
@@ -109,6 +112,7 @@ fn main() -> ExitCode {
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Bench { time: true, options, .. } => bench::run_time(&options),
         Command::Bench { costs: true, .. } => bench::costs::run(),
+        Command::Bench { fuel: true, .. } => bench::fuel::run(),
         Command::Bench { eight: Some(seconds), .. } => bench::eight::run(seconds),
         Command::Bench { only, .. } => bench::run(only),
     };

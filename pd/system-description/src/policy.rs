@@ -92,6 +92,8 @@ struct TimeTable {
     switch: String,
     /// Where cells are believed.
     slice: Option<String>,
+    /// As `slice` where nobody says so.
+    fuel: Option<String>,
     blocking: String,
     /// Calls to each domain in a release.
     calls: u8,
@@ -378,12 +380,18 @@ impl TimeTable {
         for ((call_ns, name), text) in call_ns.iter_mut().zip(CALLED_DOMAINS).zip([gpio, i2c, timer, exchange]) {
             *call_ns = cost(&format!("call.{name}"), text)?;
         }
+        let slice_ns = self.slice.as_deref().map(|text| cost("slice", text)).transpose()?.unwrap_or(0);
+        let fuel_ns = self.fuel.as_deref().map(|text| cost("fuel", text)).transpose()?.unwrap_or(slice_ns);
+        if fuel_ns > slice_ns {
+            return Err("time: `fuel` is a part of `slice`, so it cannot be longer".into());
+        }
         let time = BoardTime {
             tick_ns: cost("tick", &self.tick)?,
             tick_jitter_ns: cost("tick-jitter", &self.tick_jitter)?,
             event_jitter_ns: cost("event-jitter", &self.event_jitter)?,
             switch_ns: cost("switch", &self.switch)?,
-            slice_ns: self.slice.as_deref().map(|text| cost("slice", text)).transpose()?.unwrap_or(0),
+            slice_ns,
+            fuel_ns,
             blocking_ns: cost("blocking", &self.blocking)?,
             call_ns,
             default_calls: self.calls,

@@ -49,7 +49,7 @@ impl<M: SharedMemory + Clone> Admission<M> {
             return Err(Failure::new(ErrorCode::NotAllowed, detail));
         }
         let mut candidate = Claim { most_percent, ..claim(container) };
-        candidate.schedule.slice_ns = time.slice_ns;
+        (candidate.schedule.slice_ns, candidate.schedule.fuel_ns) = (time.slice_ns, time.fuel_ns);
         candidate.schedule.calls = calls(time, container);
         let live: Vec<Claim> = self.claims().filter(|(other, _)| *other != cell).map(|(_, claim)| claim).collect();
         let place = Node::new(time, &policy.limits.shares)

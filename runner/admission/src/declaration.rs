@@ -113,6 +113,7 @@ fn schedule(asked: runner_container::Schedule) -> Schedule {
         .to_wire(),
         // What a cell is held to follows from the board's figures.
         slice_ns: 0,
+        fuel_ns: 0,
         calls: 0,
     }
 }
@@ -244,6 +245,7 @@ mod tests {
             on_overrun: OnOverrun::Restart.to_wire(),
             urgency: Urgency::Critical.to_wire(),
             slice_ns: 0,
+            fuel_ns: 0,
             calls: 0,
         };
         assert_eq!((plan.schedule, plan.restart_policy), (expected, RestartPolicy::OnFailure.to_wire()));

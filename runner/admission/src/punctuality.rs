@@ -77,6 +77,7 @@ mod tests {
         on_overrun: 1,
         urgency: 2,
         slice_ns: 0,
+        fuel_ns: 0,
         calls: 0,
     };
 

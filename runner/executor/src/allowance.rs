@@ -2,11 +2,11 @@
 //!
 //! The kernel holds a cell to a budget that is larger than its container's, since that one also bridges how late a budget comes back
 //! (`runner-schedule`). So the cell itself stops a container at its own budget, and everybody else's deadlines rest on that. It cannot
-//! ask how much processor time it had: the clock also runs while others have the processor. It charges a slice the time that it
-//! took, or the longest that its fuel can take, whichever is less: never less than what it had, and more only of a slice that
-//! somebody interrupted. Time that a driver worked is the driver's.
+//! ask how much processor time it had: the clock also runs while others have the processor. It charges a grant of fuel the time that
+//! it took, or the longest that so much fuel can take, whichever is less: never less than what it had, and more only of a grant
+//! that somebody interrupted. So grants are small. Time that a driver worked is the driver's.
 //!
-//! It trusts the clock, and the board's figure of how long a slice can take.
+//! It trusts the clock, and the board's figures of how long fuel can take.
 
 use runner_interfaces::{
     kernel::Instant,
@@ -100,16 +100,17 @@ impl Allowance {
     /// Charges what ran, and says what may run now that wants `needed` units of fuel at once. `most` is how many it may have in any case.
     pub(crate) fn leave(&mut self, now: Instant, needed: u64, most: u64) -> Leave {
         let Some(until) = self.charge(now) else { return Leave::Fuel(most) };
-        let slice_ns = self.schedule.slice_ns;
-        if self.longest_ns(needed) > self.schedule.budget_ns.max(slice_ns) {
+        let Schedule { slice_ns, budget_ns, .. } = self.schedule;
+        let needed_ns = self.schedule.longest_ns(needed);
+        if needed_ns > budget_ns.max(slice_ns) {
             return Leave::Never;
         }
-        if self.left_ns == 0 || self.longest_ns(needed) > self.left_ns.max(slice_ns) {
+        if self.left_ns == 0 || needed_ns > self.left_ns.max(slice_ns) {
             self.charged_to = None;
             return Leave::From(until);
         }
-        let fuel = (self.left_ns / slice_ns).max(1).saturating_mul(SLICE_FUEL).min(most.max(SLICE_FUEL)).max(needed);
-        (self.charged_to, self.called_ns, self.most_ns) = (Some(now), 0, self.longest_ns(fuel));
+        let fuel = self.schedule.grant(self.left_ns).min(most.max(SLICE_FUEL)).max(needed);
+        (self.charged_to, self.called_ns, self.most_ns) = (Some(now), 0, self.schedule.longest_ns(fuel));
         Leave::Fuel(fuel)
     }
 
@@ -135,11 +136,6 @@ impl Allowance {
         }
         self.until
     }
-
-    /// The longest that so much fuel takes.
-    fn longest_ns(&self, fuel: u64) -> u64 {
-        fuel.div_ceil(SLICE_FUEL).max(1).saturating_mul(self.schedule.slice_ns)
-    }
 }
 
 #[cfg(test)]
@@ -159,6 +155,7 @@ mod tests {
         budget_ns: 100_000,
         offset_ns: 0,
         slice_ns: 10_000,
+        fuel_ns: 0,
         release: Release::Periodic.to_wire(),
         on_overrun: 0,
         urgency: 0,
@@ -189,6 +186,20 @@ mod tests {
         assert_eq!(allowance.leave(at(MS + 104_000), 0, 9999), Leave::From(at(2 * MS)));
         assert_eq!(allowance.leave(at(2 * MS - 1), 0, 9999), Leave::From(at(2 * MS)));
         assert_eq!(allowance.leave(at(2 * MS), 0, 50), Leave::Fuel(100), "a new release, and no more than asked for");
+    }
+
+    #[test]
+    fn each_further_slice_of_a_grant_takes_less_and_a_grant_is_short() {
+        let mut allowance = begun(Schedule { fuel_ns: 2_000, ..SCHEDULE }, MS);
+        assert_eq!(allowance.leave(at(MS), 0, 9999), Leave::Fuel(1000), "no more at once");
+        // It can have taken 10 + 9 * 2 us. Somebody interrupted it for half a millisecond.
+        assert_eq!(allowance.leave(at(MS + 505_000), 0, 9999), Leave::Fuel(1000));
+        assert_eq!(allowance.left_ns, 72_000);
+        assert_eq!(allowance.leave(at(MS + 505_000 + 57_500), 0, 9999), Leave::Fuel(1000));
+        assert_eq!(allowance.left_ns, 44_000);
+        assert_eq!(allowance.leave(at(MS + 600_000), 0, 9999), Leave::Fuel(400), "16 us are left");
+        assert_eq!(allowance.leave(at(MS + 610_000), 0, 9999), Leave::Fuel(100));
+        assert_eq!(allowance.leave(at(MS + 630_000), 0, 9999), Leave::From(at(2 * MS)));
     }
 
     #[test]
@@ -238,15 +249,16 @@ mod tests {
         /// Whatever happens, no release has more than its budget and a slice, as long as no slice takes longer than its fuel can.
         #[test]
         fn no_release_has_more_than_its_budget_and_a_slice(
-            slice_ns in 1_u64..200_000, budget_ns in 1_u64..900_000,
+            slice_ns in 1_u64..200_000, fuel_ns in 0_u64..200_000, budget_ns in 1_u64..900_000,
             steps in proptest::collection::vec((0_u64..120, 0_u64..400_000, 0_u64..3_000, proptest::bool::ANY), 1..200),
         ) {
-            let mut allowance = begun(Schedule { slice_ns, budget_ns, ..SCHEDULE }, MS);
+            let schedule = Schedule { slice_ns, fuel_ns: fuel_ns.min(slice_ns), budget_ns, ..SCHEDULE };
+            let mut allowance = begun(schedule, MS);
             let (mut now_ns, mut release_ns, mut had_ns) = (MS, MS, 0_u64);
             for (percent, others_ns, needed, rests) in steps {
                 match allowance.leave(at(now_ns), needed, 10_000) {
                     Leave::Fuel(fuel) => {
-                        let takes_ns = slice_ns * fuel.div_ceil(SLICE_FUEL) * percent.min(100) / 100;
+                        let takes_ns = schedule.longest_ns(fuel) * percent.min(100) / 100;
                         if now_ns / MS != release_ns / MS {
                             (release_ns, had_ns) = (now_ns, 0);
                         }

@@ -236,7 +236,7 @@ impl Container {
         }
     }
 
-    /// Goes on for at most one slice of `fuel`.
+    /// Goes on for at most so much fuel.
     pub(crate) fn turn(&mut self, now: Instant, fuel: u64) -> Turn {
         let turn = self.turn_of(now, fuel);
         if let (Turn::Rests, Some(allowance)) = (&turn, self.allowance()) {
@@ -259,8 +259,8 @@ impl Container {
         {
             return Turn::Ended(Ending::Failed(late(releases)));
         }
-        let fuel = match self.leave(now, fuel) {
-            Ok(fuel) => fuel,
+        let grant = match self.leave(now, fuel) {
+            Ok(grant) => grant,
             Err(turn) => return turn,
         };
         match core::mem::replace(&mut self.activity, Activity::None) {
@@ -273,9 +273,9 @@ impl Container {
                 self.release_loop(release, now);
                 Turn::Again
             }
-            Activity::Runnable(hook, execution) => self.slice(hook, execution, fuel),
+            Activity::Runnable(hook, execution) => self.slices(hook, execution, grant, fuel),
             Activity::Waiting(hook, call) => self.settle(hook, call, now),
-            Activity::Allocating(hook, allocation) => self.allocate(hook, allocation, fuel),
+            Activity::Allocating(hook, allocation) => self.allocate(hook, allocation, grant),
         }
     }
 
@@ -287,14 +287,20 @@ impl Container {
             Activity::Waiting(..) if self.program.host().wait.is_none_or(|wait| wait.goes_on_at_once()) => Some(0),
             _ => None,
         };
-        let hook = self.hook();
+        match (self.allowance(), goes_on) {
+            (Some(allowance), None) => {
+                allowance.go_on(now);
+                Ok(fuel)
+            }
+            (_, needed) => self.grant(self.hook(), needed.unwrap_or(0), now, fuel),
+        }
+    }
+
+    /// The same of a hook that goes on where it has `needed` units.
+    fn grant(&mut self, hook: Option<Hook>, needed: u64, now: Instant, fuel: u64) -> Result<u64, Turn> {
         let Some(releases) = self.releases() else { return Ok(fuel) };
         let (fails, by_clock) = (releases.fails_by_overrun(), releases.kind() == Release::Periodic);
         let Some(allowance) = &mut releases.allowance else { return Ok(fuel) };
-        let Some(needed) = goes_on else {
-            allowance.go_on(now);
-            return Ok(fuel);
-        };
         match allowance.leave(now, needed, fuel) {
             Leave::Fuel(fuel) => Ok(fuel),
             Leave::From(until) if !fails || hook == Some(Hook::OnStop) => {
@@ -330,26 +336,41 @@ impl Container {
         }
     }
 
-    fn slice(&mut self, hook: Hook, execution: Execution, fuel: u64) -> Turn {
-        let (end, burnt) = self.program.run_slice(hook, execution, fuel);
-        self.fuel = self.fuel.saturating_add(burnt);
-        self.slices += 1;
-        match end {
-            SliceEnd::Returned(answer) => {
-                // Not the time before the slice: the next hook has its whole limit.
-                let now = self.program.host().now();
-                self.returned(hook, answer, now)
+    /// A slice after the other, up to where somebody else is to be looked at: it does not go on, or was granted a turn's fuel.
+    /// Whoever is not held to a budget has all of it in one slice.
+    fn slices(&mut self, hook: Hook, mut execution: Execution, mut grant: u64, mut turns_fuel: u64) -> Turn {
+        loop {
+            let (end, burnt) = self.program.run_slice(hook, execution, grant);
+            self.fuel = self.fuel.saturating_add(burnt);
+            self.slices += 1;
+            turns_fuel = turns_fuel.saturating_sub(grant);
+            match end {
+                SliceEnd::Preempted(call) => execution = Execution::Preempted(call),
+                SliceEnd::Returned(answer) => {
+                    // Not the time before the slice: the next hook has its whole limit.
+                    let now = self.program.host().now();
+                    return self.returned(hook, answer, now);
+                }
+                SliceEnd::Suspended(call) => {
+                    self.activity = Activity::Waiting(hook, call);
+                    return Turn::Again;
+                }
+                SliceEnd::Exited(exit_code) => {
+                    return Turn::Ended(Ending::Finalised { exit_code, cause: self.end_cause() });
+                }
+                SliceEnd::Failed(failure) => return Turn::Ended(Ending::Failed(failure)),
             }
-            SliceEnd::Preempted(call) => {
-                self.activity = Activity::Runnable(hook, Execution::Preempted(call));
-                Turn::Again
+            let next = match turns_fuel {
+                0 => Err(Turn::Again),
+                left => self.grant(Some(hook), execution.needed_fuel(), self.program.host().now(), left),
+            };
+            match next {
+                Ok(next) => grant = next,
+                Err(turn) => {
+                    self.activity = Activity::Runnable(hook, execution);
+                    return turn;
+                }
             }
-            SliceEnd::Suspended(call) => {
-                self.activity = Activity::Waiting(hook, call);
-                Turn::Again
-            }
-            SliceEnd::Exited(exit_code) => Turn::Ended(Ending::Finalised { exit_code, cause: self.end_cause() }),
-            SliceEnd::Failed(failure) => Turn::Ended(Ending::Failed(failure)),
         }
     }
 

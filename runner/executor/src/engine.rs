@@ -6,7 +6,7 @@
 
 use runner_interfaces::cell::{FailureReason, World};
 use wasmi::{
-    CompilationMode, Config, Engine, Error, ExternType, Func, FuncType, Linker, Module, OperatorCost, ResumableCall,
+    CompilationMode, CustomFuelCosts, Config, Engine, Error, ExternType, Func, FuncType, Linker, Module, OperatorCost, ResumableCall,
     ResumableCallHostTrap, ResumableCallOutOfFuel, Store, TrapCode, Val, ValType,
     errors::{ErrorKind, InstantiationError, MemoryError, TableError},
 };
@@ -154,11 +154,11 @@ impl Program {
     /// Compiles and instantiates a module for `host`. The start function does not run, see [`Hook::StartFunction`].
     pub(crate) fn load(host: Host, wasm: &[u8], most_locals: u64) -> Result<Self, Failure> {
         check_header(wasm)?;
-        let Some(call_fuel) = call_fuel(most_locals) else {
+        let Some(operator_cost) = operator_cost(most_locals) else {
             let text = format_args!("a function with {most_locals} locals; {MAX_LOCALS} are the most");
             return Err(Failure::new(FailureReason::InvalidModule, text));
         };
-        let engine = Engine::new(&configuration(call_fuel));
+        let engine = Engine::new(&configuration(operator_cost));
         let module = compile(&engine, wasm)?;
         let mut store = Store::new(&engine, host);
         store.limiter(|host| &mut host.limits);
@@ -224,7 +224,7 @@ impl Program {
 
     /// Runs `execution` of `hook` until it ends, waits, or has burnt `fuel`; answers the fuel burnt too.
     ///
-    /// One instruction may need more than a slice (a bulk copy costs one fuel for 64 bytes): then it gets what it needs, at
+    /// One instruction may need more than a slice (a bulk copy costs one fuel for [`BYTES_COPIED_PER_FUEL`]): then it gets what it needs, at
     /// the most what copying the whole memory takes.
     pub(crate) fn run_slice(&mut self, hook: Hook, execution: Execution, fuel: u64) -> (SliceEnd, u64) {
         let callee = Callee { name: hook.name(self.world), answers: hook.answers(self.world) };
@@ -276,26 +276,65 @@ fn host_trap(hook: &str, call: ResumableCallHostTrap) -> SliceEnd {
     }
 }
 
-/// Locals that are set to zero for one unit of fuel: about what the interpreter does in the time.
-const LOCALS_PER_FUEL: u64 = 8;
+// What fuel an operator takes is one unit in `wasmi` 2.0, whatever it does. How long a slice takes is to follow from its fuel, so
+// what takes longer costs more here: one unit for each ten of the machine's instructions, as `cargo xtask bench --fuel` counts them on seL4.
+
+/// Locals that are set to zero for one unit.
+const LOCALS_PER_FUEL: u64 = 3;
 
 /// The most locals of a function, as far as a call of it can be paid for. Compilers that optimise need some dozens.
-const MAX_LOCALS: u64 = (u8::MAX as u64 - CALL_FUEL) * LOCALS_PER_FUEL;
+const MAX_LOCALS: u64 = (u8::MAX as u64 - INDIRECT_CALL_FUEL) * LOCALS_PER_FUEL;
 
-/// Fuel of a call without the callee's locals. It takes the interpreter as long as a few arithmetic instructions.
-const CALL_FUEL: u64 = 4;
+/// Of calls, without the callee's locals.
+const CALL_FUEL: u64 = 8;
+const INDIRECT_CALL_FUEL: u64 = 16;
 
-/// Fuel of a call in a module whose functions have so many locals at the most. `wasmi` 2.0 takes one unit for any, while the locals of
-/// a large function take it longer than a thousand other instructions: a slice of such calls would last for seconds.
-fn call_fuel(most_locals: u64) -> Option<u8> {
-    u8::try_from(CALL_FUEL + most_locals.div_ceil(LOCALS_PER_FUEL)).ok()
+/// Of what works on a piece of memory or of a table, whatever its size.
+const BULK_FUEL: u8 = 20;
+
+/// Bytes for one unit, of the same.
+const BYTES_COPIED_PER_FUEL: u32 = 16;
+
+/// Of a square root, which is computed in software.
+const ROOT_FUEL: u8 = 8;
+
+/// Fuel of a call in a module whose functions have so many locals at the most: the locals of a large function take longer than a
+/// thousand other instructions, and a slice of such calls at one unit each would last for seconds.
+fn call_fuel(of_call: u64, most_locals: u64) -> Option<u8> {
+    u8::try_from(of_call + most_locals.div_ceil(LOCALS_PER_FUEL)).ok()
 }
 
-fn configuration(call_fuel: u8) -> Config {
+/// Of a module whose functions have so many locals at the most; `None` where they are too many.
+fn operator_cost(most_locals: u64) -> Option<OperatorCost> {
+    Some(OperatorCost {
+        call: call_fuel(CALL_FUEL, most_locals)?,
+        call_indirect: call_fuel(INDIRECT_CALL_FUEL, most_locals)?,
+        f32_sqrt: ROOT_FUEL,
+        f64_sqrt: ROOT_FUEL,
+        memory_grow: BULK_FUEL,
+        memory_copy: BULK_FUEL,
+        memory_fill: BULK_FUEL,
+        memory_init: BULK_FUEL,
+        table_grow: BULK_FUEL,
+        table_copy: BULK_FUEL,
+        table_fill: BULK_FUEL,
+        table_init: BULK_FUEL,
+        ..OperatorCost::default()
+    })
+}
+
+fn configuration(operator_cost: OperatorCost) -> Config {
     let mut configuration = Config::default();
+    // Modules are translated as a whole when they are loaded, and that is not metered.
+    let (fuel_per_bytes_translated, fuel_per_bytes_validated) = (0, 0);
     configuration
         .consume_fuel(true)
-        .operator_cost(OperatorCost { call: call_fuel, call_indirect: call_fuel, ..OperatorCost::default() })
+        .operator_cost(operator_cost)
+        .fuel_cost(CustomFuelCosts {
+            bytes_copied_per_fuel: BYTES_COPIED_PER_FUEL,
+            fuel_per_bytes_translated,
+            fuel_per_bytes_validated,
+        })
         // Lazy compilation together with resumable calls has panicked, and it would compile in a slice.
         .compilation_mode(CompilationMode::Eager)
         .ignore_custom_sections(true)
@@ -326,7 +365,7 @@ const PRODUCT_FUEL: u64 = 1000;
 
 /// Compiles and runs [`PRODUCT`] with the containers' own settings, and answers what it answered.
 pub(crate) fn run_product() -> Result<i32, Error> {
-    let engine = Engine::new(&configuration(1));
+    let engine = Engine::new(&configuration(OperatorCost::default()));
     let module = Module::new(&engine, PRODUCT)?;
     let mut store = Store::new(&engine, ());
     store.set_fuel(PRODUCT_FUEL)?;

@@ -41,7 +41,7 @@ pub(crate) const CHANNEL_EVENT: u32 = 1 << 30;
 pub(crate) const TIMER_EVENTS: u32 = 0b1111_1110;
 
 /// Fuel of a host call that stays in the cell: about what the interpreter does in the time that it takes.
-pub(crate) const LOCAL_CALL_FUEL: u64 = 10;
+pub(crate) const LOCAL_CALL_FUEL: u64 = 15;
 
 /// Fuel of a call to another domain, some microseconds: a slice full of them stays within a few times a slice full of
 /// arithmetic.

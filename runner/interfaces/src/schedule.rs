@@ -46,8 +46,12 @@ wire_enum! {
 }
 
 /// Fuel of a slice of a container whose cell holds it to its budget. A slice is how late a stop can be, so it is short; and each has
-/// a part of its own (some 500 instructions), which a shorter one would make the larger.
+/// a part of its own, which a shorter one would make the larger.
 pub const SLICE_FUEL: u64 = 100;
+
+/// Slices that a cell grants at once at the most. Whoever interrupts one is charged to the container up to what the rest of the
+/// grant could have taken, so it is short as well.
+pub const MOST_SLICES: u64 = 10;
 
 /// See the module's documentation. All zero is no schedule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -64,6 +68,8 @@ pub struct Schedule {
     /// The longest that [`SLICE_FUEL`] takes, with what the cell does around a release, in nanoseconds: so far may a release go
     /// beyond the budget before its cell stops it. 0 where the kernel alone holds the container to its budget.
     pub slice_ns: u64,
+    /// The longest that each further [`SLICE_FUEL`] of a grant takes, in nanoseconds; 0 where nobody says so, and then it is `slice_ns`.
+    pub fuel_ns: u64,
     /// A [`Release`].
     pub release: u32,
     /// An [`OnOverrun`].
@@ -89,6 +95,22 @@ impl Schedule {
     /// How many calls to each of [`crate::policy::CALLED_DOMAINS`] a release may make.
     pub fn calls(&self) -> [u8; 4] {
         self.calls.to_le_bytes()
+    }
+
+    /// The longest that so much fuel takes which a cell grants at once.
+    pub fn longest_ns(&self, fuel: u64) -> u64 {
+        let more = fuel.div_ceil(SLICE_FUEL).saturating_sub(1);
+        more.saturating_mul(self.further_slice_ns()).saturating_add(self.slice_ns)
+    }
+
+    fn further_slice_ns(&self) -> u64 {
+        if self.fuel_ns == 0 { self.slice_ns } else { self.fuel_ns }
+    }
+
+    /// Fuel that cannot take longer than so much time, of what a cell may grant at once; a slice where the time is shorter than one.
+    pub fn grant(&self, left_ns: u64) -> u64 {
+        let more = left_ns.saturating_sub(self.slice_ns).checked_div(self.further_slice_ns()).unwrap_or(0);
+        more.saturating_add(1).min(MOST_SLICES) * SLICE_FUEL
     }
 
     /// Whether its cell holds it to budget and calls.

@@ -1055,6 +1055,7 @@ pub(crate) fn time() -> BoardTime {
         event_jitter_ns: 50_000,
         switch_ns: 5_000,
         slice_ns: 0,
+        fuel_ns: 0,
         blocking_ns: 10_000,
         call_ns: [20_000, 10_000, 10_000, 30_000],
         default_calls: 2,

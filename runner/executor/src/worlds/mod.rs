@@ -41,6 +41,15 @@ pub(crate) fn enter(caller: &mut Caller<'_, Host>) {
     charge(caller, LOCAL_CALL_FUEL);
 }
 
+/// Fuel of a log record of so many bytes, which are looked at and copied into the ring.
+pub(crate) fn log_fuel(bytes: usize) -> u64 {
+    /// Without its bytes.
+    const RECORD_FUEL: u64 = 120;
+    /// Looking whether they are text takes longest where they are not ASCII.
+    const BYTES_PER_FUEL: u64 = 4;
+    RECORD_FUEL + bytes as u64 / BYTES_PER_FUEL
+}
+
 /// Takes fuel for work that the interpreter does not see. Where there is not enough, the slice ends behind this call.
 pub(crate) fn charge(caller: &mut Caller<'_, Host>, fuel: u64) {
     let left = caller.get_fuel().unwrap_or(0);

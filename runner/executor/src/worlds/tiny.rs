@@ -16,7 +16,7 @@ use runner_interfaces::{
 };
 use wasmi::{Caller, Error, Linker};
 
-use super::{Unknown, charge, enter};
+use super::{Unknown, charge, enter, log_fuel};
 use crate::{
     host::{DOMAIN_CALL_FUEL, Host},
     lines::{Direction, OpenLine, Resource},
@@ -32,9 +32,6 @@ const REFUSED: i32 = -1;
 /// The longest text that is logged, in bytes; what is longer is cut. As in the reactor world.
 const LOG_BYTES: u32 = 1024;
 
-/// Fuel of a log record: copies of up to a kilobyte into the ring.
-const LOG_FUEL: u64 = 60;
-
 pub(super) fn define(linker: &mut Linker<Host>, name: &str) -> Result<(), Unknown> {
     match name {
         "logger" => linker.func_wrap(MODULE, name, logger),
@@ -49,11 +46,12 @@ pub(super) fn define(linker: &mut Linker<Host>, name: &str) -> Result<(), Unknow
 
 fn logger(mut caller: Caller<'_, Host>, address: u32) -> Result<(), Error> {
     enter(&mut caller);
-    charge(&mut caller, LOG_FUEL);
     let (memory, host) = GuestMemory::of(&mut caller)?;
     let text = text_at(&memory, address)?;
+    let fuel = log_fuel(text.len());
     let now = host.now();
     host.output.borrow_mut().push_whole(now, Stream::Info, text);
+    charge(&mut caller, fuel);
     Ok(())
 }
 

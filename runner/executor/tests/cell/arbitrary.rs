@@ -117,6 +117,7 @@ proptest! {
                     budget_ns: u64::from(d),
                     offset_ns: u64::from(e) << (f % 33),
                     slice_ns: u64::from(b) >> (e % 33),
+                    fuel_ns: u64::from(c) >> (f % 33),
                     release: c % 4,
                     on_overrun: d % 4,
                     urgency: e,

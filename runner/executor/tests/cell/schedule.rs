@@ -36,6 +36,7 @@ const PERIODIC: Schedule = Schedule {
     budget_ns: 2 * MILLISECOND,
     offset_ns: 3 * MILLISECOND,
     slice_ns: 0,
+    fuel_ns: 0,
     release: Release::Periodic.to_wire(),
     on_overrun: OnOverrun::Skip.to_wire(),
     urgency: 0,

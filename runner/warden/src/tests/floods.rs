@@ -26,6 +26,7 @@ const SCHEDULE: Schedule = Schedule {
     budget_ns: 1_000_000,
     offset_ns: 0,
     slice_ns: 10_000,
+    fuel_ns: 10_000,
     release: Release::Periodic.to_wire(),
     on_overrun: 0,
     urgency: 0,

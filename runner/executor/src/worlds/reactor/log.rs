@@ -1,22 +1,20 @@
 //! `log`: records into the cell's output, cut where they are too long. A call never waits.
 
 use runner_interfaces::output::Stream;
+use simdutf8::{basic, compat};
 use wasmi::{Caller, Error, Linker};
 
-use super::super::{Unknown, charge, enter};
+use super::super::{Unknown, charge, enter, log_fuel};
 use crate::{
     host::Host,
     memory::{Fault, GuestMemory},
 };
 
 /// The longest log record, in bytes (`atoll.wit`, `log`).
-const LOG_BYTES: u32 = 1024;
+pub(super) const LOG_BYTES: u32 = 1024;
 
 /// Ends a record that was cut; it lies within [`LOG_BYTES`].
 const CUT_MARK: &[u8] = "…".as_bytes();
-
-/// Fuel of a log record: copies of up to a kilobyte into the ring.
-pub(super) const LOG_FUEL: u64 = 60;
 
 pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
     match name {
@@ -28,7 +26,7 @@ pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Res
 
 fn log(mut caller: Caller<'_, Host>, level: u32, address: u32, length: u32) -> Result<(), Error> {
     enter(&mut caller);
-    charge(&mut caller, LOG_FUEL);
+    charge(&mut caller, log_fuel(length.min(LOG_BYTES) as usize));
     let stream = match level {
         0 => Stream::Error,
         1 => Stream::Warn,
@@ -53,10 +51,10 @@ pub(super) fn push(host: &mut Host, stream: Stream, text: &[u8]) -> Option<()> {
 /// The text of a record; where it is too long, its head with the mark behind it. `None` where it is not UTF-8.
 fn record<'b>(text: &'b [u8], buffer: &'b mut [u8; LOG_BYTES as usize]) -> Option<&'b [u8]> {
     if text.len() <= buffer.len() {
-        return core::str::from_utf8(text).is_ok().then_some(text);
+        return basic::from_utf8(text).is_ok().then_some(text);
     }
     let room = buffer.len() - CUT_MARK.len();
-    let end = match core::str::from_utf8(&text[..room]) {
+    let end = match compat::from_utf8(&text[..room]) {
         Ok(_) => room,
         // The head ends within a character, which is left away.
         Err(error) if error.error_len().is_none() => error.valid_up_to(),

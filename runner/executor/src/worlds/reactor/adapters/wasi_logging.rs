@@ -4,11 +4,12 @@
 use alloc::vec::Vec;
 
 use runner_interfaces::output::Stream;
+use simdutf8::compat;
 use wasmi::{Caller, Error, Linker};
 
 use super::super::{
-    super::{Unknown, charge, enter},
-    log::{LOG_FUEL, push},
+    super::{Unknown, charge, enter, log_fuel},
+    log::{LOG_BYTES, push},
 };
 use crate::{
     host::Host,
@@ -18,8 +19,8 @@ use crate::{
 /// Between context and message.
 const SEPARATOR: &[u8] = b": ";
 
-/// The most of a context and of a message that is looked at: more than a record holds.
-const MAX_PART_BYTES: u32 = 2048;
+/// The most of a context and of a message that is looked at: a character more than a record holds, so that it is seen to be cut.
+const MAX_PART_BYTES: u32 = LOG_BYTES + 4;
 
 pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
     match name {
@@ -38,7 +39,9 @@ fn log(
     message_length: u32,
 ) -> Result<(), Error> {
     enter(&mut caller);
-    charge(&mut caller, 2 * LOG_FUEL);
+    // Each part is looked at, and the record that they make.
+    let bytes = [context_length, message_length].map(|length| length.min(MAX_PART_BYTES)).iter().sum::<u32>();
+    charge(&mut caller, log_fuel(2 * bytes as usize));
     let stream = match level {
         0 => Stream::Trace,
         1 => Stream::Debug,
@@ -62,7 +65,7 @@ fn log(
 fn part<'m>(memory: &'m GuestMemory<'_>, address: u32, length: u32) -> Result<&'m [u8], Fault> {
     let whole = memory.slice(address, length)?;
     let head = &whole[..whole.len().min(MAX_PART_BYTES as usize)];
-    match core::str::from_utf8(head) {
+    match compat::from_utf8(head) {
         Ok(_) => Ok(head),
         // Cut within a character, which is left away.
         Err(error) if error.error_len().is_none() && head.len() < whole.len() => Ok(&head[..error.valid_up_to()]),
