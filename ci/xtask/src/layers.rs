@@ -46,7 +46,7 @@ const TRUSTED: &[(&str, &[&str])] = &[
     ("runner-container", &["minicbor"]),
     ("runner-schedule", &[]),
     ("runner-tokens", &["ed25519-dalek", "minicbor", "sha2"]),
-    ("runner-executor", &["wasmi", "wasmi_core", "wasmparser", "fastrand", "postcard", "zerocopy"]),
+    ("runner-executor", &["wasmi", "wasmi_core", "wasmparser", "fastrand", "simdutf8", "postcard", "zerocopy"]),
     ("runner-admission", &["sha2", "wasmparser", "postcard", "serde", "zerocopy", "log"]),
     ("runner-warden", &["zerocopy", "log"]),
     ("pd-exchange-driver", &[]),

@@ -94,6 +94,7 @@ struct TimeTable {
     slice: Option<String>,
     /// As `slice` where nobody says so.
     fuel: Option<String>,
+    turn: Option<String>,
     blocking: String,
     /// Calls to each domain in a release.
     calls: u8,
@@ -382,8 +383,9 @@ impl TimeTable {
         }
         let slice_ns = self.slice.as_deref().map(|text| cost("slice", text)).transpose()?.unwrap_or(0);
         let fuel_ns = self.fuel.as_deref().map(|text| cost("fuel", text)).transpose()?.unwrap_or(slice_ns);
-        if fuel_ns > slice_ns {
-            return Err("time: `fuel` is a part of `slice`, so it cannot be longer".into());
+        let turn_ns = self.turn.as_deref().map(|text| cost("turn", text)).transpose()?.unwrap_or(0);
+        if fuel_ns.saturating_add(turn_ns) > slice_ns {
+            return Err("time: `fuel` and `turn` are parts of `slice`, so they cannot be longer".into());
         }
         let time = BoardTime {
             tick_ns: cost("tick", &self.tick)?,
@@ -392,6 +394,7 @@ impl TimeTable {
             switch_ns: cost("switch", &self.switch)?,
             slice_ns,
             fuel_ns,
+            turn_ns,
             blocking_ns: cost("blocking", &self.blocking)?,
             call_ns,
             default_calls: self.calls,

@@ -10,7 +10,7 @@ use runner_container::rights::Right;
 use runner_interfaces::{
     grants::CellGrants,
     policy::{BoardTime, CALLED_DOMAINS},
-    schedule::{Release, Urgency},
+    schedule::{Release, Schedule, Urgency},
 };
 use shared_ring::SharedMemory;
 use shared_ring_messages::{
@@ -49,7 +49,8 @@ impl<M: SharedMemory + Clone> Admission<M> {
             return Err(Failure::new(ErrorCode::NotAllowed, detail));
         }
         let mut candidate = Claim { most_percent, ..claim(container) };
-        (candidate.schedule.slice_ns, candidate.schedule.fuel_ns) = (time.slice_ns, time.fuel_ns);
+        let BoardTime { slice_ns, fuel_ns, turn_ns, .. } = *time;
+        candidate.schedule = Schedule { slice_ns, fuel_ns, turn_ns, ..candidate.schedule };
         candidate.schedule.calls = calls(time, container);
         let live: Vec<Claim> = self.claims().filter(|(other, _)| *other != cell).map(|(_, claim)| claim).collect();
         let place = Node::new(time, &policy.limits.shares)

@@ -114,6 +114,7 @@ fn schedule(asked: runner_container::Schedule) -> Schedule {
         // What a cell is held to follows from the board's figures.
         slice_ns: 0,
         fuel_ns: 0,
+        turn_ns: 0,
         calls: 0,
     }
 }
@@ -246,6 +247,7 @@ mod tests {
             urgency: Urgency::Critical.to_wire(),
             slice_ns: 0,
             fuel_ns: 0,
+            turn_ns: 0,
             calls: 0,
         };
         assert_eq!((plan.schedule, plan.restart_policy), (expected, RestartPolicy::OnFailure.to_wire()));

@@ -78,6 +78,7 @@ mod tests {
         urgency: 2,
         slice_ns: 0,
         fuel_ns: 0,
+        turn_ns: 0,
         calls: 0,
     };
 

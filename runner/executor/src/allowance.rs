@@ -97,6 +97,11 @@ impl Allowance {
         self.called_ns = self.called_ns.saturating_add(took_ns);
     }
 
+    /// What runs burnt so much more fuel than it was granted.
+    pub(crate) fn note_overdraft(&mut self, fuel: u64) {
+        self.most_ns = self.most_ns.saturating_add(self.schedule.longest_more_ns(fuel));
+    }
+
     /// Charges what ran, and says what may run now that wants `needed` units of fuel at once. `most` is how many it may have in any case.
     pub(crate) fn leave(&mut self, now: Instant, needed: u64, most: u64) -> Leave {
         let Some(until) = self.charge(now) else { return Leave::Fuel(most) };
@@ -156,6 +161,7 @@ mod tests {
         offset_ns: 0,
         slice_ns: 10_000,
         fuel_ns: 0,
+        turn_ns: 0,
         release: Release::Periodic.to_wire(),
         on_overrun: 0,
         urgency: 0,
@@ -179,9 +185,14 @@ mod tests {
     #[test]
     fn what_runs_is_charged_and_the_last_slice_is_short() {
         let mut allowance = begun(SCHEDULE, MS);
-        assert_eq!(allowance.leave(at(MS), 0, 9999), Leave::Fuel(1000), "all of it cannot take longer than is left");
-        assert_eq!(allowance.leave(at(MS + 30_000), 0, 9999), Leave::Fuel(700), "it took 30 us of 100");
-        assert_eq!(allowance.leave(at(MS + 30_000 + 65_000), 0, 9999), Leave::Fuel(100), "5 us are left");
+        assert_eq!(allowance.leave(at(MS), 0, 9999), Leave::Fuel(500), "no more at once");
+        assert_eq!(allowance.leave(at(MS + 30_000), 0, 9999), Leave::Fuel(500), "it took 30 us of 100");
+        assert_eq!(
+            allowance.leave(at(MS + 67_000), 0, 9999),
+            Leave::Fuel(300),
+            "all of it cannot take longer than is left"
+        );
+        assert_eq!(allowance.leave(at(MS + 95_000), 0, 9999), Leave::Fuel(100), "5 us are left");
         assert_eq!(allowance.leave(at(MS + 95_001), 0, 9999), Leave::Fuel(100));
         assert_eq!(allowance.leave(at(MS + 104_000), 0, 9999), Leave::From(at(2 * MS)));
         assert_eq!(allowance.leave(at(2 * MS - 1), 0, 9999), Leave::From(at(2 * MS)));
@@ -190,16 +201,16 @@ mod tests {
 
     #[test]
     fn each_further_slice_of_a_grant_takes_less_and_a_grant_is_short() {
-        let mut allowance = begun(Schedule { fuel_ns: 2_000, ..SCHEDULE }, MS);
-        assert_eq!(allowance.leave(at(MS), 0, 9999), Leave::Fuel(1000), "no more at once");
-        // It can have taken 10 + 9 * 2 us. Somebody interrupted it for half a millisecond.
-        assert_eq!(allowance.leave(at(MS + 505_000), 0, 9999), Leave::Fuel(1000));
-        assert_eq!(allowance.left_ns, 72_000);
-        assert_eq!(allowance.leave(at(MS + 505_000 + 57_500), 0, 9999), Leave::Fuel(1000));
-        assert_eq!(allowance.left_ns, 44_000);
-        assert_eq!(allowance.leave(at(MS + 600_000), 0, 9999), Leave::Fuel(400), "16 us are left");
-        assert_eq!(allowance.leave(at(MS + 610_000), 0, 9999), Leave::Fuel(100));
-        assert_eq!(allowance.leave(at(MS + 630_000), 0, 9999), Leave::From(at(2 * MS)));
+        let mut allowance = begun(Schedule { fuel_ns: 2_000, turn_ns: 8_000, ..SCHEDULE }, MS);
+        assert_eq!(allowance.leave(at(MS), 0, 9999), Leave::Fuel(500), "no more at once");
+        // It can have taken 8 + 5 * 2 us. Somebody interrupted it for half a millisecond.
+        assert_eq!((allowance.leave(at(MS + 505_000), 0, 9999), allowance.left_ns), (Leave::Fuel(500), 82_000));
+        // A host call took fuel that the slice did not have, and the time for it.
+        allowance.note_overdraft(1000);
+        assert_eq!((allowance.leave(at(MS + 605_000), 0, 9999), allowance.left_ns), (Leave::Fuel(500), 44_000));
+        assert_eq!((allowance.leave(at(MS + 633_000), 0, 9999), allowance.left_ns), (Leave::Fuel(500), 26_000));
+        assert_eq!((allowance.leave(at(MS + 645_000), 0, 9999), allowance.left_ns), (Leave::Fuel(300), 14_000));
+        assert_eq!(allowance.leave(at(MS + 660_000), 0, 9999), Leave::From(at(2 * MS)));
     }
 
     #[test]
@@ -207,11 +218,13 @@ mod tests {
         let mut allowance = begun(SCHEDULE, MS);
         assert_eq!(allowance.leave(at(MS), 0, 100), Leave::Fuel(100));
         // For 500 us somebody else had the processor.
-        assert_eq!(allowance.leave(at(MS + 505_000), 0, 9999), Leave::Fuel(900));
+        assert_eq!((allowance.leave(at(MS + 505_000), 0, 9999), allowance.left_ns), (Leave::Fuel(500), 90_000));
         allowance.note_call(40_000);
-        assert_eq!(allowance.leave(at(MS + 565_000), 0, 9999), Leave::Fuel(700), "20 of 60 us were its own");
+        assert_eq!(allowance.leave(at(MS + 565_000), 0, 9999), Leave::Fuel(500));
+        assert_eq!(allowance.left_ns, 70_000, "20 of 60 us were its own");
         allowance.rest();
-        assert_eq!(allowance.leave(at(MS + 900_000), 0, 9999), Leave::Fuel(700), "it waited");
+        assert_eq!(allowance.leave(at(MS + 900_000), 0, 9999), Leave::Fuel(500));
+        assert_eq!(allowance.left_ns, 70_000, "it waited");
     }
 
     #[test]
@@ -252,7 +265,9 @@ mod tests {
             slice_ns in 1_u64..200_000, fuel_ns in 0_u64..200_000, budget_ns in 1_u64..900_000,
             steps in proptest::collection::vec((0_u64..120, 0_u64..400_000, 0_u64..3_000, proptest::bool::ANY), 1..200),
         ) {
-            let schedule = Schedule { slice_ns, fuel_ns: fuel_ns.min(slice_ns), budget_ns, ..SCHEDULE };
+            let fuel_ns = fuel_ns.min(slice_ns);
+            let turn_ns = if fuel_ns == 0 { 0 } else { slice_ns - fuel_ns };
+            let schedule = Schedule { slice_ns, fuel_ns, turn_ns, budget_ns, ..SCHEDULE };
             let mut allowance = begun(schedule, MS);
             let (mut now_ns, mut release_ns, mut had_ns) = (MS, MS, 0_u64);
             for (percent, others_ns, needed, rests) in steps {

@@ -20,6 +20,7 @@ use crate::{
     memory::Fault,
     releases::Releases,
     wait::{self, Settled, Wait},
+    worlds::function::Answer,
 };
 
 /// What a command that was stopped ends with: 128 and the number of SIGTERM, as a shell reports it.
@@ -313,6 +314,13 @@ impl Container {
         }
     }
 
+    /// A slice burnt so much more than was granted, by a host call or by what cannot be cut.
+    fn note_overdraft(&mut self, fuel: u64) {
+        if let Some(allowance) = self.allowance().filter(|_| fuel != 0) {
+            allowance.note_overdraft(fuel);
+        }
+    }
+
     fn allowance(&mut self) -> Option<&mut Allowance> {
         self.releases()?.allowance.as_mut()
     }
@@ -344,8 +352,9 @@ impl Container {
             self.fuel = self.fuel.saturating_add(burnt);
             self.slices += 1;
             turns_fuel = turns_fuel.saturating_sub(grant);
+            self.note_overdraft(burnt.saturating_sub(grant));
             match end {
-                SliceEnd::Preempted(call) => execution = Execution::Preempted(call),
+                SliceEnd::Preempted(rest) => execution = rest,
                 SliceEnd::Returned(answer) => {
                     // Not the time before the slice: the next hook has its whole limit.
                     let now = self.program.host().now();
@@ -405,17 +414,18 @@ impl Container {
     }
 
     /// A slice of the container's allocator; once it has made room, the host call has its answer.
-    fn allocate(&mut self, hook: Hook, allocation: Allocation, fuel: u64) -> Turn {
+    fn allocate(&mut self, hook: Hook, allocation: Allocation, granted: u64) -> Turn {
         let Allocation { call, execution, fuel: burnt_before } = allocation;
-        let (end, burnt) = self.program.run_allocator_slice(execution, fuel);
+        let (end, burnt) = self.program.run_allocator_slice(execution, granted);
         self.fuel = self.fuel.saturating_add(burnt);
         self.slices += 1;
+        self.note_overdraft(burnt.saturating_sub(granted));
         let burnt = burnt_before.saturating_add(burnt);
         match end {
             SliceEnd::Returned(address) => {
                 match delivery::complete(self.program.store_mut(), address.cast_unsigned()) {
                     Ok(()) => {
-                        self.activity = Activity::Runnable(hook, Execution::Answered(call, None));
+                        self.activity = Activity::Runnable(hook, Execution::Answered(call, Answer::Nothing));
                         Turn::Again
                     }
                     Err(fault) => self.fault(hook, fault),
@@ -424,8 +434,7 @@ impl Container {
             SliceEnd::Preempted(_) if burnt >= ALLOCATOR_FUEL => {
                 self.fault(hook, Fault::AllocatorFuel { fuel: ALLOCATOR_FUEL })
             }
-            SliceEnd::Preempted(inner) => {
-                let execution = Execution::Preempted(inner);
+            SliceEnd::Preempted(execution) => {
                 self.activity = Activity::Allocating(hook, Allocation { call, execution, fuel: burnt });
                 Turn::Again
             }
@@ -454,7 +463,7 @@ impl Container {
             host.wait = None;
             return match wait.refused(status) {
                 Ok(answer) => {
-                    self.activity = Activity::Runnable(hook, Execution::Answered(call, Some(answer)));
+                    self.activity = Activity::Runnable(hook, Execution::Answered(call, Answer::I32(answer)));
                     Turn::Again
                 }
                 Err(fault) => self.fault(hook, fault),

@@ -6,8 +6,8 @@
 
 use runner_interfaces::cell::{FailureReason, World};
 use wasmi::{
-    CompilationMode, CustomFuelCosts, Config, Engine, Error, ExternType, Func, FuncType, Linker, Module, OperatorCost, ResumableCall,
-    ResumableCallHostTrap, ResumableCallOutOfFuel, Store, TrapCode, Val, ValType,
+    CompilationMode, Config, CustomFuelCosts, Engine, Error, ExternType, Func, FuncType, Linker, Module, OperatorCost,
+    ResumableCall, ResumableCallHostTrap, ResumableCallOutOfFuel, Store, TrapCode, Val, ValType,
     errors::{ErrorKind, InstantiationError, MemoryError, TableError},
 };
 
@@ -17,7 +17,8 @@ use crate::{
     host::Host,
     limits::{Denial, MAX_TABLES},
     memory::Fault,
-    sections, worlds,
+    sections,
+    worlds::{self, function::Answer},
 };
 
 /// The interpreter's value stack at its largest. Programs keep arrays in linear memory; 256 KiB are 32,768 values.
@@ -122,8 +123,8 @@ pub(crate) enum Execution {
     Allocate(Func, [i32; 4]),
     /// Its slice was over.
     Preempted(ResumableCallOutOfFuel),
-    /// A host call waited, and this is its result, where it has one.
-    Answered(ResumableCallHostTrap, Option<i32>),
+    /// A host call ended its slice, and this is its result.
+    Answered(ResumableCallHostTrap, Answer),
 }
 
 impl Execution {
@@ -140,8 +141,8 @@ impl Execution {
 pub(crate) enum SliceEnd {
     /// The hook came back, with its answer (0 where it has none).
     Returned(i32),
-    /// The fuel is burnt.
-    Preempted(ResumableCallOutOfFuel),
+    /// The fuel is burnt, and so it goes on.
+    Preempted(Execution),
     /// A host call waits, see [`Host::wait`].
     Suspended(ResumableCallHostTrap),
     /// `proc_exit`.
@@ -241,7 +242,8 @@ impl Program {
         self.store.set_fuel(granted).expect("the engine was configured to meter fuel");
         let end = self.resume(callee, execution);
         let left = self.store.get_fuel().expect("the engine was configured to meter fuel");
-        (end, granted.saturating_sub(left))
+        let overdrawn = core::mem::take(&mut self.host_mut().overdrawn_fuel);
+        (end, granted.saturating_sub(left).saturating_add(overdrawn))
     }
 
     fn resume(&mut self, callee: Callee, execution: Execution) -> SliceEnd {
@@ -253,13 +255,15 @@ impl Program {
                 function.call_resumable(&mut self.store, &arguments.map(Val::I32), outputs)
             }
             Execution::Preempted(call) => call.resume(&mut self.store, outputs),
-            Execution::Answered(call, Some(result)) => call.resume(&mut self.store, &[Val::I32(result)], outputs),
-            Execution::Answered(call, None) => call.resume(&mut self.store, &[], outputs),
+            Execution::Answered(call, answer) => call.resume(&mut self.store, answer.value().as_slice(), outputs),
         };
         match called {
             Ok(ResumableCall::Finished) => SliceEnd::Returned(answer[0].i32().unwrap_or(0)),
-            Ok(ResumableCall::OutOfFuel(call)) => SliceEnd::Preempted(call),
-            Ok(ResumableCall::HostTrap(call)) => host_trap(callee.name, call),
+            Ok(ResumableCall::OutOfFuel(call)) => SliceEnd::Preempted(Execution::Preempted(call)),
+            Ok(ResumableCall::HostTrap(call)) => match self.host_mut().answer.take() {
+                Some(answer) => SliceEnd::Preempted(Execution::Answered(call, answer)),
+                None => host_trap(callee.name, call),
+            },
             Err(error) => SliceEnd::Failed(trap_failure(callee.name, &error)),
         }
     }

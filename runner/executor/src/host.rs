@@ -28,7 +28,7 @@ use crate::{
     pollables::Pollables,
     releases::Releases,
     wait::Wait,
-    worlds::wasi::Descriptors,
+    worlds::{function::Answer, wasi::Descriptors},
 };
 
 /// The bit of an event mask that says "an edge on a watched line" (`atoll:node/timer`, `wait`).
@@ -118,6 +118,10 @@ pub(crate) struct Host {
     pub(crate) releases: Option<Releases>,
     /// The release timer is armed.
     release_is_armed: bool,
+    /// Fuel that host calls of this slice took and the slice did not have.
+    pub(crate) overdrawn_fuel: u64,
+    /// What the host call answers that took it.
+    pub(crate) answer: Option<Answer>,
 }
 
 impl Host {
@@ -158,6 +162,8 @@ impl Host {
             edges_due: None,
             releases: None,
             release_is_armed: false,
+            overdrawn_fuel: 0,
+            answer: None,
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{
     memory::{Fault, GuestMemory},
     pollables,
     releases::Releases,
-    worlds::wasi,
+    worlds::{function::Answer, wasi},
 };
 
 /// What a suspended container waits for.
@@ -79,8 +79,8 @@ pub(crate) fn suspend<T>(host: &mut Host, wait: Wait) -> Result<T, Fault> {
 pub(crate) enum Settled {
     /// It waits on.
     Waits,
-    /// Its answer, where it has one.
-    Answer(Option<i32>),
+    /// Its answer.
+    Answer(Answer),
     /// The container must make room first.
     Allocate,
 }
@@ -88,7 +88,7 @@ pub(crate) enum Settled {
 /// Looks whether the host call that waits has an answer by now.
 pub(crate) fn settle(store: &mut Store<Host>, now: Instant) -> Result<Settled, Fault> {
     let Some(wait) = store.data_mut().wait.take() else {
-        return Ok(Settled::Answer(Some(0)));
+        return Ok(Settled::Answer(Answer::I32(0)));
     };
     let (memory, host) = view(store);
     let answer = match wait {
@@ -100,7 +100,7 @@ pub(crate) fn settle(store: &mut Store<Host>, now: Instant) -> Result<Settled, F
         Wait::Poll { poll, .. } => wasi::continue_poll(&mut memory?, host, poll, now),
         Wait::Read(read) => wasi::continue_read(&mut memory?, host, read),
         Wait::Random { address, length } => wasi::fill_random(&mut memory?, host, address, length),
-        Wait::Delay { until } if now >= until => return Ok(Settled::Answer(None)),
+        Wait::Delay { until } if now >= until => return Ok(Settled::Answer(Answer::Nothing)),
         Wait::Pollables { poll, until } if now >= until => {
             poll.answer(&mut memory?, host, now)?;
             return Ok(Settled::Allocate);
@@ -108,7 +108,7 @@ pub(crate) fn settle(store: &mut Store<Host>, now: Instant) -> Result<Settled, F
         Wait::Sleep { .. } | Wait::Delay { .. } | Wait::Pollables { .. } => suspend(host, wait),
     };
     match answer {
-        Ok(value) => Ok(Settled::Answer(Some(value.cast_signed()))),
+        Ok(value) => Ok(Settled::Answer(value.into())),
         Err(Fault::Suspended) => Ok(Settled::Waits),
         Err(fault) => Err(fault),
     }

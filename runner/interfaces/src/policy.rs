@@ -132,8 +132,10 @@ pub struct BoardTime {
     /// The longest that [`crate::schedule::SLICE_FUEL`] takes in a cell, with what the cell does around a release. 0 where nobody
     /// says so: then cells are not believed to hold containers to their budgets, and the kernel alone is.
     pub slice_ns: u64,
-    /// The longest that each further [`crate::schedule::SLICE_FUEL`] takes that a cell grants at once.
+    /// The longest that [`crate::schedule::SLICE_FUEL`] takes.
     pub fuel_ns: u64,
+    /// The longest that a cell takes for a grant of fuel, beside the fuel.
+    pub turn_ns: u64,
     /// The longest stretch in which the kernel cannot be preempted.
     pub blocking_ns: u64,
     /// Of a call to each of [`CALLED_DOMAINS`], from a container's host call to its return.
@@ -150,8 +152,8 @@ impl BoardTime {
     /// Whether every figure is one that can be computed with.
     pub fn is_sound(&self) -> bool {
         let is_cost = |ns: u64| ns <= LONGEST_COST_NS;
-        let Self { tick_jitter_ns, event_jitter_ns, switch_ns, slice_ns, fuel_ns, blocking_ns, .. } = *self;
-        let costs = [tick_jitter_ns, event_jitter_ns, switch_ns, slice_ns, fuel_ns, blocking_ns];
+        let Self { tick_jitter_ns, event_jitter_ns, switch_ns, slice_ns, fuel_ns, turn_ns, blocking_ns, .. } = *self;
+        let costs = [tick_jitter_ns, event_jitter_ns, switch_ns, slice_ns, fuel_ns, turn_ns, blocking_ns];
         let is_activity = |activity: &BoardActivity| {
             let periods = SHORTEST_ACTIVITY_PERIOD_NS..=LONGEST_COST_NS;
             is_cost(activity.budget_ns) && is_cost(activity.jitter_ns) && periods.contains(&activity.period_ns)
@@ -213,7 +215,7 @@ mod tests {
     #[test]
     fn figures_that_nothing_can_be_computed_with_are_known() {
         assert!(sound().is_sound());
-        let spoil: [fn(&mut BoardTime); 14] = [
+        let spoil: [fn(&mut BoardTime); 15] = [
             |time| time.tick_ns = 0,
             |time| time.tick_ns = LONGEST_COST_NS + 1,
             |time| time.tick_jitter_ns = LONGEST_COST_NS + 1,
@@ -221,6 +223,7 @@ mod tests {
             |time| time.switch_ns = u64::MAX,
             |time| time.slice_ns = u64::MAX,
             |time| time.fuel_ns = LONGEST_COST_NS + 1,
+            |time| time.turn_ns = LONGEST_COST_NS + 1,
             |time| time.blocking_ns = u64::MAX,
             |time| time.call_ns[3] = LONGEST_COST_NS + 1,
             |time| time.default_calls = 0,

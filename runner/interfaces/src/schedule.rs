@@ -51,7 +51,7 @@ pub const SLICE_FUEL: u64 = 100;
 
 /// Slices that a cell grants at once at the most. Whoever interrupts one is charged to the container up to what the rest of the
 /// grant could have taken, so it is short as well.
-pub const MOST_SLICES: u64 = 10;
+pub const MOST_SLICES: u64 = 5;
 
 /// See the module's documentation. All zero is no schedule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -65,11 +65,13 @@ pub struct Schedule {
     pub budget_ns: u64,
     /// Nanoseconds by which the grid of releases is moved; less than the period.
     pub offset_ns: u64,
-    /// The longest that [`SLICE_FUEL`] takes, with what the cell does around a release, in nanoseconds: so far may a release go
-    /// beyond the budget before its cell stops it. 0 where the kernel alone holds the container to its budget.
+    /// So far may a release go beyond the budget before its cell stops it, in nanoseconds: the longest that [`SLICE_FUEL`], a host call
+    /// and what the cell does around a release take. 0 where the kernel alone holds the container to its budget.
     pub slice_ns: u64,
-    /// The longest that each further [`SLICE_FUEL`] of a grant takes, in nanoseconds; 0 where nobody says so, and then it is `slice_ns`.
+    /// The longest that [`SLICE_FUEL`] takes, in nanoseconds; 0 where nobody says so, and then it is `slice_ns`.
     pub fuel_ns: u64,
+    /// The longest that the cell takes for a grant of fuel, beside the fuel, in nanoseconds.
+    pub turn_ns: u64,
     /// A [`Release`].
     pub release: u32,
     /// An [`OnOverrun`].
@@ -99,18 +101,22 @@ impl Schedule {
 
     /// The longest that so much fuel takes which a cell grants at once.
     pub fn longest_ns(&self, fuel: u64) -> u64 {
-        let more = fuel.div_ceil(SLICE_FUEL).saturating_sub(1);
-        more.saturating_mul(self.further_slice_ns()).saturating_add(self.slice_ns)
+        self.longest_more_ns(fuel.max(1)).saturating_add(self.turn_ns)
     }
 
-    fn further_slice_ns(&self) -> u64 {
-        if self.fuel_ns == 0 { self.slice_ns } else { self.fuel_ns }
+    /// The longest that so much fuel takes on top of a grant.
+    pub fn longest_more_ns(&self, fuel: u64) -> u64 {
+        fuel.div_ceil(SLICE_FUEL).saturating_mul(self.fuel_ns_or_slice())
     }
 
     /// Fuel that cannot take longer than so much time, of what a cell may grant at once; a slice where the time is shorter than one.
     pub fn grant(&self, left_ns: u64) -> u64 {
-        let more = left_ns.saturating_sub(self.slice_ns).checked_div(self.further_slice_ns()).unwrap_or(0);
-        more.saturating_add(1).min(MOST_SLICES) * SLICE_FUEL
+        let slices = left_ns.saturating_sub(self.turn_ns).checked_div(self.fuel_ns_or_slice()).unwrap_or(0);
+        slices.clamp(1, MOST_SLICES) * SLICE_FUEL
+    }
+
+    fn fuel_ns_or_slice(&self) -> u64 {
+        if self.fuel_ns == 0 { self.slice_ns } else { self.fuel_ns }
     }
 
     /// Whether its cell holds it to budget and calls.

@@ -50,7 +50,7 @@ const CALL_AND_SWITCHES_NS: u64 = 8_000 + 2 * 1_600;
 const SLICE_NS: u64 = 14_000;
 
 /// Rounds of the container's work. With more, what comes between a job could use its budget up (docs/measurements-time.md).
-const ROUNDS: u32 = 300;
+const ROUNDS: u32 = 640;
 
 /// What runs in the first one's place at last: what it does in a release.
 const NEIGHBOURS: [(&str, &str); 3] = [

@@ -26,7 +26,7 @@ const PERIOD_NS: u64 = 20 * MS;
 const BUDGET_NS: u64 = 5 * MS / 2;
 
 /// Rounds of a loop, few and many; in each is the work so many times.
-const ROUNDS: [u64; 2] = [2, 12];
+const ROUNDS: [u64; 2] = [2, 8];
 const REPEATED: usize = 10;
 
 /// An instruction takes so many nanoseconds of the deterministic machine: 2 to the power of its shift.
@@ -171,9 +171,9 @@ pub(crate) fn run() -> Result<()> {
 }
 
 fn table(costs: &[(&str, Cost)]) -> String {
-    let rows = costs.iter().map(|(what, cost)| {
-        format!("| {what} | {:.1} | {:.0} | {:.0} |\n", cost.fuel, cost.instructions, cost.rate())
-    });
+    let rows = costs
+        .iter()
+        .map(|(what, cost)| format!("| {what} | {:.1} | {:.0} | {:.0} |\n", cost.fuel, cost.instructions, cost.rate()));
     format!(
         "| what | fuel | instructions | instructions for {UNITS} units |\n|---|---:|---:|---:|\n{}",
         rows.collect::<String>()
@@ -183,7 +183,8 @@ fn table(costs: &[(&str, Cost)]) -> String {
 /// What the guest told of a container's jobs.
 fn jobs(log: &str, name: &str) -> Result<Jobs> {
     let told = |what: &str| -> Result<Value> {
-        let said = script::said(log, &format!("{what}-{name}")).pop().with_context(|| format!("no {what} of {name}"))?;
+        let said =
+            script::said(log, &format!("{what}-{name}")).pop().with_context(|| format!("no {what} of {name}"))?;
         serde_json::from_str(said).with_context(|| format!("no JSON: {said}"))
     };
     let timing = told("timing")?;
@@ -199,8 +200,7 @@ fn name(number: usize, rounds: u64) -> String {
 }
 
 fn overlay() -> Result<Overlay> {
-    let names: Vec<String> =
-        (0..SCENES.len()).flat_map(|number| ROUNDS.map(|rounds| name(number, rounds))).collect();
+    let names: Vec<String> = (0..SCENES.len()).flat_map(|number| ROUNDS.map(|rounds| name(number, rounds))).collect();
     let mut overlay = script::in_place_of_the_shell(script_of(&names));
     for (number, (_, work)) in SCENES.iter().enumerate() {
         for rounds in ROUNDS {

@@ -159,6 +159,22 @@ fn what_the_node_costs_is_the_files_word_and_the_systems_where_that_says_nothing
 }
 
 #[test]
+fn what_fuel_costs_is_a_part_of_a_slice() {
+    let stated = |lines: &str| parse(&SOUND.replace("switch = \"10us\"", &format!("switch = \"10us\"\n{lines}")));
+    let costs = |lines: &str| {
+        let time = stated(lines).expect("sound").board.time.expect("stated");
+        (time.slice_ns, time.fuel_ns, time.turn_ns)
+    };
+    assert_eq!(costs(""), (0, 0, 0));
+    assert_eq!(costs("slice = \"20us\""), (20_000, 20_000, 0), "nobody says more");
+    assert_eq!(costs("slice = \"20us\"\nfuel = \"2us\"\nturn = \"18us\""), (20_000, 2_000, 18_000));
+    for lines in ["fuel = \"1us\"", "slice = \"20us\"\nfuel = \"2us\"\nturn = \"19us\""] {
+        let problem = stated(lines).expect_err("they are parts of it").to_string();
+        assert!(problem.contains("`fuel` and `turn` are parts of `slice`"), "{problem}");
+    }
+}
+
+#[test]
 fn the_projects_boards_state_what_they_cost() {
     for (board, file) in BOARDS.iter().zip(["demo-policy.toml", "demo-policy-rpi4b.toml"]) {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../qemu").join(file);

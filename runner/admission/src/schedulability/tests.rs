@@ -32,6 +32,7 @@ fn costly() -> BoardTime {
         switch_ns: 10 * US,
         slice_ns: 0,
         fuel_ns: 0,
+        turn_ns: 0,
         blocking_ns: 20 * US,
         call_ns: [50 * US, 40 * US, 30 * US, 60 * US],
         default_calls: 2,
@@ -425,7 +426,7 @@ proptest! {
         let (time, shares) = (some(true, cells), projects_pool());
         let node = Node::new(&time, &shares);
         let schedule =
-            Schedule { period_ns, deadline_ns, budget_ns, offset_ns, release, on_overrun: 0, urgency, calls, slice_ns: 0, fuel_ns: 0 };
+            Schedule { period_ns, deadline_ns, budget_ns, offset_ns, release, on_overrun: 0, urgency, calls, slice_ns: 0, fuel_ns: 0, turn_ns: 0 };
         let new = Claim { name: "x".into(), schedule, class: 0, priority: 0, most_percent: 100 };
         if let Err(words) = node.place(&[], &new) {
             prop_assert!(!words.is_empty());

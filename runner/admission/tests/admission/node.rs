@@ -1056,6 +1056,7 @@ pub(crate) fn time() -> BoardTime {
         switch_ns: 5_000,
         slice_ns: 0,
         fuel_ns: 0,
+        turn_ns: 0,
         blocking_ns: 10_000,
         call_ns: [20_000, 10_000, 10_000, 30_000],
         default_calls: 2,

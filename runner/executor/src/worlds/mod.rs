@@ -9,6 +9,7 @@ use crate::host::{Host, LOCAL_CALL_FUEL};
 
 pub(crate) use reactor::Drafts;
 
+pub(crate) mod function;
 mod lines;
 pub(crate) mod reactor;
 pub(crate) mod tiny;
@@ -55,4 +56,5 @@ pub(crate) fn charge(caller: &mut Caller<'_, Host>, fuel: u64) {
     let left = caller.get_fuel().unwrap_or(0);
     // It fails only in an engine without metering, which this one is not.
     let _ = caller.set_fuel(left.saturating_sub(fuel));
+    caller.data_mut().overdrawn_fuel += fuel.saturating_sub(left);
 }

@@ -16,7 +16,7 @@ use runner_interfaces::{
 };
 use wasmi::{Caller, Error, Linker};
 
-use super::{Unknown, charge, enter, log_fuel};
+use super::{Unknown, charge, enter, function, log_fuel};
 use crate::{
     host::{DOMAIN_CALL_FUEL, Host},
     lines::{Direction, OpenLine, Resource},
@@ -34,24 +34,24 @@ const LOG_BYTES: u32 = 1024;
 
 pub(super) fn define(linker: &mut Linker<Host>, name: &str) -> Result<(), Unknown> {
     match name {
-        "logger" => linker.func_wrap(MODULE, name, logger),
-        "open" => linker.func_wrap(MODULE, name, open),
-        "read" => linker.func_wrap(MODULE, name, read),
-        "write" => linker.func_wrap(MODULE, name, write),
-        "close" => linker.func_wrap(MODULE, name, close),
+        "logger" => function::define(linker, MODULE, name, logger),
+        "open" => function::define(linker, MODULE, name, open),
+        "read" => function::define(linker, MODULE, name, read),
+        "write" => function::define(linker, MODULE, name, write),
+        "close" => function::define(linker, MODULE, name, close),
         _ => return Err(Unknown),
     }?;
     Ok(())
 }
 
-fn logger(mut caller: Caller<'_, Host>, address: u32) -> Result<(), Error> {
-    enter(&mut caller);
-    let (memory, host) = GuestMemory::of(&mut caller)?;
+fn logger(caller: &mut Caller<'_, Host>, address: u32) -> Result<(), Error> {
+    enter(caller);
+    let (memory, host) = GuestMemory::of(caller)?;
     let text = text_at(&memory, address)?;
     let fuel = log_fuel(text.len());
     let now = host.now();
     host.output.borrow_mut().push_whole(now, Stream::Info, text);
-    charge(&mut caller, fuel);
+    charge(caller, fuel);
     Ok(())
 }
 
@@ -66,9 +66,9 @@ fn text_at<'m>(memory: &'m GuestMemory<'_>, address: u32) -> Result<&'m [u8], Fa
     }
 }
 
-fn open(mut caller: Caller<'_, Host>, endpoint: u32) -> i32 {
-    enter(&mut caller);
-    charge(&mut caller, DOMAIN_CALL_FUEL);
+fn open(caller: &mut Caller<'_, Host>, endpoint: u32) -> i32 {
+    enter(caller);
+    charge(caller, DOMAIN_CALL_FUEL);
     let host = caller.data_mut();
     let Some(line) = line_of(&host.configuration, endpoint) else {
         host.counted(Status::NotFound);
@@ -112,10 +112,10 @@ fn endpoint_at(host: &Host, descriptor: i32) -> Option<OpenLine> {
         .find_map(|direction| host.lines.get(descriptor.cast_unsigned(), endpoint_of(direction)).copied())
 }
 
-fn read(mut caller: Caller<'_, Host>, descriptor: i32, address: u32, size: u32) -> Result<i32, Error> {
-    enter(&mut caller);
-    charge(&mut caller, DOMAIN_CALL_FUEL);
-    let (mut memory, host) = GuestMemory::of(&mut caller)?;
+fn read(caller: &mut Caller<'_, Host>, descriptor: i32, address: u32, size: u32) -> Result<i32, Error> {
+    enter(caller);
+    charge(caller, DOMAIN_CALL_FUEL);
+    let (mut memory, host) = GuestMemory::of(caller)?;
     memory.slice(address, size)?;
     let Some(OpenLine { line, .. }) = endpoint_at(host, descriptor) else { return Ok(REFUSED) };
     if size == 0 {
@@ -129,10 +129,10 @@ fn read(mut caller: Caller<'_, Host>, descriptor: i32, address: u32, size: u32) 
     Ok(1)
 }
 
-fn write(mut caller: Caller<'_, Host>, descriptor: i32, address: u32, size: u32) -> Result<i32, Error> {
-    enter(&mut caller);
-    charge(&mut caller, DOMAIN_CALL_FUEL);
-    let (memory, host) = GuestMemory::of(&mut caller)?;
+fn write(caller: &mut Caller<'_, Host>, descriptor: i32, address: u32, size: u32) -> Result<i32, Error> {
+    enter(caller);
+    charge(caller, DOMAIN_CALL_FUEL);
+    let (memory, host) = GuestMemory::of(caller)?;
     let last = memory.slice(address, size)?.last().copied();
     let output = host.lines.get(descriptor.cast_unsigned(), endpoint_of(Direction::Output));
     let Some(&OpenLine { line, .. }) = output else { return Ok(REFUSED) };
@@ -142,9 +142,9 @@ fn write(mut caller: Caller<'_, Host>, descriptor: i32, address: u32, size: u32)
     Ok(if status == Status::Ok { i32::try_from(size).unwrap_or(i32::MAX) } else { REFUSED })
 }
 
-fn close(mut caller: Caller<'_, Host>, descriptor: i32) -> i32 {
-    enter(&mut caller);
-    charge(&mut caller, DOMAIN_CALL_FUEL);
+fn close(caller: &mut Caller<'_, Host>, descriptor: i32) -> i32 {
+    enter(caller);
+    charge(caller, DOMAIN_CALL_FUEL);
     let host = caller.data_mut();
     let Some(OpenLine { line, resource, .. }) = endpoint_at(host, descriptor) else { return REFUSED };
     let (status, _) = host.call_gpio(gpio::call(Procedure::Close, line));

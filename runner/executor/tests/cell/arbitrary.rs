@@ -118,6 +118,7 @@ proptest! {
                     offset_ns: u64::from(e) << (f % 33),
                     slice_ns: u64::from(b) >> (e % 33),
                     fuel_ns: u64::from(c) >> (f % 33),
+                    turn_ns: u64::from(d) >> (f % 33),
                     release: c % 4,
                     on_overrun: d % 4,
                     urgency: e,

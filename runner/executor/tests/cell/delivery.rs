@@ -17,6 +17,7 @@ const IMPORTS: &str = r#"
     (import "atoll:node/log@0.1.0" "log" (func $log (param i32 i32 i32)))
     (import "atoll:node/timer@0.1.0" "sleep" (func $sleep (param i64) (result i32)))
     (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+    (import "atoll:node/clock@0.1.3" "now" (func $now (result i64)))
     (memory (export "memory") 1)
     (func $say (param i32)
         (call $log (i32.const 2) (i32.load (local.get 0)) (i32.load (i32.add (local.get 0) (i32.const 4)))))"#;
@@ -97,7 +98,7 @@ fn an_allocator_may_take_slices_and_grow_the_memory() {
     let mut node = FakeNode::new(Options { slice_fuel: 50, ..Options::default() });
     node.control.start_limit_us = 10_000_000;
     let slow = allocator(
-        "(local $left i32) (local.set $left (i32.const 500))
+        "(local $left i32) (local.set $left (i32.const 500)) (drop (call $now)) (drop (call $now))
          (loop $more (br_if $more (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
          (i32.mul (memory.grow (i32.const 2)) (i32.const 65536))",
     );

@@ -256,8 +256,35 @@ fn host_calls_are_paid_for_and_calls_of_other_domains_most() {
     };
     let nothing = fuel("");
     assert!((10_000..30_000).contains(&(fuel("(drop (call $now))") - nothing)));
-    // Each slice but the last ends with such a call, which then costs what was left.
-    assert!((230_000..280_000).contains(&(fuel("(drop (call $disarm (i32.const 1)))") - nothing)));
+    assert!((260_000..290_000).contains(&(fuel("(drop (call $disarm (i32.const 1)))") - nothing)));
+}
+
+/// The interpreter looks for fuel where a piece of straight code begins, and this is one piece.
+#[test]
+fn a_host_call_that_a_slice_cannot_pay_for_ends_it() {
+    const CALLS: usize = 1000;
+    const FUEL: u64 = 250;
+    let on_loop = format!("{} (i32.const 1)", "(drop (call $disarm (i32.const 1)))".repeat(CALLS));
+    let mut node = node_with(Options { slice_fuel: 4 * FUEL, ..Options::default() });
+    let status = node.run(&reactor(TIMER, "(i32.const 0)", &on_loop, ""), &configuration(&[]));
+    assert_finalised(&status, 0);
+    assert!(status.fuel >= CALLS as u64 * FUEL, "{} units", status.fuel);
+    // What is not cut, the interpreter's own part of the piece, is in one slice; four calls use up each of the others.
+    assert!(status.slices >= CALLS as u64 / 5, "{} slices", status.slices);
+}
+
+#[test]
+fn a_host_call_that_ends_its_slice_answers_as_any_other() {
+    // Nothing, 32 and 64 bits; with so little fuel each call ends its slice.
+    let on_loop = "(local $first i64) (local.set $first (call $now)) (call $say (i32.const 7))
+        (if (i32.eqz (call $arm (i32.const 0) (i64.const 1) (i64.const 0))) (then unreachable))
+        (if (call $disarm (i32.const 1)) (then unreachable))
+        (if (i64.le_u (call $now) (local.get $first)) (then unreachable))
+        (i32.const 1)";
+    let mut node = node_with(Options { slice_fuel: 1, ..Options::default() });
+    node.state().clock_step_ns = 1000;
+    assert_finalised(&node.run(&reactor(TIMER, "(i32.const 0)", on_loop, ""), &configuration(&[])), 0);
+    assert_eq!(node.text(Stream::Info), "looped ");
 }
 
 #[test]

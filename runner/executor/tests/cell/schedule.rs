@@ -37,6 +37,7 @@ const PERIODIC: Schedule = Schedule {
     offset_ns: 3 * MILLISECOND,
     slice_ns: 0,
     fuel_ns: 0,
+    turn_ns: 0,
     release: Release::Periodic.to_wire(),
     on_overrun: OnOverrun::Skip.to_wire(),
     urgency: 0,

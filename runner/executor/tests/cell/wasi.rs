@@ -3,7 +3,7 @@
 use runner_executor::fake::{CLOCK_STEP_NS, FakeNode};
 use runner_interfaces::{
     cell::{CellConfiguration, Command, ContainerState, FailureReason},
-    output::Stream,
+    output::{OUTPUT_PAYLOAD_BYTES, Stream},
 };
 
 use crate::support::*;
@@ -127,9 +127,16 @@ fn clocks_count_from_the_nodes_start() {
 
 #[test]
 fn random_bytes_come_from_the_seed() {
-    let body = "(call $want (i32.const 1) (i32.const 0) (call $random_get (i32.const 1024) (i32.const 100000)))
-        (i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (i32.const 100000))
-        (call $want (i32.const 2) (i32.const 0) (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))";
+    let fill = "(call $want (i32.const 1) (i32.const 0) (call $random_get (i32.const 1024) (i32.const 100000)))";
+    // The last of them, a few hundred bytes at a time: one call writes no more.
+    let write = |from: usize| {
+        format!(
+            "(i32.store (i32.const 0) (i32.const {from})) (i32.store (i32.const 4) (i32.const 400))
+            (call $want (i32.const 2) (i32.const 0) (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))
+            (call $want (i32.const 3) (i32.const 400) (i32.load (i32.const 16)))"
+        )
+    };
+    let body = &format!("{fill} {}", (97_024..101_024).step_by(400).map(write).collect::<String>());
     let bytes = |seed| {
         let mut node = node();
         let configuration = CellConfiguration { seed, ..configuration(&[]) };
@@ -139,7 +146,7 @@ fn random_bytes_come_from_the_seed() {
         node.records.iter().flat_map(|record| record.bytes.clone()).collect::<Vec<u8>>()
     };
     let first = bytes(7);
-    assert!(first.len() > 3000);
+    assert_eq!(first.len(), 4000);
     assert_eq!(first, bytes(7));
     assert_ne!(first, bytes(8));
     let ones: u32 = first.iter().map(|byte| byte.count_ones()).sum();
@@ -272,12 +279,20 @@ fn a_reactor_may_print_too() {
 
 #[test]
 fn a_long_write_is_one_piece_in_several_records() {
-    let node = assert_works(
-        "(data (i32.const 0) \"\\00\\04\\00\\00\\00\\02\\00\\00\")",
+    // One call writes two, and says so; the next one goes on with the piece.
+    let written = 2 * OUTPUT_PAYLOAD_BYTES;
+    let body = format!(
         "(memory.fill (i32.const 1024) (i32.const 65) (i32.const 512))
          (call $want (i32.const 1) (i32.const 0) (call $fd_write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 32)))
-         (call $want (i32.const 2) (i32.const 512) (i32.load (i32.const 32)))",
+         (call $want (i32.const 2) (i32.const {written}) (i32.load (i32.const 32)))
+         (i32.store (i32.const 0) (i32.const {})) (i32.store (i32.const 4) (i32.const {}))
+         (call $want (i32.const 3) (i32.const 0) (call $fd_write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 32)))
+         (call $want (i32.const 4) (i32.const {}) (i32.load (i32.const 32)))",
+        1024 + written,
+        512 - written,
+        512 - written,
     );
+    let node = assert_works("(data (i32.const 0) \"\\00\\04\\00\\00\\00\\02\\00\\00\")", &body);
     let parts: Vec<(usize, bool)> = node.records.iter().map(|record| (record.bytes.len(), record.continues)).collect();
     assert_eq!(parts.len(), 3);
     assert_eq!(parts.iter().map(|(length, _)| length).sum::<usize>(), 512);

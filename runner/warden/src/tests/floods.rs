@@ -27,6 +27,7 @@ const SCHEDULE: Schedule = Schedule {
     offset_ns: 0,
     slice_ns: 10_000,
     fuel_ns: 10_000,
+    turn_ns: 0,
     release: Release::Periodic.to_wire(),
     on_overrun: 0,
     urgency: 0,

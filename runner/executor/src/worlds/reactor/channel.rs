@@ -11,7 +11,7 @@ use runner_interfaces::{
 use wasmi::{Caller, Error, Linker};
 
 use super::{
-    super::{Unknown, charge, enter},
+    super::{Unknown, charge, enter, function},
     opening,
 };
 use crate::{
@@ -29,40 +29,40 @@ const BLOCK_WORDS: u32 = 8;
 
 pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
     match name {
-        "open-writer" => linker.func_wrap(module, name, open_writer),
-        "open-reader" => linker.func_wrap(module, name, open_reader),
-        "[method]writer.put-u64" => linker.func_wrap(module, name, put_u64),
-        "[method]writer.put-s64" => linker.func_wrap(module, name, put_s64),
-        "[method]writer.put-f64" => linker.func_wrap(module, name, put_f64),
-        "[method]writer.put-bytes" => linker.func_wrap(module, name, put_bytes),
-        "[resource-drop]writer" => linker.func_wrap(module, name, drop_writer),
-        "[method]reader.next" => linker.func_wrap(module, name, next),
-        "[method]reader.peek" => linker.func_wrap(module, name, peek),
-        "[method]reader.value-u64" => linker.func_wrap(module, name, value_u64),
-        "[method]reader.value-s64" => linker.func_wrap(module, name, value_s64),
-        "[method]reader.value-f64" => linker.func_wrap(module, name, value_f64),
-        "[method]reader.value-length" => linker.func_wrap(module, name, value_length),
-        "[method]reader.value-word" => linker.func_wrap(module, name, value_word),
-        "[method]reader.value-block" => linker.func_wrap(module, name, value_block),
-        "[method]reader.value-bytes" => linker.func_wrap(module, name, value_bytes),
-        "[method]reader.missed" => linker.func_wrap(module, name, missed),
-        "[resource-drop]reader" => linker.func_wrap(module, name, drop_reader),
+        "open-writer" => function::define(linker, module, name, open_writer),
+        "open-reader" => function::define(linker, module, name, open_reader),
+        "[method]writer.put-u64" => function::define(linker, module, name, put_u64),
+        "[method]writer.put-s64" => function::define(linker, module, name, put_s64),
+        "[method]writer.put-f64" => function::define(linker, module, name, put_f64),
+        "[method]writer.put-bytes" => function::define(linker, module, name, put_bytes),
+        "[resource-drop]writer" => function::define(linker, module, name, drop_writer),
+        "[method]reader.next" => function::define(linker, module, name, next),
+        "[method]reader.peek" => function::define(linker, module, name, peek),
+        "[method]reader.value-u64" => function::define(linker, module, name, value_u64),
+        "[method]reader.value-s64" => function::define(linker, module, name, value_s64),
+        "[method]reader.value-f64" => function::define(linker, module, name, value_f64),
+        "[method]reader.value-length" => function::define(linker, module, name, value_length),
+        "[method]reader.value-word" => function::define(linker, module, name, value_word),
+        "[method]reader.value-block" => function::define(linker, module, name, value_block),
+        "[method]reader.value-bytes" => function::define(linker, module, name, value_bytes),
+        "[method]reader.missed" => function::define(linker, module, name, missed),
+        "[resource-drop]reader" => function::define(linker, module, name, drop_reader),
         _ => return Err(Unknown),
     }?;
     Ok(())
 }
 
-fn open_writer(caller: Caller<'_, Host>, name: u32, length: u32, result: u32) -> Result<(), Error> {
+fn open_writer(caller: &mut Caller<'_, Host>, name: u32, length: u32, result: u32) -> Result<(), Error> {
     open(caller, name, length, result, Direction::Put)
 }
 
-fn open_reader(caller: Caller<'_, Host>, name: u32, length: u32, result: u32) -> Result<(), Error> {
+fn open_reader(caller: &mut Caller<'_, Host>, name: u32, length: u32, result: u32) -> Result<(), Error> {
     open(caller, name, length, result, Direction::Get)
 }
 
-fn open(mut caller: Caller<'_, Host>, name: u32, length: u32, result: u32, direction: Direction) -> Result<(), Error> {
-    enter(&mut caller);
-    opening::open(&mut caller, [name, length, result], |host, name| {
+fn open(caller: &mut Caller<'_, Host>, name: u32, length: u32, result: u32, direction: Direction) -> Result<(), Error> {
+    enter(caller);
+    opening::open(caller, [name, length, result], |host, name| {
         open_by_name(host, name, direction).map_err(|status| host.counted(status))
     })
 }
@@ -121,22 +121,22 @@ fn put_scalar(
     Ok(status.to_wire())
 }
 
-fn put_u64(mut caller: Caller<'_, Host>, handle: u32, value: u64) -> Result<u32, Error> {
-    put_scalar(&mut caller, handle, |scalar| scalar.of_unsigned(value))
+fn put_u64(caller: &mut Caller<'_, Host>, handle: u32, value: u64) -> Result<u32, Error> {
+    put_scalar(caller, handle, |scalar| scalar.of_unsigned(value))
 }
 
-fn put_s64(mut caller: Caller<'_, Host>, handle: u32, value: i64) -> Result<u32, Error> {
-    put_scalar(&mut caller, handle, |scalar| scalar.of_signed(value))
+fn put_s64(caller: &mut Caller<'_, Host>, handle: u32, value: i64) -> Result<u32, Error> {
+    put_scalar(caller, handle, |scalar| scalar.of_signed(value))
 }
 
-fn put_f64(mut caller: Caller<'_, Host>, handle: u32, value: f64) -> Result<u32, Error> {
-    put_scalar(&mut caller, handle, |scalar| scalar.of_float(value))
+fn put_f64(caller: &mut Caller<'_, Host>, handle: u32, value: f64) -> Result<u32, Error> {
+    put_scalar(caller, handle, |scalar| scalar.of_float(value))
 }
 
-fn put_bytes(mut caller: Caller<'_, Host>, handle: u32, address: u32, length: u32) -> Result<u32, Error> {
-    enter(&mut caller);
-    charge(&mut caller, DOMAIN_CALL_FUEL);
-    let (memory, host) = GuestMemory::of(&mut caller)?;
+fn put_bytes(caller: &mut Caller<'_, Host>, handle: u32, address: u32, length: u32) -> Result<u32, Error> {
+    enter(caller);
+    charge(caller, DOMAIN_CALL_FUEL);
+    let (memory, host) = GuestMemory::of(caller)?;
     let (binding, value_type) = writer(host, handle)?;
     let value = memory.slice(address, length)?;
     let is_one = value_type.scalar().is_none() && value_type.holds(value);
@@ -144,18 +144,18 @@ fn put_bytes(mut caller: Caller<'_, Host>, handle: u32, address: u32, length: u3
     Ok(status.to_wire())
 }
 
-fn next(caller: Caller<'_, Host>, handle: u32) -> Result<u32, Error> {
+fn next(caller: &mut Caller<'_, Host>, handle: u32) -> Result<u32, Error> {
     receive(caller, handle, Procedure::Take)
 }
 
-fn peek(caller: Caller<'_, Host>, handle: u32) -> Result<u32, Error> {
+fn peek(caller: &mut Caller<'_, Host>, handle: u32) -> Result<u32, Error> {
     receive(caller, handle, Procedure::Peek)
 }
 
 /// Asks for a value. Where there is none, the reader keeps what it has.
-fn receive(mut caller: Caller<'_, Host>, handle: u32, procedure: Procedure) -> Result<u32, Error> {
-    enter(&mut caller);
-    charge(&mut caller, DOMAIN_CALL_FUEL);
+fn receive(caller: &mut Caller<'_, Host>, handle: u32, procedure: Procedure) -> Result<u32, Error> {
+    enter(caller);
+    charge(caller, DOMAIN_CALL_FUEL);
     let host = caller.data_mut();
     let (binding, _) = host.ends.get(handle, Direction::Get).ok_or(no_such_handle(handle, Direction::Get))?;
     let mut bytes = [0; MAX_VALUE_BYTES];
@@ -186,36 +186,36 @@ fn value<T>(
     Ok(of(value_type, value))
 }
 
-fn value_u64(mut caller: Caller<'_, Host>, handle: u32) -> Result<u64, Error> {
+fn value_u64(caller: &mut Caller<'_, Host>, handle: u32) -> Result<u64, Error> {
     let of = |value_type: &ValueType, value: &ReaderValue| value_type.scalar()?.to_unsigned(value.as_bytes());
-    value(&mut caller, handle, |value_type, value| of(value_type, value).unwrap_or(0))
+    value(caller, handle, |value_type, value| of(value_type, value).unwrap_or(0))
 }
 
-fn value_s64(mut caller: Caller<'_, Host>, handle: u32) -> Result<i64, Error> {
+fn value_s64(caller: &mut Caller<'_, Host>, handle: u32) -> Result<i64, Error> {
     let of = |value_type: &ValueType, value: &ReaderValue| value_type.scalar()?.to_signed(value.as_bytes());
-    value(&mut caller, handle, |value_type, value| of(value_type, value).unwrap_or(0))
+    value(caller, handle, |value_type, value| of(value_type, value).unwrap_or(0))
 }
 
-fn value_f64(mut caller: Caller<'_, Host>, handle: u32) -> Result<f64, Error> {
+fn value_f64(caller: &mut Caller<'_, Host>, handle: u32) -> Result<f64, Error> {
     let of = |value_type: &ValueType, value: &ReaderValue| value_type.scalar()?.to_float(value.as_bytes());
-    value(&mut caller, handle, |value_type, value| of(value_type, value).unwrap_or(0.0))
+    value(caller, handle, |value_type, value| of(value_type, value).unwrap_or(0.0))
 }
 
-fn value_length(mut caller: Caller<'_, Host>, handle: u32) -> Result<u32, Error> {
-    value(&mut caller, handle, |_, value| length_u32(value.as_bytes().len()))
+fn value_length(caller: &mut Caller<'_, Host>, handle: u32) -> Result<u32, Error> {
+    value(caller, handle, |_, value| length_u32(value.as_bytes().len()))
 }
 
-fn value_word(mut caller: Caller<'_, Host>, handle: u32, index: u32) -> Result<u64, Error> {
-    value(&mut caller, handle, |_, value| value.word(index))
+fn value_word(caller: &mut Caller<'_, Host>, handle: u32, index: u32) -> Result<u64, Error> {
+    value(caller, handle, |_, value| value.word(index))
 }
 
-fn value_block(mut caller: Caller<'_, Host>, handle: u32, index: u32, result: u32) -> Result<(), Error> {
-    let block: [u64; BLOCK_WORDS as usize] = value(&mut caller, handle, |_, value| {
+fn value_block(caller: &mut Caller<'_, Host>, handle: u32, index: u32, result: u32) -> Result<(), Error> {
+    let block: [u64; BLOCK_WORDS as usize] = value(caller, handle, |_, value| {
         let first = index.saturating_mul(BLOCK_WORDS);
         let mut words = first..=first.saturating_add(BLOCK_WORDS - 1);
         core::array::from_fn(|_| words.next().map_or(0, |word| value.word(word)))
     })?;
-    let (mut memory, _) = GuestMemory::of(&mut caller)?;
+    let (mut memory, _) = GuestMemory::of(caller)?;
     if !result.is_multiple_of(BLOCK_WORDS) {
         return Err(Fault::Misaligned { address: result }.into());
     }
@@ -226,25 +226,25 @@ fn value_block(mut caller: Caller<'_, Host>, handle: u32, index: u32, result: u3
     Ok(())
 }
 
-fn value_bytes(mut caller: Caller<'_, Host>, handle: u32, result: u32) -> Result<(), Error> {
-    let copy = value(&mut caller, handle, |_, value| value.clone())?;
-    Ok(delivery::answer_list(&mut caller, result, copy.as_bytes(), 1)?)
+fn value_bytes(caller: &mut Caller<'_, Host>, handle: u32, result: u32) -> Result<(), Error> {
+    let copy = value(caller, handle, |_, value| value.clone())?;
+    Ok(delivery::answer_list(caller, result, copy.as_bytes(), 1)?)
 }
 
-fn missed(mut caller: Caller<'_, Host>, handle: u32) -> Result<u64, Error> {
-    value(&mut caller, handle, |_, value| value.missed)
+fn missed(caller: &mut Caller<'_, Host>, handle: u32) -> Result<u64, Error> {
+    value(caller, handle, |_, value| value.missed)
 }
 
-fn drop_writer(caller: Caller<'_, Host>, handle: u32) -> Result<(), Error> {
+fn drop_writer(caller: &mut Caller<'_, Host>, handle: u32) -> Result<(), Error> {
     drop_end(caller, handle, Direction::Put)
 }
 
-fn drop_reader(caller: Caller<'_, Host>, handle: u32) -> Result<(), Error> {
+fn drop_reader(caller: &mut Caller<'_, Host>, handle: u32) -> Result<(), Error> {
     drop_end(caller, handle, Direction::Get)
 }
 
-fn drop_end(mut caller: Caller<'_, Host>, handle: u32, direction: Direction) -> Result<(), Error> {
-    enter(&mut caller);
+fn drop_end(caller: &mut Caller<'_, Host>, handle: u32, direction: Direction) -> Result<(), Error> {
+    enter(caller);
     let was_open = caller.data_mut().ends.remove(handle, direction);
     if was_open { Ok(()) } else { Err(no_such_handle(handle, direction).into()) }
 }

@@ -2,18 +2,18 @@
 
 use wasmi::{Caller, Linker};
 
-use super::super::{Unknown, enter};
+use super::super::{Unknown, enter, function};
 use crate::host::Host;
 
 pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
     match name {
-        "now" => linker.func_wrap(module, name, now),
+        "now" => function::define(linker, module, name, now),
         _ => return Err(Unknown),
     }?;
     Ok(())
 }
 
-fn now(mut caller: Caller<'_, Host>) -> u64 {
-    enter(&mut caller);
+fn now(caller: &mut Caller<'_, Host>) -> u64 {
+    enter(caller);
     caller.data().now().nanoseconds()
 }

@@ -10,7 +10,7 @@ use runner_interfaces::{
 use wasmi::{Caller, Error, Linker};
 
 use super::{
-    super::{Unknown, charge, enter, lines},
+    super::{Unknown, charge, enter, function, lines},
     opening,
 };
 use crate::{
@@ -30,14 +30,14 @@ const ACTIVE_LOW: u32 = 1;
 
 pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
     match name {
-        "open-output" => linker.func_wrap(module, name, open_output),
-        "open-input" => linker.func_wrap(module, name, open_input),
-        "[method]output.set" => linker.func_wrap(module, name, output_set),
-        "[method]output.set-state" => linker.func_wrap(module, name, output_set_state),
-        "[method]output.toggle" => linker.func_wrap(module, name, output_toggle),
-        "[method]input.set-pull" => linker.func_wrap(module, name, input_set_pull),
-        "[method]input.watch" => linker.func_wrap(module, name, input_watch),
-        "[method]input.take-edges" => linker.func_wrap(module, name, input_take_edges),
+        "open-output" => function::define(linker, module, name, open_output),
+        "open-input" => function::define(linker, module, name, open_input),
+        "[method]output.set" => function::define(linker, module, name, output_set),
+        "[method]output.set-state" => function::define(linker, module, name, output_set_state),
+        "[method]output.toggle" => function::define(linker, module, name, output_toggle),
+        "[method]input.set-pull" => function::define(linker, module, name, input_set_pull),
+        "[method]input.watch" => function::define(linker, module, name, input_watch),
+        "[method]input.take-edges" => function::define(linker, module, name, input_take_edges),
         _ => return define_shared(linker, module, name),
     }?;
     Ok(())
@@ -51,54 +51,59 @@ fn define_shared(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<
         .find_map(|resource| Some((lines::function_of(name, resource)?, resource)))
         .ok_or(Unknown)?;
     match function {
-        "get" => linker.func_wrap(module, name, move |caller: Caller<'_>, handle: u32| get(caller, handle, resource)),
-        "state" => {
-            linker.func_wrap(module, name, move |caller: Caller<'_>, handle: u32| state(caller, handle, resource))
-        }
-        "active-level" => linker
-            .func_wrap(module, name, move |caller: Caller<'_>, handle: u32| active_level(caller, handle, resource)),
-        "set-active-level" => linker.func_wrap(module, name, move |caller: Caller<'_>, handle: u32, level: u32| {
-            set_active_level(caller, handle, resource, level)
+        "get" => function::define(linker, module, name, move |caller: &mut Caller<'_>, handle: u32| {
+            get(caller, handle, resource)
         }),
-        "drop" => {
-            linker.func_wrap(module, name, move |caller: Caller<'_>, handle: u32| drop_line(caller, handle, resource))
+        "state" => function::define(linker, module, name, move |caller: &mut Caller<'_>, handle: u32| {
+            state(caller, handle, resource)
+        }),
+        "active-level" => function::define(linker, module, name, move |caller: &mut Caller<'_>, handle: u32| {
+            active_level(caller, handle, resource)
+        }),
+        "set-active-level" => {
+            function::define(linker, module, name, move |caller: &mut Caller<'_>, handle: u32, level: u32| {
+                set_active_level(caller, handle, resource, level)
+            })
         }
+        "drop" => function::define(linker, module, name, move |caller: &mut Caller<'_>, handle: u32| {
+            drop_line(caller, handle, resource)
+        }),
         _ => return Err(Unknown),
     }?;
     Ok(())
 }
 
-fn open_output(caller: Caller<'_, Host>, label: u32, length: u32, result: u32) -> Result<(), Error> {
+fn open_output(caller: &mut Caller<'_, Host>, label: u32, length: u32, result: u32) -> Result<(), Error> {
     open(caller, label, length, result, OUTPUT)
 }
 
-fn open_input(caller: Caller<'_, Host>, label: u32, length: u32, result: u32) -> Result<(), Error> {
+fn open_input(caller: &mut Caller<'_, Host>, label: u32, length: u32, result: u32) -> Result<(), Error> {
     open(caller, label, length, result, INPUT)
 }
 
-fn open(mut caller: Caller<'_, Host>, label: u32, length: u32, result: u32, resource: Resource) -> Result<(), Error> {
-    enter(&mut caller);
-    charge(&mut caller, DOMAIN_CALL_FUEL);
-    opening::open(&mut caller, [label, length, result], |host, label| lines::open(host, label, resource))
+fn open(caller: &mut Caller<'_, Host>, label: u32, length: u32, result: u32, resource: Resource) -> Result<(), Error> {
+    enter(caller);
+    charge(caller, DOMAIN_CALL_FUEL);
+    opening::open(caller, [label, length, result], |host, label| lines::open(host, label, resource))
 }
 
 /// A call of the line behind `handle`, as a status.
 fn command(
-    mut caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     handle: u32,
     resource: Resource,
     message: impl FnOnce(&OpenLine) -> Message,
 ) -> Result<u32, Error> {
-    enter(&mut caller);
-    let (status, _) = lines::call(&mut caller, handle, resource, message)?;
+    enter(caller);
+    let (status, _) = lines::call(caller, handle, resource, message)?;
     Ok(status.to_wire())
 }
 
-fn output_set(caller: Caller<'_, Host>, handle: u32, high: u32) -> Result<u32, Error> {
+fn output_set(caller: &mut Caller<'_, Host>, handle: u32, high: u32) -> Result<u32, Error> {
     command(caller, handle, OUTPUT, |open| gpio::call_with(Procedure::Set, open.line, u64::from(high != 0)))
 }
 
-fn output_set_state(caller: Caller<'_, Host>, handle: u32, state: u32) -> Result<u32, Error> {
+fn output_set_state(caller: &mut Caller<'_, Host>, handle: u32, state: u32) -> Result<u32, Error> {
     let active = match state {
         ACTIVE => true,
         INACTIVE => false,
@@ -107,38 +112,38 @@ fn output_set_state(caller: Caller<'_, Host>, handle: u32, state: u32) -> Result
     command(caller, handle, OUTPUT, |open| lines::set_active(open, active))
 }
 
-fn output_toggle(caller: Caller<'_, Host>, handle: u32) -> Result<u32, Error> {
+fn output_toggle(caller: &mut Caller<'_, Host>, handle: u32) -> Result<u32, Error> {
     command(caller, handle, OUTPUT, |open| gpio::call(Procedure::Toggle, open.line))
 }
 
 /// The level; low where the owner refuses, which is counted.
-fn get(mut caller: Caller<'_, Host>, handle: u32, resource: Resource) -> Result<u32, Error> {
-    enter(&mut caller);
-    let (_, level) = lines::level(&mut caller, handle, resource)?;
+fn get(caller: &mut Caller<'_, Host>, handle: u32, resource: Resource) -> Result<u32, Error> {
+    enter(caller);
+    let (_, level) = lines::level(caller, handle, resource)?;
     Ok(u32::from(level.unwrap_or(false)))
 }
 
 /// The state; inactive where the owner refuses, which is counted.
-fn state(mut caller: Caller<'_, Host>, handle: u32, resource: Resource) -> Result<u32, Error> {
-    enter(&mut caller);
-    let (open, level) = lines::level(&mut caller, handle, resource)?;
+fn state(caller: &mut Caller<'_, Host>, handle: u32, resource: Resource) -> Result<u32, Error> {
+    enter(caller);
+    let (open, level) = lines::level(caller, handle, resource)?;
     Ok(if level.is_ok_and(|level| open.is_active(level)) { ACTIVE } else { INACTIVE })
 }
 
-fn active_level(mut caller: Caller<'_, Host>, handle: u32, resource: Resource) -> Result<u32, Error> {
-    enter(&mut caller);
+fn active_level(caller: &mut Caller<'_, Host>, handle: u32, resource: Resource) -> Result<u32, Error> {
+    enter(caller);
     let open = caller.data().lines.get(handle, resource).ok_or(lines::no_such_handle(handle, resource))?;
     Ok(if open.active_low { ACTIVE_LOW } else { ACTIVE_HIGH })
 }
 
 /// From now on; what is driven stays as it is.
 fn set_active_level(
-    mut caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     handle: u32,
     resource: Resource,
     active_level: u32,
 ) -> Result<(), Error> {
-    enter(&mut caller);
+    enter(caller);
     let active_low = match active_level {
         ACTIVE_HIGH => false,
         ACTIVE_LOW => true,
@@ -150,7 +155,7 @@ fn set_active_level(
     Ok(())
 }
 
-fn input_set_pull(caller: Caller<'_, Host>, handle: u32, pull: u32) -> Result<u32, Error> {
+fn input_set_pull(caller: &mut Caller<'_, Host>, handle: u32, pull: u32) -> Result<u32, Error> {
     let pull = match pull {
         0 => Pull::Float,
         1 => Pull::Up,
@@ -160,7 +165,7 @@ fn input_set_pull(caller: Caller<'_, Host>, handle: u32, pull: u32) -> Result<u3
     command(caller, handle, INPUT, |open| gpio::call_with(Procedure::Pull, open.line, u64::from(pull.to_wire())))
 }
 
-fn input_watch(caller: Caller<'_, Host>, handle: u32, edges: u32) -> Result<u32, Error> {
+fn input_watch(caller: &mut Caller<'_, Host>, handle: u32, edges: u32) -> Result<u32, Error> {
     let edges = match edges {
         0 => Edges::Rising,
         1 => Edges::Falling,
@@ -171,14 +176,14 @@ fn input_watch(caller: Caller<'_, Host>, handle: u32, edges: u32) -> Result<u32,
 }
 
 /// None where the owner refuses, which is counted.
-fn input_take_edges(mut caller: Caller<'_, Host>, handle: u32) -> Result<u32, Error> {
-    enter(&mut caller);
+fn input_take_edges(caller: &mut Caller<'_, Host>, handle: u32) -> Result<u32, Error> {
+    enter(caller);
     let message = |open: &OpenLine| gpio::call(Procedure::TakeEdges, open.line);
-    let (status, edges) = lines::call(&mut caller, handle, INPUT, message)?;
+    let (status, edges) = lines::call(caller, handle, INPUT, message)?;
     Ok(if status == Status::Ok { u32::try_from(edges).unwrap_or(u32::MAX) } else { 0 })
 }
 
-fn drop_line(mut caller: Caller<'_, Host>, handle: u32, resource: Resource) -> Result<(), Error> {
-    enter(&mut caller);
-    Ok(lines::close(&mut caller, handle, resource)?)
+fn drop_line(caller: &mut Caller<'_, Host>, handle: u32, resource: Resource) -> Result<(), Error> {
+    enter(caller);
+    Ok(lines::close(caller, handle, resource)?)
 }

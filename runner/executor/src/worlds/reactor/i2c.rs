@@ -10,7 +10,7 @@ use runner_interfaces::{
 use wasmi::{Caller, Error, Linker};
 
 use super::{
-    super::{Unknown, charge, enter},
+    super::{Unknown, charge, enter, function},
     opening,
 };
 use crate::{
@@ -21,15 +21,15 @@ use crate::{
 
 pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
     match name {
-        "open" => linker.func_wrap(module, name, open),
-        "[method]device.write-u8" => linker.func_wrap(module, name, write_u8),
-        "[method]device.write-u16-be" => linker.func_wrap(module, name, write_u16_be),
-        "[method]device.send" => linker.func_wrap(module, name, send),
-        "[method]device.read" => linker.func_wrap(module, name, read),
-        "[method]device.receive" => linker.func_wrap(module, name, receive),
-        "[method]device.value-u64" => linker.func_wrap(module, name, value_u64),
-        "[method]device.value-word" => linker.func_wrap(module, name, value_word),
-        "[resource-drop]device" => linker.func_wrap(module, name, drop_device),
+        "open" => function::define(linker, module, name, open),
+        "[method]device.write-u8" => function::define(linker, module, name, write_u8),
+        "[method]device.write-u16-be" => function::define(linker, module, name, write_u16_be),
+        "[method]device.send" => function::define(linker, module, name, send),
+        "[method]device.read" => function::define(linker, module, name, read),
+        "[method]device.receive" => function::define(linker, module, name, receive),
+        "[method]device.value-u64" => function::define(linker, module, name, value_u64),
+        "[method]device.value-word" => function::define(linker, module, name, value_word),
+        "[resource-drop]device" => function::define(linker, module, name, drop_device),
         _ => return Err(Unknown),
     }?;
     Ok(())
@@ -45,10 +45,10 @@ fn byte(value: u32) -> u8 {
 }
 
 /// Asks the device whether it is there, which it says only to who may speak to it.
-fn open(mut caller: Caller<'_, Host>, address: u32, result: u32) -> Result<(), Error> {
-    enter(&mut caller);
-    charge(&mut caller, DOMAIN_CALL_FUEL);
-    let (mut memory, host) = GuestMemory::of(&mut caller)?;
+fn open(caller: &mut Caller<'_, Host>, address: u32, result: u32) -> Result<(), Error> {
+    enter(caller);
+    charge(caller, DOMAIN_CALL_FUEL);
+    let (mut memory, host) = GuestMemory::of(caller)?;
     opening::answer(&mut memory, result, || {
         if !host.devices.has_room() {
             return Err(host.counted(Status::Busy));
@@ -78,22 +78,22 @@ fn transfer(caller: &mut Caller<'_, Host>, handle: u32, written: &[u8], length: 
     Ok(done.err().unwrap_or(Status::Ok).to_wire())
 }
 
-fn write_u8(mut caller: Caller<'_, Host>, handle: u32, register: u32, value: u32) -> Result<u32, Error> {
-    transfer(&mut caller, handle, &[byte(register), byte(value)], 0)
+fn write_u8(caller: &mut Caller<'_, Host>, handle: u32, register: u32, value: u32) -> Result<u32, Error> {
+    transfer(caller, handle, &[byte(register), byte(value)], 0)
 }
 
-fn write_u16_be(mut caller: Caller<'_, Host>, handle: u32, register: u32, value: u32) -> Result<u32, Error> {
+fn write_u16_be(caller: &mut Caller<'_, Host>, handle: u32, register: u32, value: u32) -> Result<u32, Error> {
     let [low, high, ..] = value.to_le_bytes();
-    transfer(&mut caller, handle, &[byte(register), high, low], 0)
+    transfer(caller, handle, &[byte(register), high, low], 0)
 }
 
-fn send(mut caller: Caller<'_, Host>, handle: u32, value: u64, length: u32) -> Result<u32, Error> {
+fn send(caller: &mut Caller<'_, Host>, handle: u32, value: u64, length: u32) -> Result<u32, Error> {
     let bytes = value.to_be_bytes();
     let first = usize::try_from(length).ok().and_then(|length| bytes.len().checked_sub(length));
     match first.and_then(|first| bytes.get(first..)) {
-        Some(written) => transfer(&mut caller, handle, written, 0),
+        Some(written) => transfer(caller, handle, written, 0),
         None => {
-            enter(&mut caller);
+            enter(caller);
             let host = caller.data_mut();
             host.devices.get(handle).ok_or(no_such_handle(handle))?;
             Ok(host.counted(Status::Invalid).to_wire())
@@ -101,27 +101,27 @@ fn send(mut caller: Caller<'_, Host>, handle: u32, value: u64, length: u32) -> R
     }
 }
 
-fn read(mut caller: Caller<'_, Host>, handle: u32, register: u32, length: u32) -> Result<u32, Error> {
-    transfer(&mut caller, handle, &[byte(register)], length)
+fn read(caller: &mut Caller<'_, Host>, handle: u32, register: u32, length: u32) -> Result<u32, Error> {
+    transfer(caller, handle, &[byte(register)], length)
 }
 
-fn receive(mut caller: Caller<'_, Host>, handle: u32, length: u32) -> Result<u32, Error> {
-    transfer(&mut caller, handle, &[], length)
+fn receive(caller: &mut Caller<'_, Host>, handle: u32, length: u32) -> Result<u32, Error> {
+    transfer(caller, handle, &[], length)
 }
 
-fn value_u64(mut caller: Caller<'_, Host>, handle: u32) -> Result<u64, Error> {
-    enter(&mut caller);
+fn value_u64(caller: &mut Caller<'_, Host>, handle: u32) -> Result<u64, Error> {
+    enter(caller);
     Ok(caller.data().devices.get(handle).ok_or(no_such_handle(handle))?.number())
 }
 
-fn value_word(mut caller: Caller<'_, Host>, handle: u32, index: u32) -> Result<u64, Error> {
-    enter(&mut caller);
+fn value_word(caller: &mut Caller<'_, Host>, handle: u32, index: u32) -> Result<u64, Error> {
+    enter(caller);
     Ok(caller.data().devices.get(handle).ok_or(no_such_handle(handle))?.word(index))
 }
 
 /// Nothing to give back: nobody owns a device.
-fn drop_device(mut caller: Caller<'_, Host>, handle: u32) -> Result<(), Error> {
-    enter(&mut caller);
+fn drop_device(caller: &mut Caller<'_, Host>, handle: u32) -> Result<(), Error> {
+    enter(caller);
     caller.data_mut().devices.remove(handle).ok_or(no_such_handle(handle))?;
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! `log`: records into the cell's output, cut where they are too long. A call never waits.
 
 use runner_interfaces::output::Stream;
-use simdutf8::{basic, compat};
+use simdutf8::basic::from_utf8;
 use wasmi::{Caller, Error, Linker};
 
-use super::super::{Unknown, charge, enter, log_fuel};
+use super::super::{Unknown, charge, enter, function, log_fuel};
 use crate::{
     host::Host,
     memory::{Fault, GuestMemory},
@@ -18,15 +18,15 @@ const CUT_MARK: &[u8] = "…".as_bytes();
 
 pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
     match name {
-        "log" => linker.func_wrap(module, name, log),
+        "log" => function::define(linker, module, name, log),
         _ => return Err(Unknown),
     }?;
     Ok(())
 }
 
-fn log(mut caller: Caller<'_, Host>, level: u32, address: u32, length: u32) -> Result<(), Error> {
-    enter(&mut caller);
-    charge(&mut caller, log_fuel(length.min(LOG_BYTES) as usize));
+fn log(caller: &mut Caller<'_, Host>, level: u32, address: u32, length: u32) -> Result<(), Error> {
+    enter(caller);
+    charge(caller, log_fuel(length.min(LOG_BYTES) as usize));
     let stream = match level {
         0 => Stream::Error,
         1 => Stream::Warn,
@@ -35,7 +35,7 @@ fn log(mut caller: Caller<'_, Host>, level: u32, address: u32, length: u32) -> R
         4 => Stream::Trace,
         value => return Err(Fault::NoSuchValue { enumeration: "level", value }.into()),
     };
-    let (memory, host) = GuestMemory::of(&mut caller)?;
+    let (memory, host) = GuestMemory::of(caller)?;
     Ok(push(host, stream, memory.slice(address, length)?).ok_or(Fault::NotText { address })?)
 }
 
@@ -51,19 +51,23 @@ pub(super) fn push(host: &mut Host, stream: Stream, text: &[u8]) -> Option<()> {
 /// The text of a record; where it is too long, its head with the mark behind it. `None` where it is not UTF-8.
 fn record<'b>(text: &'b [u8], buffer: &'b mut [u8; LOG_BYTES as usize]) -> Option<&'b [u8]> {
     if text.len() <= buffer.len() {
-        return basic::from_utf8(text).is_ok().then_some(text);
+        return from_utf8(text).is_ok().then_some(text);
     }
-    let room = buffer.len() - CUT_MARK.len();
-    let end = match compat::from_utf8(&text[..room]) {
-        Ok(_) => room,
-        // The head ends within a character, which is left away.
-        Err(error) if error.error_len().is_none() => error.valid_up_to(),
-        Err(_) => return None,
-    };
-    let total = end + CUT_MARK.len();
-    buffer[..end].copy_from_slice(&text[..end]);
+    let head = head(text, buffer.len() - CUT_MARK.len());
+    from_utf8(head).ok()?;
+    let (end, total) = (head.len(), head.len() + CUT_MARK.len());
+    buffer[..end].copy_from_slice(head);
     buffer[end..total].copy_from_slice(CUT_MARK);
     Some(&buffer[..total])
+}
+
+/// So many bytes of a text at the most, without a character that would be cut.
+pub(super) fn head(text: &[u8], most: usize) -> &[u8] {
+    const LONGEST_CHARACTER: usize = 4;
+    let is_boundary = |end: &usize| text.get(*end).is_none_or(|byte| byte & 0b1100_0000 != 0b1000_0000);
+    let most = most.min(text.len());
+    let end = (most.saturating_sub(LONGEST_CHARACTER)..=most).rev().find(is_boundary);
+    &text[..end.unwrap_or(most)]
 }
 
 #[cfg(test)]

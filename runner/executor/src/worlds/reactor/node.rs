@@ -4,7 +4,7 @@ use alloc::string::String;
 
 use wasmi::{Caller, Error, Linker};
 
-use super::super::{Unknown, enter};
+use super::super::{Unknown, enter, function};
 use crate::{delivery, host::Host};
 
 pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
@@ -16,12 +16,14 @@ pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Res
         "container-version" => |host| &host.configuration.version,
         _ => return Err(Unknown),
     };
-    linker.func_wrap(module, name, move |caller: Caller<'_, Host>, result: u32| answer(caller, result, text))?;
+    function::define(linker, module, name, move |caller: &mut Caller<'_, Host>, result: u32| {
+        answer(caller, result, text)
+    })?;
     Ok(())
 }
 
-fn answer(mut caller: Caller<'_, Host>, result: u32, text: fn(&Host) -> &String) -> Result<(), Error> {
-    enter(&mut caller);
+fn answer(caller: &mut Caller<'_, Host>, result: u32, text: fn(&Host) -> &String) -> Result<(), Error> {
+    enter(caller);
     let text = text(caller.data()).clone();
-    Ok(delivery::answer_text(&mut caller, result, &text)?)
+    Ok(delivery::answer_text(caller, result, &text)?)
 }

@@ -3,7 +3,7 @@
 use runner_interfaces::{gpio::Status, kernel::Instant};
 use wasmi::{Caller, Error, Linker};
 
-use super::super::{Unknown, enter};
+use super::super::{Unknown, enter, function};
 use crate::{
     host::Host,
     wait::{Wait, suspend},
@@ -11,15 +11,15 @@ use crate::{
 
 pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
     match name {
-        "sleep-for" => linker.func_wrap(module, name, sleep_for),
-        "sleep-until" => linker.func_wrap(module, name, sleep_until),
+        "sleep-for" => function::define(linker, module, name, sleep_for),
+        "sleep-until" => function::define(linker, module, name, sleep_until),
         _ => return Err(Unknown),
     }?;
     Ok(())
 }
 
-pub(super) fn sleep_for(mut caller: Caller<'_, Host>, nanoseconds: u64) -> Result<u32, Error> {
-    enter(&mut caller);
+pub(super) fn sleep_for(caller: &mut Caller<'_, Host>, nanoseconds: u64) -> Result<u32, Error> {
+    enter(caller);
     if nanoseconds == 0 {
         return Ok(Status::Ok.to_wire());
     }
@@ -28,8 +28,8 @@ pub(super) fn sleep_for(mut caller: Caller<'_, Host>, nanoseconds: u64) -> Resul
     Ok(suspend(host, Wait::Sleep { until })?)
 }
 
-fn sleep_until(mut caller: Caller<'_, Host>, instant: u64) -> Result<u32, Error> {
-    enter(&mut caller);
+fn sleep_until(caller: &mut Caller<'_, Host>, instant: u64) -> Result<u32, Error> {
+    enter(caller);
     let host = caller.data_mut();
     let until = Instant::from_nanoseconds(instant);
     if host.now() >= until {

@@ -7,7 +7,7 @@ use runner_interfaces::{gpio::Status, timer};
 use wasmi::{Caller, Error, Linker};
 
 use super::{
-    super::{Unknown, charge, enter},
+    super::{Unknown, charge, enter, function},
     sleep::sleep_for,
 };
 use crate::{
@@ -17,10 +17,10 @@ use crate::{
 
 pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
     match name {
-        "sleep" => linker.func_wrap(module, name, sleep_for),
-        "arm" => linker.func_wrap(module, name, arm),
-        "disarm" => linker.func_wrap(module, name, disarm),
-        "wait" => linker.func_wrap(module, name, wait),
+        "sleep" => function::define(linker, module, name, sleep_for),
+        "arm" => function::define(linker, module, name, arm),
+        "disarm" => function::define(linker, module, name, disarm),
+        "wait" => function::define(linker, module, name, wait),
         _ => return Err(Unknown),
     }?;
     Ok(())
@@ -31,9 +31,9 @@ fn container_timer(number: u32) -> Option<u8> {
     u8::try_from(number).ok().filter(|number| timer::CONTAINER_TIMERS.contains(number))
 }
 
-fn arm(mut caller: Caller<'_, Host>, number: u32, first: u64, period: u64) -> u32 {
-    enter(&mut caller);
-    charge(&mut caller, DOMAIN_CALL_FUEL);
+fn arm(caller: &mut Caller<'_, Host>, number: u32, first: u64, period: u64) -> u32 {
+    enter(caller);
+    charge(caller, DOMAIN_CALL_FUEL);
     let host = caller.data_mut();
     let status = match container_timer(number) {
         Some(number) => {
@@ -45,9 +45,9 @@ fn arm(mut caller: Caller<'_, Host>, number: u32, first: u64, period: u64) -> u3
     status.to_wire()
 }
 
-fn disarm(mut caller: Caller<'_, Host>, number: u32) -> u32 {
-    enter(&mut caller);
-    charge(&mut caller, DOMAIN_CALL_FUEL);
+fn disarm(caller: &mut Caller<'_, Host>, number: u32) -> u32 {
+    enter(caller);
+    charge(caller, DOMAIN_CALL_FUEL);
     let host = caller.data_mut();
     let status = match container_timer(number) {
         Some(number) => host.disarm_timer(number),
@@ -57,8 +57,8 @@ fn disarm(mut caller: Caller<'_, Host>, number: u32) -> u32 {
 }
 
 /// A mask that names no event waits until the container is stopped.
-fn wait(mut caller: Caller<'_, Host>, mask: u32) -> Result<u32, Error> {
-    enter(&mut caller);
+fn wait(caller: &mut Caller<'_, Host>, mask: u32) -> Result<u32, Error> {
+    enter(caller);
     let host = caller.data_mut();
     Ok(begin_wait(host, mask)?)
 }

@@ -19,14 +19,19 @@ pub(super) fn check_clock(clock: u32) -> Result<(), Errno> {
     }
 }
 
-pub(super) fn clock_res_get(caller: Caller<'_, Host>, clock: u32, result: u32) -> Result<u32, Error> {
+pub(super) fn clock_res_get(caller: &mut Caller<'_, Host>, clock: u32, result: u32) -> Result<u32, Error> {
     serve(caller, |memory, _| {
         check_clock(clock)?;
         Ok(memory.write_u64(result, CLOCK_RESOLUTION_NS)?)
     })
 }
 
-pub(super) fn clock_time_get(caller: Caller<'_, Host>, clock: u32, _precision: u64, result: u32) -> Result<u32, Error> {
+pub(super) fn clock_time_get(
+    caller: &mut Caller<'_, Host>,
+    clock: u32,
+    _precision: u64,
+    result: u32,
+) -> Result<u32, Error> {
     serve(caller, |memory, host| {
         check_clock(clock)?;
         Ok(memory.write_u64(result, host.now().nanoseconds())?)

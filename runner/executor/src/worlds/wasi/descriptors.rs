@@ -218,7 +218,7 @@ impl Descriptors {
     }
 }
 
-pub(super) fn fd_close(caller: Caller<'_, Host>, descriptor: u32) -> Result<u32, Error> {
+pub(super) fn fd_close(caller: &mut Caller<'_, Host>, descriptor: u32) -> Result<u32, Error> {
     serve_host(caller, |host| {
         *host.descriptors.slot(descriptor)? = None;
         Ok(())
@@ -226,7 +226,7 @@ pub(super) fn fd_close(caller: Caller<'_, Host>, descriptor: u32) -> Result<u32,
 }
 
 /// The target of `from` moves to `to`, which must be open, as must `from`.
-pub(super) fn fd_renumber(caller: Caller<'_, Host>, from: u32, to: u32) -> Result<u32, Error> {
+pub(super) fn fd_renumber(caller: &mut Caller<'_, Host>, from: u32, to: u32) -> Result<u32, Error> {
     serve_host(caller, |host| {
         host.descriptors.get(from)?;
         host.descriptors.get(to)?;
@@ -237,7 +237,7 @@ pub(super) fn fd_renumber(caller: Caller<'_, Host>, from: u32, to: u32) -> Resul
     })
 }
 
-pub(super) fn fd_fdstat_get(caller: Caller<'_, Host>, descriptor: u32, result: u32) -> Result<u32, Error> {
+pub(super) fn fd_fdstat_get(caller: &mut Caller<'_, Host>, descriptor: u32, result: u32) -> Result<u32, Error> {
     serve(caller, |memory, host| {
         let Descriptor { target, rights, inheriting, flags } = *host.descriptors.get(descriptor)?;
         // Layout of `fdstat`: filetype 0, flags 2, rights 8, inheriting rights 16.
@@ -250,7 +250,7 @@ pub(super) fn fd_fdstat_get(caller: Caller<'_, Host>, descriptor: u32, result: u
     })
 }
 
-pub(super) fn fd_fdstat_set_flags(caller: Caller<'_, Host>, descriptor: u32, flags: u32) -> Result<u32, Error> {
+pub(super) fn fd_fdstat_set_flags(caller: &mut Caller<'_, Host>, descriptor: u32, flags: u32) -> Result<u32, Error> {
     serve_host(caller, |host| {
         let descriptor = host.descriptors.get(descriptor)?;
         descriptor.needs(right::FD_FDSTAT_SET_FLAGS)?;
@@ -265,7 +265,7 @@ pub(super) fn known_flags(flags: u32) -> Result<u16, Errno> {
 
 /// Gives rights up; none can be got.
 pub(super) fn fd_fdstat_set_rights(
-    caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     descriptor: u32,
     rights: u64,
     inheriting: u64,
@@ -280,7 +280,7 @@ pub(super) fn fd_fdstat_set_rights(
     })
 }
 
-pub(super) fn fd_prestat_get(caller: Caller<'_, Host>, descriptor: u32, result: u32) -> Result<u32, Error> {
+pub(super) fn fd_prestat_get(caller: &mut Caller<'_, Host>, descriptor: u32, result: u32) -> Result<u32, Error> {
     serve(caller, |memory, host| {
         check_preopened(host, descriptor)?;
         // Layout of `prestat`: tag 0 (a folder: 0), length of its name 4.
@@ -291,7 +291,7 @@ pub(super) fn fd_prestat_get(caller: Caller<'_, Host>, descriptor: u32, result: 
 }
 
 pub(super) fn fd_prestat_dir_name(
-    caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     descriptor: u32,
     path: u32,
     length: u32,
@@ -312,7 +312,7 @@ fn check_preopened(host: &mut Host, descriptor: u32) -> Outcome {
     }
 }
 
-pub(super) fn fd_filestat_get(caller: Caller<'_, Host>, descriptor: u32, result: u32) -> Result<u32, Error> {
+pub(super) fn fd_filestat_get(caller: &mut Caller<'_, Host>, descriptor: u32, result: u32) -> Result<u32, Error> {
     serve(caller, |memory, host| {
         let descriptor = *host.descriptors.get(descriptor)?;
         descriptor.needs(right::FD_FILESTAT_GET)?;

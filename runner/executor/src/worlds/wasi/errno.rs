@@ -76,8 +76,8 @@ impl From<Astray> for Refusal {
 
 pub(super) type Outcome<T = ()> = Result<T, Refusal>;
 
-/// Bytes copied for one unit of fuel, the rate at which `wasmi` charges bulk operations.
-const BYTES_PER_FUEL: u64 = 64;
+/// Bytes copied for one unit of fuel, the rate at which the engine charges bulk operations.
+const BYTES_PER_FUEL: u64 = 16;
 
 /// Fuel for each byte of a path: it is compared with a dozen names, a step of the search each.
 const FUEL_PER_PATH_BYTE: u64 = 2;
@@ -98,38 +98,38 @@ pub(super) fn answer(outcome: Outcome) -> Result<u32, Fault> {
 
 /// A call that needs the container's memory.
 pub(super) fn serve(
-    mut caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     call: impl FnOnce(&mut GuestMemory<'_>, &mut Host) -> Outcome,
 ) -> Result<u32, Error> {
-    enter(&mut caller);
-    let (mut memory, host) = GuestMemory::of(&mut caller)?;
+    enter(caller);
+    let (mut memory, host) = GuestMemory::of(caller)?;
     Ok(answer(call(&mut memory, host))?)
 }
 
 /// A call whose work shows when it is done: its outcome says how much fuel that was.
 pub(super) fn serve_charged(
-    mut caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     call: impl FnOnce(&mut GuestMemory<'_>, &mut Host) -> Outcome<u64>,
 ) -> Result<u32, Error> {
-    enter(&mut caller);
-    let (mut memory, host) = GuestMemory::of(&mut caller)?;
+    enter(caller);
+    let (mut memory, host) = GuestMemory::of(caller)?;
     let outcome = call(&mut memory, host);
-    charge(&mut caller, outcome.unwrap_or(0));
+    charge(caller, outcome.unwrap_or(0));
     Ok(answer(outcome.map(drop))?)
 }
 
 /// A call with paths of `length` bytes together.
 pub(super) fn serve_path(
-    mut caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     length: u32,
     call: impl FnOnce(&mut GuestMemory<'_>, &mut Host) -> Outcome,
 ) -> Result<u32, Error> {
-    charge(&mut caller, FUEL_PER_PATH_BYTE * u64::from(length.min(super::path::MAX_PATH_BYTES)));
+    charge(caller, FUEL_PER_PATH_BYTE * u64::from(length.min(super::path::MAX_PATH_BYTES)));
     serve(caller, call)
 }
 
 /// A call that only looks at the host.
-pub(super) fn serve_host(mut caller: Caller<'_, Host>, call: impl FnOnce(&mut Host) -> Outcome) -> Result<u32, Error> {
-    enter(&mut caller);
+pub(super) fn serve_host(caller: &mut Caller<'_, Host>, call: impl FnOnce(&mut Host) -> Outcome) -> Result<u32, Error> {
+    enter(caller);
     Ok(answer(call(caller.data_mut()))?)
 }

@@ -15,7 +15,7 @@ use crate::{
 
 /// Bytes of a file that are copied at a time: some microseconds' work, as a slice's bulk copies are. What is left of a
 /// longer read is copied in slices to come, so that a program gets all that it asked for, as from a disk.
-const READ_BYTES: usize = 64 * 1024;
+const READ_BYTES: usize = 4096;
 
 /// `whence`.
 const FROM_START: u32 = 0;
@@ -44,7 +44,7 @@ pub(crate) struct Read {
 }
 
 pub(super) fn fd_read(
-    caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     descriptor: u32,
     vectors: u32,
     count: u32,
@@ -72,7 +72,7 @@ pub(super) fn fd_read(
 }
 
 pub(super) fn fd_pread(
-    caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     descriptor: u32,
     vectors: u32,
     count: u32,
@@ -88,7 +88,7 @@ pub(super) fn fd_pread(
 
 /// Goes on with a long read.
 pub(crate) fn continue_read(memory: &mut GuestMemory<'_>, host: &mut Host, going: Read) -> Result<u32, Fault> {
-    answer(read(memory, host, going).map(drop))
+    answer(read(memory, host, going).map(|fuel| host.overdrawn_fuel += fuel))
 }
 
 /// Copies a part; what is left is copied in slices to come. Answers how much fuel that was.
@@ -102,6 +102,7 @@ fn read(memory: &mut GuestMemory<'_>, host: &mut Host, read: Read) -> Outcome<u6
     read.vectors.scatter(memory, read.done, &left[..part])?;
     let done = read.done + length_u32(part);
     if part < wanted {
+        host.overdrawn_fuel += copy_fuel(length_u32(part));
         return Ok(suspend(host, Wait::Read(Read { done, ..read }))?);
     }
     if let Some(descriptor) = read.moves
@@ -114,7 +115,7 @@ fn read(memory: &mut GuestMemory<'_>, host: &mut Host, read: Read) -> Outcome<u6
 }
 
 pub(super) fn fd_seek(
-    caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     descriptor: u32,
     distance: i64,
     whence: u32,
@@ -138,7 +139,7 @@ pub(super) fn fd_seek(
     })
 }
 
-pub(super) fn fd_tell(caller: Caller<'_, Host>, descriptor: u32, result: u32) -> Result<u32, Error> {
+pub(super) fn fd_tell(caller: &mut Caller<'_, Host>, descriptor: u32, result: u32) -> Result<u32, Error> {
     serve(caller, |memory, host| {
         let (_, position) = seekable(host, descriptor, true)?;
         Ok(memory.write_u64(result, position)?)
@@ -158,7 +159,7 @@ fn seekable(host: &mut Host, descriptor: u32, tells: bool) -> Outcome<(u8, u64)>
 }
 
 pub(super) fn fd_advise(
-    caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     descriptor: u32,
     _offset: u64,
     _length: u64,
@@ -170,11 +171,11 @@ pub(super) fn fd_advise(
     })
 }
 
-pub(super) fn fd_sync(caller: Caller<'_, Host>, descriptor: u32) -> Result<u32, Error> {
+pub(super) fn fd_sync(caller: &mut Caller<'_, Host>, descriptor: u32) -> Result<u32, Error> {
     serve_host(caller, |host| synchronised(host, descriptor, right::FD_SYNC))
 }
 
-pub(super) fn fd_datasync(caller: Caller<'_, Host>, descriptor: u32) -> Result<u32, Error> {
+pub(super) fn fd_datasync(caller: &mut Caller<'_, Host>, descriptor: u32) -> Result<u32, Error> {
     serve_host(caller, |host| synchronised(host, descriptor, right::FD_DATASYNC))
 }
 
@@ -187,16 +188,21 @@ fn synchronised(host: &mut Host, descriptor: u32, rights: u64) -> Outcome {
     }
 }
 
-pub(super) fn fd_allocate(caller: Caller<'_, Host>, descriptor: u32, _at: u64, _length: u64) -> Result<u32, Error> {
+pub(super) fn fd_allocate(
+    caller: &mut Caller<'_, Host>,
+    descriptor: u32,
+    _at: u64,
+    _length: u64,
+) -> Result<u32, Error> {
     unwritable(caller, descriptor)
 }
 
-pub(super) fn fd_filestat_set_size(caller: Caller<'_, Host>, descriptor: u32, _size: u64) -> Result<u32, Error> {
+pub(super) fn fd_filestat_set_size(caller: &mut Caller<'_, Host>, descriptor: u32, _size: u64) -> Result<u32, Error> {
     unwritable(caller, descriptor)
 }
 
 /// No descriptor has the rights for these.
-fn unwritable(caller: Caller<'_, Host>, descriptor: u32) -> Result<u32, Error> {
+fn unwritable(caller: &mut Caller<'_, Host>, descriptor: u32) -> Result<u32, Error> {
     serve_host(caller, |host| match host.descriptors.get(descriptor)?.target {
         Target::Folder { .. } => Err(Errno::IsFolder.into()),
         _ => Err(Errno::NotCapable.into()),
@@ -204,7 +210,7 @@ fn unwritable(caller: Caller<'_, Host>, descriptor: u32) -> Result<u32, Error> {
 }
 
 pub(super) fn fd_filestat_set_times(
-    caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     descriptor: u32,
     _accessed: u64,
     _changed: u64,

@@ -63,7 +63,7 @@ fn check_lookup(flags: u32) -> Result<(), Errno> {
 
 #[allow(clippy::too_many_arguments, reason = "the specification's")]
 pub(super) fn path_open(
-    caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     descriptor: u32,
     lookup: u32,
     address: u32,
@@ -114,7 +114,7 @@ fn opened(found: Option<Node>, how: u32, writes: bool) -> Result<(Target, u64), 
 }
 
 pub(super) fn path_filestat_get(
-    caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     descriptor: u32,
     lookup: u32,
     address: u32,
@@ -133,7 +133,7 @@ pub(super) fn path_filestat_get(
 
 /// Nothing here is a symbolic link.
 pub(super) fn path_readlink(
-    caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     descriptor: u32,
     address: u32,
     length: u32,
@@ -162,7 +162,7 @@ fn refuse_change(memory: &GuestMemory<'_>, host: &mut Host, path: Path, rights: 
 }
 
 pub(super) fn path_create_directory(
-    caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     descriptor: u32,
     address: u32,
     length: u32,
@@ -172,7 +172,7 @@ pub(super) fn path_create_directory(
 }
 
 pub(super) fn path_remove_directory(
-    caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     descriptor: u32,
     address: u32,
     length: u32,
@@ -182,7 +182,7 @@ pub(super) fn path_remove_directory(
 }
 
 pub(super) fn path_unlink_file(
-    caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     descriptor: u32,
     address: u32,
     length: u32,
@@ -193,7 +193,7 @@ pub(super) fn path_unlink_file(
 
 #[allow(clippy::too_many_arguments, reason = "the specification's")]
 pub(super) fn path_filestat_set_times(
-    caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     descriptor: u32,
     lookup: u32,
     address: u32,
@@ -212,7 +212,7 @@ pub(super) fn path_filestat_set_times(
 
 #[allow(clippy::too_many_arguments, reason = "the specification's")]
 pub(super) fn path_link(
-    caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     descriptor: u32,
     lookup: u32,
     address: u32,
@@ -231,7 +231,7 @@ pub(super) fn path_link(
 }
 
 pub(super) fn path_rename(
-    caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     descriptor: u32,
     address: u32,
     length: u32,
@@ -249,7 +249,7 @@ pub(super) fn path_rename(
 }
 
 pub(super) fn path_symlink(
-    caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     _old_address: u32,
     _old_length: u32,
     descriptor: u32,
@@ -263,7 +263,7 @@ pub(super) fn path_symlink(
 /// Fills the buffer with the folder's entries from the one that `cookie` counts; the last may be cut off where the buffer
 /// ends, and then is what the next call begins with.
 pub(super) fn fd_readdir(
-    caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     descriptor: u32,
     buffer: u32,
     length: u32,

@@ -54,18 +54,18 @@ enum Subscribed {
 }
 
 pub(super) fn poll_oneoff(
-    mut caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     subscriptions: u32,
     events: u32,
     count: u32,
     result: u32,
 ) -> Result<u32, Error> {
-    enter(&mut caller);
+    enter(caller);
     if count == 0 || count > MAX_SUBSCRIPTIONS {
         return Ok(Errno::Invalid.into());
     }
-    charge(&mut caller, u64::from(count));
-    let (mut memory, host) = GuestMemory::of(&mut caller)?;
+    charge(caller, u64::from(count));
+    let (mut memory, host) = GuestMemory::of(caller)?;
     let began = host.now();
     Ok(continue_poll(&mut memory, host, Poll { subscriptions, events, count, result, began }, began)?)
 }

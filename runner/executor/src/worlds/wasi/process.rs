@@ -12,31 +12,31 @@ use crate::{
     wait::{Wait, suspend},
 };
 
-/// Bytes that `random_get` fills at a time: some tens of microseconds of the generator.
-const RANDOM_BYTES: u32 = 16 * 1024;
+/// Bytes that `random_get` fills at a time: a thousand instructions of the generator.
+const RANDOM_BYTES: u32 = 1024;
 
 /// Random bytes made for one unit of fuel.
-const RANDOM_BYTES_PER_FUEL: u64 = 64;
+const RANDOM_BYTES_PER_FUEL: u64 = 8;
 
-pub(super) fn proc_exit(mut caller: Caller<'_, Host>, code: u32) -> Result<(), Error> {
-    enter(&mut caller);
+pub(super) fn proc_exit(caller: &mut Caller<'_, Host>, code: u32) -> Result<(), Error> {
+    enter(caller);
     Err(Error::i32_exit(code.cast_signed()))
 }
 
 /// There are no signals.
-pub(super) fn proc_raise(caller: Caller<'_, Host>, _signal: u32) -> Result<u32, Error> {
+pub(super) fn proc_raise(caller: &mut Caller<'_, Host>, _signal: u32) -> Result<u32, Error> {
     serve_host(caller, |_| Err(Errno::NoSystemCall.into()))
 }
 
-pub(super) fn sched_yield(mut caller: Caller<'_, Host>) -> Result<u32, Error> {
-    enter(&mut caller);
+pub(super) fn sched_yield(caller: &mut Caller<'_, Host>) -> Result<u32, Error> {
+    enter(caller);
     Ok(suspend(caller.data_mut(), Wait::Yield)?)
 }
 
-pub(super) fn random_get(mut caller: Caller<'_, Host>, address: u32, length: u32) -> Result<u32, Error> {
-    enter(&mut caller);
-    charge(&mut caller, u64::from(length.min(RANDOM_BYTES)) / RANDOM_BYTES_PER_FUEL);
-    let (mut memory, host) = GuestMemory::of(&mut caller)?;
+pub(super) fn random_get(caller: &mut Caller<'_, Host>, address: u32, length: u32) -> Result<u32, Error> {
+    enter(caller);
+    charge(caller, u64::from(length) / RANDOM_BYTES_PER_FUEL);
+    let (mut memory, host) = GuestMemory::of(caller)?;
     Ok(fill_random(&mut memory, host, address, length)?)
 }
 
@@ -56,12 +56,17 @@ pub(crate) fn fill_random(
     suspend(host, Wait::Random { address: address + part, length: length - part })
 }
 
-pub(super) fn sock_accept(caller: Caller<'_, Host>, descriptor: u32, _flags: u32, _result: u32) -> Result<u32, Error> {
+pub(super) fn sock_accept(
+    caller: &mut Caller<'_, Host>,
+    descriptor: u32,
+    _flags: u32,
+    _result: u32,
+) -> Result<u32, Error> {
     no_socket(caller, descriptor)
 }
 
 pub(super) fn sock_recv(
-    caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     descriptor: u32,
     _vectors: u32,
     _count: u32,
@@ -73,7 +78,7 @@ pub(super) fn sock_recv(
 }
 
 pub(super) fn sock_send(
-    caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     descriptor: u32,
     _vectors: u32,
     _count: u32,
@@ -83,11 +88,11 @@ pub(super) fn sock_send(
     no_socket(caller, descriptor)
 }
 
-pub(super) fn sock_shutdown(caller: Caller<'_, Host>, descriptor: u32, _how: u32) -> Result<u32, Error> {
+pub(super) fn sock_shutdown(caller: &mut Caller<'_, Host>, descriptor: u32, _how: u32) -> Result<u32, Error> {
     no_socket(caller, descriptor)
 }
 
-fn no_socket(caller: Caller<'_, Host>, descriptor: u32) -> Result<u32, Error> {
+fn no_socket(caller: &mut Caller<'_, Host>, descriptor: u32) -> Result<u32, Error> {
     serve_host(caller, |host| {
         host.descriptors.get(descriptor)?;
         Err(Errno::NotSocket.into())

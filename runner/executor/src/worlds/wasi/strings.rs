@@ -17,19 +17,19 @@ fn environment(host: &Host) -> impl Iterator<Item = [&str; 3]> {
     host.configuration.environment.iter().map(|(name, value)| [name, "=", value])
 }
 
-pub(super) fn args_sizes_get(caller: Caller<'_, Host>, count: u32, bytes: u32) -> Result<u32, Error> {
+pub(super) fn args_sizes_get(caller: &mut Caller<'_, Host>, count: u32, bytes: u32) -> Result<u32, Error> {
     serve(caller, |memory, host| Ok(write_sizes(memory, count, bytes, arguments(host))?))
 }
 
-pub(super) fn environ_sizes_get(caller: Caller<'_, Host>, count: u32, bytes: u32) -> Result<u32, Error> {
+pub(super) fn environ_sizes_get(caller: &mut Caller<'_, Host>, count: u32, bytes: u32) -> Result<u32, Error> {
     serve(caller, |memory, host| Ok(write_sizes(memory, count, bytes, environment(host))?))
 }
 
-pub(super) fn args_get(caller: Caller<'_, Host>, array: u32, text: u32) -> Result<u32, Error> {
+pub(super) fn args_get(caller: &mut Caller<'_, Host>, array: u32, text: u32) -> Result<u32, Error> {
     serve(caller, |memory, host| Ok(write_strings(memory, array, text, arguments(host))?))
 }
 
-pub(super) fn environ_get(caller: Caller<'_, Host>, array: u32, text: u32) -> Result<u32, Error> {
+pub(super) fn environ_get(caller: &mut Caller<'_, Host>, array: u32, text: u32) -> Result<u32, Error> {
     serve(caller, |memory, host| Ok(write_strings(memory, array, text, environment(host))?))
 }
 

@@ -7,8 +7,8 @@ use crate::memory::{Fault, GuestMemory, length_u32, offset};
 /// Vectors of one call: POSIX' usual `IOV_MAX`.
 const MAX_VECTORS: u32 = 1024;
 
-/// Vectors that are looked at for one unit of fuel.
-const VECTORS_PER_FUEL: u64 = 2;
+/// Of a vector, which is looked at twice.
+const FUEL_PER_VECTOR: u64 = 3;
 
 /// Bytes of one vector: address and length.
 const VECTOR_BYTES: u32 = 8;
@@ -25,9 +25,9 @@ impl Vectors {
         if count > MAX_VECTORS { Err(Errno::Invalid) } else { Ok(Self { address, count }) }
     }
 
-    /// Fuel of looking at all of them, twice.
+    /// Fuel of looking at all of them.
     pub(super) fn fuel(self) -> u64 {
-        u64::from(self.count) / VECTORS_PER_FUEL
+        u64::from(self.count) * FUEL_PER_VECTOR
     }
 
     /// Address and length of the vector with that index.

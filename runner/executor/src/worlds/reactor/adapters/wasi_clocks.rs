@@ -3,7 +3,7 @@
 use runner_interfaces::kernel::Instant;
 use wasmi::{Caller, Error, Linker};
 
-use super::super::super::{Unknown, enter};
+use super::super::super::{Unknown, enter, function};
 use crate::{
     host::Host,
     memory::{Fault, GuestMemory, offset},
@@ -19,48 +19,48 @@ const DATETIME_ALIGNMENT: u32 = 8;
 
 pub(super) fn define(linker: &mut Linker<Host>, module: &str, interface: &str, name: &str) -> Result<(), Unknown> {
     match (interface, name) {
-        ("monotonic-clock", "now") => linker.func_wrap(module, name, now),
-        ("monotonic-clock", "resolution") => linker.func_wrap(module, name, resolution),
-        ("monotonic-clock", "subscribe-instant") => linker.func_wrap(module, name, subscribe_instant),
-        ("monotonic-clock", "subscribe-duration") => linker.func_wrap(module, name, subscribe_duration),
-        ("wall-clock", "now") => linker.func_wrap(module, name, date),
-        ("wall-clock", "resolution") => linker.func_wrap(module, name, date_resolution),
+        ("monotonic-clock", "now") => function::define(linker, module, name, now),
+        ("monotonic-clock", "resolution") => function::define(linker, module, name, resolution),
+        ("monotonic-clock", "subscribe-instant") => function::define(linker, module, name, subscribe_instant),
+        ("monotonic-clock", "subscribe-duration") => function::define(linker, module, name, subscribe_duration),
+        ("wall-clock", "now") => function::define(linker, module, name, date),
+        ("wall-clock", "resolution") => function::define(linker, module, name, date_resolution),
         _ => return Err(Unknown),
     }?;
     Ok(())
 }
 
-fn now(mut caller: Caller<'_, Host>) -> u64 {
-    enter(&mut caller);
+fn now(caller: &mut Caller<'_, Host>) -> u64 {
+    enter(caller);
     caller.data().now().nanoseconds()
 }
 
-fn resolution(mut caller: Caller<'_, Host>) -> u64 {
-    enter(&mut caller);
+fn resolution(caller: &mut Caller<'_, Host>) -> u64 {
+    enter(caller);
     RESOLUTION_NS
 }
 
-fn subscribe_instant(mut caller: Caller<'_, Host>, when: u64) -> Result<u32, Error> {
-    enter(&mut caller);
+fn subscribe_instant(caller: &mut Caller<'_, Host>, when: u64) -> Result<u32, Error> {
+    enter(caller);
     Ok(caller.data_mut().subscribe(Instant::from_nanoseconds(when))?)
 }
 
-fn subscribe_duration(mut caller: Caller<'_, Host>, nanoseconds: u64) -> Result<u32, Error> {
-    enter(&mut caller);
+fn subscribe_duration(caller: &mut Caller<'_, Host>, nanoseconds: u64) -> Result<u32, Error> {
+    enter(caller);
     let host = caller.data_mut();
     let when = host.now().saturating_add(nanoseconds);
     Ok(host.subscribe(when)?)
 }
 
-fn date(mut caller: Caller<'_, Host>, result: u32) -> Result<(), Error> {
-    enter(&mut caller);
+fn date(caller: &mut Caller<'_, Host>, result: u32) -> Result<(), Error> {
+    enter(caller);
     let now = caller.data().now().nanoseconds();
-    answer(&mut caller, result, now)
+    answer(caller, result, now)
 }
 
-fn date_resolution(mut caller: Caller<'_, Host>, result: u32) -> Result<(), Error> {
-    enter(&mut caller);
-    answer(&mut caller, result, RESOLUTION_NS)
+fn date_resolution(caller: &mut Caller<'_, Host>, result: u32) -> Result<(), Error> {
+    enter(caller);
+    answer(caller, result, RESOLUTION_NS)
 }
 
 fn answer(caller: &mut Caller<'_, Host>, result: u32, nanoseconds: u64) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 use wasmi::{Caller, Error, Linker};
 
-use super::super::super::{Unknown, charge, enter};
+use super::super::super::{Unknown, charge, enter, function};
 use crate::{
     host::Host,
     memory::GuestMemory,
@@ -15,23 +15,23 @@ const POLL_FUEL: u64 = 60;
 
 pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
     match name {
-        "[method]pollable.ready" => linker.func_wrap(module, name, ready),
-        "[method]pollable.block" => linker.func_wrap(module, name, block),
-        "poll" => linker.func_wrap(module, name, poll),
-        "[resource-drop]pollable" => linker.func_wrap(module, name, drop_pollable),
+        "[method]pollable.ready" => function::define(linker, module, name, ready),
+        "[method]pollable.block" => function::define(linker, module, name, block),
+        "poll" => function::define(linker, module, name, poll),
+        "[resource-drop]pollable" => function::define(linker, module, name, drop_pollable),
         _ => return Err(Unknown),
     }?;
     Ok(())
 }
 
-fn ready(mut caller: Caller<'_, Host>, handle: u32) -> Result<u32, Error> {
-    enter(&mut caller);
+fn ready(caller: &mut Caller<'_, Host>, handle: u32) -> Result<u32, Error> {
+    enter(caller);
     let host = caller.data();
     Ok(u32::from(host.pollable(handle)? <= host.now()))
 }
 
-fn block(mut caller: Caller<'_, Host>, handle: u32) -> Result<(), Error> {
-    enter(&mut caller);
+fn block(caller: &mut Caller<'_, Host>, handle: u32) -> Result<(), Error> {
+    enter(caller);
     let host = caller.data_mut();
     let until = host.pollable(handle)?;
     if until <= host.now() {
@@ -40,11 +40,11 @@ fn block(mut caller: Caller<'_, Host>, handle: u32) -> Result<(), Error> {
     Ok(suspend(host, Wait::Delay { until })?)
 }
 
-fn poll(mut caller: Caller<'_, Host>, list: u32, length: u32, result: u32) -> Result<(), Error> {
-    enter(&mut caller);
-    charge(&mut caller, POLL_FUEL);
+fn poll(caller: &mut Caller<'_, Host>, list: u32, length: u32, result: u32) -> Result<(), Error> {
+    enter(caller);
+    charge(caller, POLL_FUEL);
     let poll = Poll { list, length, result };
-    let (mut memory, host) = GuestMemory::of(&mut caller)?;
+    let (mut memory, host) = GuestMemory::of(caller)?;
     let until = poll.earliest(&memory, host)?;
     // That the answer has a place is seen to now, and not when the wait is over.
     let now = host.now();
@@ -53,8 +53,8 @@ fn poll(mut caller: Caller<'_, Host>, list: u32, length: u32, result: u32) -> Re
     Ok(suspend(host, wait)?)
 }
 
-fn drop_pollable(mut caller: Caller<'_, Host>, handle: u32) -> Result<(), Error> {
-    enter(&mut caller);
+fn drop_pollable(caller: &mut Caller<'_, Host>, handle: u32) -> Result<(), Error> {
+    enter(caller);
     caller.data_mut().pollables.remove(handle).ok_or(pollables::no_such_handle(handle))?;
     Ok(())
 }

@@ -4,12 +4,11 @@
 use alloc::vec::Vec;
 
 use runner_interfaces::output::Stream;
-use simdutf8::compat;
 use wasmi::{Caller, Error, Linker};
 
 use super::super::{
-    super::{Unknown, charge, enter, log_fuel},
-    log::{LOG_BYTES, push},
+    super::{Unknown, charge, enter, function, log_fuel},
+    log::{LOG_BYTES, head, push},
 };
 use crate::{
     host::Host,
@@ -19,29 +18,29 @@ use crate::{
 /// Between context and message.
 const SEPARATOR: &[u8] = b": ";
 
-/// The most of a context and of a message that is looked at: a character more than a record holds, so that it is seen to be cut.
-const MAX_PART_BYTES: u32 = LOG_BYTES + 4;
+/// Bytes of context and message that are looked at: a character more than a record holds, so that it is seen to be cut.
+const LOOKED_AT_BYTES: usize = LOG_BYTES as usize + 4;
 
 pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
     match name {
-        "log" => linker.func_wrap(module, name, log),
+        "log" => function::define(linker, module, name, log),
         _ => return Err(Unknown),
     }?;
     Ok(())
 }
 
 fn log(
-    mut caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     level: u32,
     context: u32,
     context_length: u32,
     message: u32,
     message_length: u32,
 ) -> Result<(), Error> {
-    enter(&mut caller);
-    // Each part is looked at, and the record that they make.
-    let bytes = [context_length, message_length].map(|length| length.min(MAX_PART_BYTES)).iter().sum::<u32>();
-    charge(&mut caller, log_fuel(2 * bytes as usize));
+    enter(caller);
+    // They are copied, and the record that they make is looked at.
+    let bytes = context_length.saturating_add(message_length) as usize;
+    charge(caller, log_fuel(2 * bytes.min(LOOKED_AT_BYTES)));
     let stream = match level {
         0 => Stream::Trace,
         1 => Stream::Debug,
@@ -51,24 +50,19 @@ fn log(
         4 | 5 => Stream::Error,
         value => return Err(Fault::NoSuchValue { enumeration: "level", value }.into()),
     };
-    let (memory, host) = GuestMemory::of(&mut caller)?;
-    let mut text = Vec::new();
-    text.extend_from_slice(part(&memory, context, context_length)?);
+    let (memory, host) = GuestMemory::of(caller)?;
+    let before = head(memory.slice(context, context_length)?, LOOKED_AT_BYTES);
+    let mut text = Vec::with_capacity(LOOKED_AT_BYTES + SEPARATOR.len());
+    text.extend_from_slice(before);
     if !text.is_empty() {
         text.extend_from_slice(SEPARATOR);
     }
-    text.extend_from_slice(part(&memory, message, message_length)?);
-    Ok(push(host, stream, &text).ok_or(Fault::NotText { address: message })?)
-}
-
-/// The head of a text, which must lie in the memory as a whole.
-fn part<'m>(memory: &'m GuestMemory<'_>, address: u32, length: u32) -> Result<&'m [u8], Fault> {
-    let whole = memory.slice(address, length)?;
-    let head = &whole[..whole.len().min(MAX_PART_BYTES as usize)];
-    match compat::from_utf8(head) {
-        Ok(_) => Ok(head),
-        // Cut within a character, which is left away.
-        Err(error) if error.error_len().is_none() && head.len() < whole.len() => Ok(&head[..error.valid_up_to()]),
-        Err(_) => Err(Fault::NotText { address }),
+    let room = LOOKED_AT_BYTES.saturating_sub(text.len());
+    text.extend_from_slice(head(memory.slice(message, message_length)?, room));
+    if push(host, stream, &text).is_some() {
+        return Ok(());
     }
+    // One of the two, which are text together only where both are.
+    let address = if core::str::from_utf8(before).is_err() { context } else { message };
+    Err(Fault::NotText { address }.into())
 }

@@ -12,7 +12,7 @@ use crate::{
     host::Host,
     lines::{Direction, Resource},
     wait::{Wait, suspend},
-    worlds::{Unknown, enter},
+    worlds::{Unknown, enter, function},
 };
 
 pub(in super::super) const DRAFT: Draft = Draft { package: PACKAGE, version: VERSION, functions: FUNCTIONS, define };
@@ -44,14 +44,14 @@ fn define(linker: &mut Linker<Host>, module: &str, interface: &str, name: &str) 
         ("digital", "get-digital-out") => return define_get(linker, module, name, OUT_PIN, settings),
         ("digital", "get-digital-in") => return define_get(linker, module, name, IN_PIN, settings),
         ("delay", "delay-ns") => {
-            linker.func_wrap(module, name, |caller: Caller<'_, Host>, ns: u32| delay(caller, ns, 1))
+            function::define(linker, module, name, |caller: &mut Caller<'_, Host>, ns: u32| delay(caller, ns, 1))
         }
         ("delay", "delay-us") => {
-            linker.func_wrap(module, name, |caller: Caller<'_, Host>, us: u32| delay(caller, us, 1_000))
+            function::define(linker, module, name, |caller: &mut Caller<'_, Host>, us: u32| delay(caller, us, 1_000))
         }
-        ("delay", "delay-ms") => {
-            linker.func_wrap(module, name, |caller: Caller<'_, Host>, ms: u32| delay(caller, ms, 1_000_000))
-        }
+        ("delay", "delay-ms") => function::define(linker, module, name, |caller: &mut Caller<'_, Host>, ms: u32| {
+            delay(caller, ms, 1_000_000)
+        }),
         _ => {
             let of_pin = |pin| lines::function_of(name, pin).map(|function| (pin, function));
             let (pin, function) = [OUT_PIN, IN_PIN].into_iter().find_map(of_pin).ok_or(Unknown)?;
@@ -75,8 +75,8 @@ fn settings(flags: u8, pin: Resource) -> Result<Settings, GpioError> {
         .ok_or(GpioError::OperationNotSupported)
 }
 
-fn delay(mut caller: Caller<'_, Host>, count: u32, nanoseconds_each: u64) -> Result<(), Error> {
-    enter(&mut caller);
+fn delay(caller: &mut Caller<'_, Host>, count: u32, nanoseconds_each: u64) -> Result<(), Error> {
+    enter(caller);
     if count == 0 {
         return Ok(());
     }

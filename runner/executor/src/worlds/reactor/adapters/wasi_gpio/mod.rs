@@ -11,7 +11,7 @@ use runner_interfaces::{
 use wasmi::{Caller, Error, Linker};
 
 use super::{
-    super::super::{Unknown, charge, enter, lines},
+    super::super::{Unknown, charge, enter, function, lines},
     Draft,
 };
 use crate::{
@@ -141,10 +141,10 @@ fn define_get(
     resource: Resource,
     read_flags: ReadFlags,
 ) -> Result<(), Unknown> {
-    let get = move |mut caller: Caller<'_, Host>, label: u32, length: u32, flags: u32, count: u32, result: u32| {
-        enter(&mut caller);
-        charge(&mut caller, OPEN_CALLS * DOMAIN_CALL_FUEL);
-        let (mut memory, host) = GuestMemory::of(&mut caller)?;
+    let get = move |caller: &mut Caller<'_, Host>, label: u32, length: u32, flags: u32, count: u32, result: u32| {
+        enter(caller);
+        charge(caller, OPEN_CALLS * DOMAIN_CALL_FUEL);
+        let (mut memory, host) = GuestMemory::of(caller)?;
         check_result(&memory, result)?;
         if count > MAX_FLAGS {
             return Err(Fault::ListTooLong { length: count }.into());
@@ -154,7 +154,7 @@ fn define_get(
         let opened = read_flags(flags, resource).and_then(|settings| open(host, label, resource, settings));
         answer(&mut memory, result, opened.map(Payload::Handle))
     };
-    linker.func_wrap(module, name, get)?;
+    function::define(linker, module, name, get)?;
     Ok(())
 }
 
@@ -193,54 +193,69 @@ fn define_pin(
     let inactive: fn(bool) -> Payload = |active| Payload::Byte(u8::from(!active));
     let state: fn(bool) -> Payload = |active| Payload::Byte(if active { ACTIVE } else { INACTIVE });
     match function {
-        "set-state" => {
-            linker.func_wrap(module, name, move |caller: Caller<'_, Host>, handle: u32, to: u32, result: u32| {
+        "set-state" => function::define(
+            linker,
+            module,
+            name,
+            move |caller: &mut Caller<'_, Host>, handle: u32, to: u32, result: u32| {
                 let active = match u8::try_from(to) {
                     Ok(ACTIVE) => true,
                     Ok(INACTIVE) => false,
                     _ => return Err(Fault::NoSuchValue { enumeration: "pin-state", value: to }.into()),
                 };
                 command(caller, handle, resource, result, |open| lines::set_active(open, active))
+            },
+        ),
+        "set-active" => {
+            function::define(linker, module, name, move |caller: &mut Caller<'_, Host>, handle: u32, result: u32| {
+                command(caller, handle, resource, result, |open| lines::set_active(open, true))
             })
         }
-        "set-active" => linker.func_wrap(module, name, move |caller: Caller<'_, Host>, handle: u32, result: u32| {
-            command(caller, handle, resource, result, |open| lines::set_active(open, true))
-        }),
-        "set-inactive" => linker.func_wrap(module, name, move |caller: Caller<'_, Host>, handle: u32, result: u32| {
-            command(caller, handle, resource, result, |open| lines::set_active(open, false))
-        }),
-        "toggle" => linker.func_wrap(module, name, move |caller: Caller<'_, Host>, handle: u32, result: u32| {
-            command(caller, handle, resource, result, |open| gpio::call(Procedure::Toggle, open.line))
-        }),
+        "set-inactive" => {
+            function::define(linker, module, name, move |caller: &mut Caller<'_, Host>, handle: u32, result: u32| {
+                command(caller, handle, resource, result, |open| lines::set_active(open, false))
+            })
+        }
+        "toggle" => {
+            function::define(linker, module, name, move |caller: &mut Caller<'_, Host>, handle: u32, result: u32| {
+                command(caller, handle, resource, result, |open| gpio::call(Procedure::Toggle, open.line))
+            })
+        }
         "read" | "get-state" => {
-            linker.func_wrap(module, name, move |caller: Caller<'_, Host>, handle: u32, result: u32| {
+            function::define(linker, module, name, move |caller: &mut Caller<'_, Host>, handle: u32, result: u32| {
                 look(caller, handle, resource, result, state)
             })
         }
         "is-active" | "is-set-active" => {
-            linker.func_wrap(module, name, move |caller: Caller<'_, Host>, handle: u32, result: u32| {
+            function::define(linker, module, name, move |caller: &mut Caller<'_, Host>, handle: u32, result: u32| {
                 look(caller, handle, resource, result, active)
             })
         }
         "is-inactive" | "is-set-inactive" => {
-            linker.func_wrap(module, name, move |caller: Caller<'_, Host>, handle: u32, result: u32| {
+            function::define(linker, module, name, move |caller: &mut Caller<'_, Host>, handle: u32, result: u32| {
                 look(caller, handle, resource, result, inactive)
             })
         }
         // A pin is ready when it is open, and a handle that is none is no pin.
-        "is-ready" => {
-            linker.func_wrap(module, name, move |mut caller: Caller<'_, Host>, handle: u32| -> Result<u32, Error> {
-                enter(&mut caller);
+        "is-ready" => function::define(
+            linker,
+            module,
+            name,
+            move |caller: &mut Caller<'_, Host>, handle: u32| -> Result<u32, Error> {
+                enter(caller);
                 caller.data().lines.get(handle, resource).ok_or(lines::no_such_handle(handle, resource))?;
                 Ok(1)
-            })
-        }
-        "drop" => {
-            linker.func_wrap(module, name, move |mut caller: Caller<'_, Host>, handle: u32| -> Result<(), Error> {
-                enter(&mut caller);
-                Ok(lines::close(&mut caller, handle, resource)?)
-            })
-        }
+            },
+        ),
+        "drop" => function::define(
+            linker,
+            module,
+            name,
+            move |caller: &mut Caller<'_, Host>, handle: u32| -> Result<(), Error> {
+                enter(caller);
+                Ok(lines::close(caller, handle, resource)?)
+            },
+        ),
         _ => return Err(Unknown),
     }?;
     Ok(())
@@ -248,34 +263,34 @@ fn define_pin(
 
 /// A call of the pin behind `handle` that answers nothing but an error.
 fn command(
-    mut caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     handle: u32,
     resource: Resource,
     result: u32,
     message: impl FnOnce(&OpenLine) -> Message,
 ) -> Result<(), Error> {
-    enter(&mut caller);
-    check_result(&GuestMemory::of(&mut caller)?.0, result)?;
-    let done = match lines::call(&mut caller, handle, resource, message)? {
+    enter(caller);
+    check_result(&GuestMemory::of(caller)?.0, result)?;
+    let done = match lines::call(caller, handle, resource, message)? {
         (Status::Ok, _) => Ok(Payload::Nothing),
         (status, _) => Err(GpioError::of(status)),
     };
-    answer(&mut GuestMemory::of(&mut caller)?.0, result, done)
+    answer(&mut GuestMemory::of(caller)?.0, result, done)
 }
 
 /// Reads the pin behind `handle` and answers whether it is active, in the function's own words.
 fn look(
-    mut caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     handle: u32,
     resource: Resource,
     result: u32,
     words: fn(bool) -> Payload,
 ) -> Result<(), Error> {
-    enter(&mut caller);
-    check_result(&GuestMemory::of(&mut caller)?.0, result)?;
-    let (open, level) = lines::level(&mut caller, handle, resource)?;
+    enter(caller);
+    check_result(&GuestMemory::of(caller)?.0, result)?;
+    let (open, level) = lines::level(caller, handle, resource)?;
     let seen = level.map(|level| words(open.is_active(level))).map_err(GpioError::of);
-    answer(&mut GuestMemory::of(&mut caller)?.0, result, seen)
+    answer(&mut GuestMemory::of(caller)?.0, result, seen)
 }
 
 /// `get-config`, whose record lies `record_offset` into what is answered.
@@ -286,9 +301,9 @@ fn define_get_config(
     resource: Resource,
     record_offset: u32,
 ) -> Result<(), Unknown> {
-    let get_config = move |mut caller: Caller<'_, Host>, handle: u32, result: u32| -> Result<(), Error> {
-        enter(&mut caller);
-        let (mut memory, host) = GuestMemory::of(&mut caller)?;
+    let get_config = move |caller: &mut Caller<'_, Host>, handle: u32, result: u32| -> Result<(), Error> {
+        enter(caller);
+        let (mut memory, host) = GuestMemory::of(caller)?;
         let open = *host.lines.get(handle, resource).ok_or(lines::no_such_handle(handle, resource))?;
         let record = offset(result, record_offset)?;
         if !result.is_multiple_of(RESULT_ALIGNMENT) {
@@ -307,9 +322,9 @@ fn define_get_config(
         memory.write(offset(record, 8)?, &[mode, u8::from(open.active_low), pull[0], pull[1]])?;
         let label = host.configuration.lines.iter().find(|(_, line)| *line == open.line);
         let label = label.map(|(label, _)| label.clone()).unwrap_or_default();
-        Ok(delivery::answer_text(&mut caller, record, &label)?)
+        Ok(delivery::answer_text(caller, record, &label)?)
     };
-    linker.func_wrap(module, name, get_config)?;
+    function::define(linker, module, name, get_config)?;
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use runner_interfaces::{
 use wasmi::{Caller, Error, Linker};
 
 use super::super::{
-    super::super::{Unknown, charge, enter},
+    super::super::{Unknown, charge, enter, function},
     Draft,
 };
 use crate::{
@@ -60,21 +60,21 @@ fn error_code(status: Status) -> ErrorCode {
 
 fn define(linker: &mut Linker<Host>, module: &str, _interface: &str, name: &str) -> Result<(), Unknown> {
     match name {
-        "[method]i2c.read" => linker.func_wrap(module, name, read),
-        "[method]i2c.write" => linker.func_wrap(module, name, write),
-        "[method]i2c.write-read" => linker.func_wrap(module, name, write_read),
-        "[resource-drop]i2c" => linker.func_wrap(module, name, drop_bus),
+        "[method]i2c.read" => function::define(linker, module, name, read),
+        "[method]i2c.write" => function::define(linker, module, name, write),
+        "[method]i2c.write-read" => function::define(linker, module, name, write_read),
+        "[resource-drop]i2c" => function::define(linker, module, name, drop_bus),
         _ => return Err(Unknown),
     }?;
     Ok(())
 }
 
-fn read(caller: Caller<'_, Host>, bus: u32, address: u32, length: u64, result: u32) -> Result<(), Error> {
+fn read(caller: &mut Caller<'_, Host>, bus: u32, address: u32, length: u64, result: u32) -> Result<(), Error> {
     receive(caller, bus, address, [0, 0], length, result)
 }
 
 fn write_read(
-    caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     bus: u32,
     address: u32,
     bytes: u32,
@@ -87,15 +87,15 @@ fn write_read(
 
 /// What answers a list: bytes, in room that the container makes, or an error.
 fn receive(
-    mut caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     bus: u32,
     address: u32,
     written: [u32; 2],
     length: u64,
     result: u32,
 ) -> Result<(), Error> {
-    begin(&mut caller, bus)?;
-    let (mut memory, host) = GuestMemory::of(&mut caller)?;
+    begin(caller, bus)?;
+    let (mut memory, host) = GuestMemory::of(caller)?;
     if !result.is_multiple_of(LIST_PAYLOAD) {
         return Err(Fault::Misaligned { address: result }.into());
     }
@@ -106,22 +106,22 @@ fn receive(
     match done {
         Ok(received) => {
             let read = usize::try_from(length).ok().and_then(|length| received.bytes.get(..length));
-            Ok(delivery::answer_list(&mut caller, payload, read.unwrap_or_default(), 1)?)
+            Ok(delivery::answer_list(caller, payload, read.unwrap_or_default(), 1)?)
         }
         Err(error) => Ok(memory.write(payload, &error)?),
     }
 }
 
 fn write(
-    mut caller: Caller<'_, Host>,
+    caller: &mut Caller<'_, Host>,
     bus: u32,
     address: u32,
     bytes: u32,
     count: u32,
     result: u32,
 ) -> Result<(), Error> {
-    begin(&mut caller, bus)?;
-    let (mut memory, host) = GuestMemory::of(&mut caller)?;
+    begin(caller, bus)?;
+    let (mut memory, host) = GuestMemory::of(caller)?;
     memory.slice(result, PLAIN_RESULT_BYTES)?;
     let done = transfer(host, &memory, address, [bytes, count], 0)?;
     memory.write(result, &[u8::from(done.is_err())])?;
@@ -164,8 +164,8 @@ fn transfer(
     Ok(host.transfer(Transfer::new(low, written, length)).map_err(error_code))
 }
 
-fn drop_bus(mut caller: Caller<'_, Host>, bus: u32) -> Result<(), Error> {
-    begin(&mut caller, bus)?;
+fn drop_bus(caller: &mut Caller<'_, Host>, bus: u32) -> Result<(), Error> {
+    begin(caller, bus)?;
     caller.data_mut().holds_bus = false;
     Ok(())
 }
