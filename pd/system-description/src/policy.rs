@@ -381,9 +381,10 @@ impl TimeTable {
         for ((call_ns, name), text) in call_ns.iter_mut().zip(CALLED_DOMAINS).zip([gpio, i2c, timer, exchange]) {
             *call_ns = cost(&format!("call.{name}"), text)?;
         }
-        let slice_ns = self.slice.as_deref().map(|text| cost("slice", text)).transpose()?.unwrap_or(0);
-        let fuel_ns = self.fuel.as_deref().map(|text| cost("fuel", text)).transpose()?.unwrap_or(slice_ns);
-        let turn_ns = self.turn.as_deref().map(|text| cost("turn", text)).transpose()?.unwrap_or(0);
+        let stated = |key: &str, text: &Option<String>| text.as_deref().map(|text| cost(key, text)).transpose();
+        let slice_ns = stated("slice", &self.slice)?.unwrap_or(0);
+        let fuel_ns = stated("fuel", &self.fuel)?.unwrap_or(slice_ns);
+        let turn_ns = stated("turn", &self.turn)?.unwrap_or(0);
         if fuel_ns.saturating_add(turn_ns) > slice_ns {
             return Err("time: `fuel` and `turn` are parts of `slice`, so they cannot be longer".into());
         }

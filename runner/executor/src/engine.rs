@@ -297,7 +297,7 @@ const INDIRECT_CALL_FUEL: u64 = 16;
 const BULK_FUEL: u8 = 20;
 
 /// Bytes for one unit, of the same.
-const BYTES_COPIED_PER_FUEL: u32 = 16;
+pub(crate) const BYTES_COPIED_PER_FUEL: u32 = 16;
 
 /// Of a square root, which is computed in software.
 const ROOT_FUEL: u8 = 8;

@@ -8,23 +8,19 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use qemu::{
-    board::Board,
-    guest::Overlay,
-    launcher::{Launch, Machine},
-};
+use qemu::{guest::Overlay, launcher::Machine};
 use runner_container::{Manifest, Schedule};
 
-use super::time::{
-    containers::{self, CLOCK_AND_LOG, OUTPUTS},
-    figures::Samples,
+use super::{
+    INSTRUCTION_NS,
+    time::{
+        containers::{self, CLOCK_AND_LOG, OUTPUTS},
+        figures::Samples,
+    },
 };
 use crate::boards;
 
 const MS: u64 = 1_000_000;
-
-/// An instruction takes 2 to the power of this, in nanoseconds: as the policy has it, by which cells hold containers to their budgets.
-const SHIFT: u8 = 1;
 
 /// The watcher looks for so long in each of so many periods: two ticks at the least fall into each look.
 const LOOK_NS: u64 = 2 * MS + MS / 10;
@@ -104,14 +100,14 @@ pub(crate) fn run() -> Result<()> {
         }
     }
     let image = boards::image_for_eight(overlay)?;
-    let mut machine = Launch::atoll(Board::QemuVirtAarch64, &image).deterministic().instruction_shift(SHIFT).start()?;
+    let mut machine = super::start_for_eight(&image)?;
     machine.console.expect("atoll# ", BOOT_LIMIT)?;
     for (neighbour, number) in scenes() {
         let gaps = Samples::new(scene(&mut machine, neighbour, number)?);
         let name = neighbour.map_or("alone", |neighbour| neighbour.name);
         let count = gaps.count();
-        let [median, p90, p99, most] =
-            [500, 900, 990, 1000].map(|permille| gaps.quantile(permille).unwrap_or(0) * (containers::UNIT_NS >> SHIFT));
+        let [median, p90, p99, most] = [500, 900, 990, 1000]
+            .map(|permille| gaps.quantile(permille).unwrap_or(0) * (containers::UNIT_NS / INSTRUCTION_NS));
         println!("{name} x {number}: {count} gaps, median {median} p90 {p90} p99 {p99} most {most} instructions");
     }
     Ok(())

@@ -14,10 +14,8 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use qemu::{
     attacks::{Attack, FOLDER},
-    board::Board,
     console::ConsoleError,
     guest::Overlay,
-    launcher::Launch,
 };
 use runner_container::{Manifest, OnOverrun, Restart, RestartPolicy, Schedule, Urgency};
 use serde::Deserialize;
@@ -33,9 +31,6 @@ use crate::{
 };
 
 const MS: u64 = 1_000_000;
-
-/// An instruction takes 2 to the power of this, in nanoseconds.
-const SHIFT: u8 = 1;
 
 /// One in each cell.
 const CELLS: usize = 8;
@@ -172,7 +167,7 @@ pub(crate) fn hold() -> Result<()> {
 fn play(seconds: u64) -> Result<String> {
     step(&format!("eight containers at 1 kHz under all attacks in turn, {seconds} s"));
     let image = boards::image_for_eight(overlay(seconds)?)?;
-    let mut machine = Launch::atoll(Board::QemuVirtAarch64, &image).deterministic().instruction_shift(SHIFT).start()?;
+    let mut machine = super::start_for_eight(&image)?;
     let deadline = Instant::now() + BOOT_LIMIT + Duration::from_secs(seconds * PATIENCE);
     let ended = loop {
         let ended = match machine.console.expect(script::END, Duration::from_secs(5)) {
@@ -260,21 +255,21 @@ fn counted(log: &str, number: usize) -> Result<Counted> {
     let name = format!("kilo{number}");
     let own = containers::samples(log, &format!("k{number:02}"))?;
     let own = own.try_into().map_err(|own| anyhow::anyhow!("its own counts are {own:?}"))?;
-    let timing = told(log, &format!("timing-{name}"))?;
+    let timing = script::told(log, &format!("timing-{name}"))?;
     let of_cell = |field: &str| timing[field].as_u64().with_context(|| format!("no {field} in {timing}"));
     let cell = [of_cell("released")?, of_cell("completed")?, of_cell("missed")?, of_cell("skipped")?];
     let turns =
         NEIGHBOURS.iter().flat_map(|(neighbour, _)| [format!("first-{neighbour}"), format!("last-{neighbour}")]);
     let moments = ["before".to_owned()].into_iter().chain(turns).filter(|_| number != 0);
     let done_until = moments
-        .map(|moment| measured(&told(log, &format!("{moment}-{name}"))?, "response"))
+        .map(|moment| measured(&script::told(log, &format!("{moment}-{name}"))?, "response"))
         .collect::<Result<Vec<_>>>()?;
     let (began, done) = (measured(&timing, "release_jitter")?, measured(&timing, "response")?);
-    let node = told(log, &format!("node-{name}"))?;
+    let node = script::told(log, &format!("node-{name}"))?;
     let label = format!("OUT{number}");
     let line = node["lines"].as_array().and_then(|lines| lines.iter().find(|line| line["label"] == label.as_str()));
     let transitions = line.and_then(|line| line["transitions"].as_u64()).context("no transitions")?;
-    let schedule = told(log, "schedule")?;
+    let schedule = script::told(log, "schedule")?;
     let row = schedule["containers"].as_array().and_then(|rows| rows.iter().find(|row| row["name"] == name.as_str()));
     let promised_ns = row.and_then(|row| row["response_ns"].as_u64()).with_context(|| format!("not in {schedule}"))?;
     Ok(Counted { own, cell, transitions, began, done, done_until, promised_ns })
@@ -282,12 +277,6 @@ fn counted(log: &str, number: usize) -> Result<Counted> {
 
 fn measured(timing: &Value, measure: &str) -> Result<Distribution> {
     serde_json::from_value(timing["measures"][measure].clone()).with_context(|| format!("no {measure} in {timing}"))
-}
-
-/// The last that the script told of it, which is JSON.
-fn told(log: &str, what: &str) -> Result<Value> {
-    let said = script::said(log, what).pop().with_context(|| format!("nothing is said of {what}"))?;
-    serde_json::from_str(said).with_context(|| format!("no JSON: {said}"))
 }
 
 fn overlay(seconds: u64) -> Result<Overlay> {
@@ -337,7 +326,7 @@ fn script_of(seconds: u64) -> String {
 released() {{ persist emit --format json jitter kilo0 && sed -n 's/.*"released": *\([0-9]*\).*/\1/p' /tmp/said | head -1; }}
 finish() {{
     persist emit stop $1
-    until persist emit --format json inspect $1 && grep -Eq '"state": *"(finalised|failed)"' /tmp/said; do usleep 200000; done
+    until is_over $1; do usleep 200000; done
     persist emit logs $1
     cat /tmp/said
     tell timing-$1 jitter $1

@@ -8,13 +8,15 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use qemu::{board::Board, guest::Overlay, launcher::Launch};
+use qemu::guest::Overlay;
 use runner_container::{Manifest, Schedule};
-use serde_json::Value;
 
-use super::time::{
-    containers::{self, CLOCK_AND_LOG},
-    script,
+use super::{
+    INSTRUCTION_NS,
+    time::{
+        containers::{self, CLOCK_AND_LOG},
+        script,
+    },
 };
 use crate::{boards, process::step};
 
@@ -28,10 +30,6 @@ const BUDGET_NS: u64 = 5 * MS / 2;
 /// Rounds of a loop, few and many; in each is the work so many times.
 const ROUNDS: [u64; 2] = [2, 8];
 const REPEATED: usize = 10;
-
-/// An instruction takes so many nanoseconds of the deterministic machine: 2 to the power of its shift.
-const SHIFT: u8 = 1;
-const INSTRUCTION_NS: f64 = 2.0;
 
 /// As the cell counts it.
 const UNITS: f64 = 100.0;
@@ -138,7 +136,7 @@ impl Cost {
         ensure!(many.took_ns > few.took_ns, "many rounds took no longer than few");
         Ok(Self {
             fuel: (many.fuel - few.fuel) as f64 / works,
-            instructions: (many.took_ns - few.took_ns) as f64 / INSTRUCTION_NS / works,
+            instructions: (many.took_ns - few.took_ns) as f64 / INSTRUCTION_NS as f64 / works,
         })
     }
 
@@ -152,7 +150,7 @@ impl Cost {
 pub(crate) fn run() -> Result<()> {
     step("what fuel costs on seL4");
     let image = boards::image_for_eight(overlay()?)?;
-    let mut machine = Launch::atoll(Board::QemuVirtAarch64, &image).deterministic().instruction_shift(SHIFT).start()?;
+    let mut machine = super::start_for_eight(&image)?;
     machine.console.expect(script::END, LIMIT)?;
     let log = machine.console.transcript().replace('\r', "");
     let failures = script::said(&log, "failed:");
@@ -182,16 +180,11 @@ fn table(costs: &[(&str, Cost)]) -> String {
 
 /// What the guest told of a container's jobs.
 fn jobs(log: &str, name: &str) -> Result<Jobs> {
-    let told = |what: &str| -> Result<Value> {
-        let said =
-            script::said(log, &format!("{what}-{name}")).pop().with_context(|| format!("no {what} of {name}"))?;
-        serde_json::from_str(said).with_context(|| format!("no JSON: {said}"))
-    };
-    let timing = told("timing")?;
+    let timing = script::told(log, &format!("timing-{name}"))?;
     let sum_ns = |measure: &str| timing["measures"][measure]["sum_ns"].as_u64().context("no sum of times");
     ensure!(timing["completed"].as_u64() == Some(JOBS) && timing["missed"].as_u64() == Some(0), "{timing}");
     let took_ns = sum_ns("response")?.checked_sub(sum_ns("release_jitter")?).context("done before it began")?;
-    let state = told("state")?;
+    let state = script::told(log, &format!("state-{name}"))?;
     Ok(Jobs { took_ns, fuel: state["fuel"].as_u64().with_context(|| format!("no fuel in {state}"))? })
 }
 
@@ -216,7 +209,7 @@ fn script_of(names: &[String]) -> String {
         r#"{functions}
 for name in {names}; do
     persist emit deploy $name.wasm
-    until persist emit --format json inspect $name && grep -Eq '"state": *"(finalised|failed)"' /tmp/said; do usleep 100000; done
+    until is_over $name; do usleep 100000; done
     tell timing-$name jitter $name
     tell state-$name inspect $name
     persist emit rm $name

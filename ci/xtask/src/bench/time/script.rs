@@ -4,8 +4,9 @@
 //! So all of it is a script in the image, one for each condition: deploy, attack, measure, print. Linux forgets all of it at a
 //! reboot; what was done already is asked of the node.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use qemu::{attacks::FOLDER, guest::Overlay};
+use serde_json::Value;
 
 use super::{Condition, Plan, containers};
 
@@ -35,7 +36,8 @@ persist() {
 tell() {
     what=$1; shift
     persist emit --format json "$@" && say "$what $(tr -d '\n' < /tmp/said)"
-}"#;
+}
+is_over() { persist emit --format json inspect $1 && grep -Eq '"state": *"(finalised|failed)"' /tmp/said; }"#;
 
 /// What has the guest run `script` in the place of the shell on the console; busybox's init starts it at each boot.
 pub(in super::super) fn in_place_of_the_shell(script: String) -> Overlay {
@@ -73,7 +75,6 @@ fn run(plan: &Plan, condition: Condition) -> String {
     let presses = plan.edges / 2;
     format!(
         r#"{FUNCTIONS}
-is_over() {{ persist emit --format json inspect $1 && grep -Eq '"state": *"(finalised|failed)"' /tmp/said; }}
 is_there() {{ emit inspect $1 > /dev/null 2>&1; }}
 # `sethostname` is where a debugger stops the machine and presses its button.
 press() {{
@@ -141,6 +142,12 @@ while :; do sleep 1000; done
 pub(in super::super) fn said<'a>(transcript: &'a str, what: &str) -> Vec<&'a str> {
     let begin = format!("{SAYS}{what} ");
     transcript.lines().filter_map(|line| Some(line.split_once(begin.as_str())?.1.trim_end())).collect()
+}
+
+/// The last that the script told of it, which is JSON.
+pub(in super::super) fn told(transcript: &str, what: &str) -> Result<Value> {
+    let said = said(transcript, what).pop().with_context(|| format!("nothing is said of {what}"))?;
+    serde_json::from_str(said).with_context(|| format!("no JSON: {said}"))
 }
 
 #[cfg(test)]

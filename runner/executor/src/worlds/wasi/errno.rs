@@ -4,6 +4,7 @@ use wasmi::{Caller, Error};
 
 use super::super::{charge, enter};
 use crate::{
+    engine::BYTES_COPIED_PER_FUEL,
     files::Astray,
     host::Host,
     memory::{Fault, GuestMemory},
@@ -76,15 +77,12 @@ impl From<Astray> for Refusal {
 
 pub(super) type Outcome<T = ()> = Result<T, Refusal>;
 
-/// Bytes copied for one unit of fuel, the rate at which the engine charges bulk operations.
-const BYTES_PER_FUEL: u64 = 16;
-
 /// Fuel for each byte of a path: it is compared with a dozen names, a step of the search each.
 const FUEL_PER_PATH_BYTE: u64 = 2;
 
-/// Fuel of copying so many bytes.
+/// Fuel of copying so many bytes, at the rate of bulk operations.
 pub(super) fn copy_fuel(bytes: u32) -> u64 {
-    u64::from(bytes) / BYTES_PER_FUEL
+    (bytes / BYTES_COPIED_PER_FUEL).into()
 }
 
 /// What the container gets for an outcome.
