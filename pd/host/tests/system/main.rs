@@ -73,10 +73,15 @@ pub(crate) fn sample(name: &str) -> Vec<u8> {
 }
 
 /// Waits until `condition` holds.
-pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LIMIT;
+pub(crate) fn eventually(what: &str, condition: impl FnMut() -> bool) {
+    eventually_within(LIMIT, what, condition);
+}
+
+/// Waits until `condition` holds, for `limit` at the most.
+pub(crate) fn eventually_within(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
     while !condition() {
-        assert!(Instant::now() < deadline, "not within {LIMIT:?}: {what}");
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }

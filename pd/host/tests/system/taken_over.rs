@@ -16,7 +16,7 @@ use runner_interfaces::grants::CellGrants;
 use shared_ring_messages::{ErrorCode, Request};
 
 use crate::client::{Client, Deploy, blinker};
-use crate::{TestNode, assert_blinked_on, demo_policy_with, eventually, project, sample};
+use crate::{TestNode, assert_blinked_on, demo_policy_with, eventually, eventually_within, project, sample};
 
 /// Lines of the bank.
 const LINES: u8 = 8;
@@ -168,7 +168,7 @@ fn an_admission_that_was_taken_over_gives_nobody_more_than_the_board_allows() {
     let mut pins = node.gpio().expect("pins");
     // Everything that the board allows, somebody had and used: so what was refused was refused by right.
     let allowed = ceiling.output_lines | ceiling.input_lines | ceiling.edge_lines;
-    eventually("all that the board allows is used", || {
+    eventually_within(EVERY_CALL, "all that the board allows is used", || {
         let moved = |line: u8| pins.transitions(&line.to_string()).expect("read") > 0;
         [LED, RELAY].into_iter().all(moved) && touched(&mut pins) & allowed == allowed && spoken_to(&node).len() >= 2
     });

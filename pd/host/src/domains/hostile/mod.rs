@@ -36,7 +36,8 @@ const PAUSE: Duration = Duration::from_micros(500);
 /// mostly killed again by the next burst, and could do little with its rights.
 const RAGE: u32 = 40;
 
-/// How long it leaves them alone.
+/// How long it leaves them alone at first. Each time it is longer by as much: on a slow machine the first is too short for nine
+/// processes to make all their calls.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Marsaglia's xorshift: the same sequence at every run.
@@ -146,7 +147,8 @@ pub(super) fn run(shell: Shell) -> Result<()> {
         for _ in 0..BURST {
             hostile.do_anything();
         }
-        thread::sleep(if hostile.requests.is_some() && burst.is_multiple_of(RAGE) { PATIENCE } else { PAUSE });
+        let is_patient = hostile.requests.is_some() && burst.is_multiple_of(RAGE);
+        thread::sleep(if is_patient { PATIENCE * (burst / RAGE) } else { PAUSE });
     }
     Ok(())
 }
