@@ -9,7 +9,7 @@ use alloc::boxed::Box;
 use wasmi::{Caller, Func, Store, ValType};
 
 use crate::{
-    engine::Execution,
+    engine::{BYTES_COPIED_PER_FUEL, Execution},
     host::Host,
     memory::{Fault, GuestMemory, length_u32, offset},
     wait::{Wait, suspend},
@@ -29,8 +29,8 @@ const PAIR_BYTES: u32 = 8;
 /// Alignment of that pair.
 const PAIR_ALIGNMENT: u32 = 4;
 
-/// Bytes that cost one unit of fuel to copy: what the interpreter takes for a bulk copy.
-const BYTES_PER_FUEL: u64 = 64;
+/// How often each byte is copied: out of where it was, and into the room that the container made.
+const COPIES: u64 = 2;
 
 /// The container's `cabi_realloc`.
 #[derive(Clone, Copy, Debug)]
@@ -92,7 +92,7 @@ pub(crate) fn answer_list<T>(
     bytes: &[u8],
     element_bytes: u32,
 ) -> Result<T, Fault> {
-    charge(caller, bytes.len() as u64 / BYTES_PER_FUEL);
+    charge(caller, COPIES * bytes.len() as u64 / u64::from(BYTES_COPIED_PER_FUEL));
     let (memory, host) = GuestMemory::of(caller)?;
     prepare(host, &memory, at, bytes, element_bytes)?;
     suspend(host, Wait::Allocate)
