@@ -29,6 +29,9 @@ const PAIR_BYTES: u32 = 8;
 /// Alignment of that pair.
 const PAIR_ALIGNMENT: u32 = 4;
 
+/// Fuel of handing something over, without its bytes: the room for it, and the way to the allocator and back.
+pub(crate) const DELIVERY_FUEL: u64 = 300;
+
 /// How often each byte is copied: out of where it was, and into the room that the container made.
 const COPIES: u64 = 2;
 
@@ -92,7 +95,7 @@ pub(crate) fn answer_list<T>(
     bytes: &[u8],
     element_bytes: u32,
 ) -> Result<T, Fault> {
-    charge(caller, COPIES * bytes.len() as u64 / u64::from(BYTES_COPIED_PER_FUEL));
+    charge(caller, DELIVERY_FUEL + COPIES * bytes.len() as u64 / u64::from(BYTES_COPIED_PER_FUEL));
     let (memory, host) = GuestMemory::of(caller)?;
     prepare(host, &memory, at, bytes, element_bytes)?;
     suspend(host, Wait::Allocate)

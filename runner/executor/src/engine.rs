@@ -294,7 +294,7 @@ const CALL_FUEL: u64 = 8;
 const INDIRECT_CALL_FUEL: u64 = 16;
 
 /// Of what works on a piece of memory or of a table, whatever its size.
-const BULK_FUEL: u8 = 20;
+const BULK_FUEL: u8 = 21;
 
 /// Bytes for one unit, of the same.
 pub(crate) const BYTES_COPIED_PER_FUEL: u32 = 16;

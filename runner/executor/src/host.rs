@@ -171,6 +171,11 @@ impl Host {
         self.kernel.now()
     }
 
+    /// Whether what runs is a job that the cell holds to its budget, so that no call may be longer than a slice allows.
+    pub(crate) fn is_held_to_a_budget(&self) -> bool {
+        self.limits.is_fixed
+    }
+
     /// Calls another domain. How long that takes is kept of a container with a schedule.
     /// One that has made as many as it may in a release is told so and asks nobody.
     fn ask(&mut self, channel: Channel, message: Message) -> Message {

@@ -17,7 +17,7 @@ use crate::{
 const MAX_POLLABLES: usize = 32;
 
 /// The longest list of one `poll`; each pollable may stand there twice.
-const MAX_LIST: u32 = 64;
+pub(crate) const MAX_LIST: u32 = 64;
 
 /// Bytes of a handle in a list, and of an index.
 const HANDLE_BYTES: u32 = 4;
@@ -53,19 +53,8 @@ pub(crate) struct Poll {
 }
 
 impl Poll {
-    /// When the first of the list is ready.
-    pub(crate) fn earliest(&self, memory: &GuestMemory<'_>, host: &Host) -> Result<Instant, Fault> {
-        self.instants(memory, host)?.into_iter().min().ok_or(Fault::EmptyList)
-    }
-
-    /// Has the indices of those that are ready `now` handed over.
-    pub(crate) fn answer(&self, memory: &mut GuestMemory<'_>, host: &mut Host, now: Instant) -> Result<(), Fault> {
-        let ready = self.instants(memory, host)?.into_iter().zip(0_u32..).filter(|(instant, _)| *instant <= now);
-        let indices: Vec<u8> = ready.flat_map(|(_, index)| index.to_le_bytes()).collect();
-        delivery::prepare(host, memory, self.result, &indices, HANDLE_BYTES)
-    }
-
-    fn instants(&self, memory: &GuestMemory<'_>, host: &Host) -> Result<Vec<Instant>, Fault> {
+    /// Has the indices of those that are ready `now` handed over; answers when the first of the list is ready.
+    pub(crate) fn answer(&self, memory: &GuestMemory<'_>, host: &mut Host, now: Instant) -> Result<Instant, Fault> {
         if self.length > MAX_LIST {
             return Err(Fault::ListTooLong { length: self.length });
         }
@@ -73,7 +62,17 @@ impl Poll {
             return Err(Fault::Misaligned { address: self.list });
         }
         let bytes = memory.slice(self.list, self.length * HANDLE_BYTES)?;
+        let mut indices = Vec::with_capacity(bytes.len());
+        let mut earliest: Option<Instant> = None;
         let (handles, _) = bytes.as_chunks();
-        handles.iter().map(|handle| host.pollable(u32::from_le_bytes(*handle))).collect()
+        for (handle, index) in handles.iter().zip(0_u32..) {
+            let instant = host.pollable(u32::from_le_bytes(*handle))?;
+            earliest = Some(earliest.map_or(instant, |other| other.min(instant)));
+            if instant <= now {
+                indices.extend_from_slice(&index.to_le_bytes());
+            }
+        }
+        delivery::prepare(host, memory, self.result, &indices, HANDLE_BYTES)?;
+        earliest.ok_or(Fault::EmptyList)
     }
 }

@@ -27,6 +27,8 @@ pub(crate) enum Wait {
     Events { mask: u32, until: Option<Instant> },
     /// `fd_write`, for room in the output ring.
     Room(wasi::Write),
+    /// An `fd_write` of more empty pieces than one slice should look at.
+    Write(wasi::Write),
     /// `poll_oneoff`, for the earliest of its clocks, or for room in the output ring.
     Poll { poll: wasi::Poll, until: Option<Instant> },
     /// A read of more than one slice should copy.
@@ -53,7 +55,7 @@ impl Wait {
 
     /// Whether it is work cut into slices, and waits for nothing.
     pub(crate) fn goes_on_at_once(&self) -> bool {
-        matches!(self, Self::Yield | Self::Allocate | Self::Random { .. } | Self::Read(_))
+        matches!(self, Self::Yield | Self::Allocate | Self::Random { .. } | Self::Read(_) | Self::Write(_))
     }
 
     /// The host call's answer when the timer that should end the wait cannot be armed.
@@ -96,13 +98,13 @@ pub(crate) fn settle(store: &mut Store<Host>, now: Instant) -> Result<Settled, F
         Wait::Yield => Ok(0),
         Wait::Sleep { until } if now >= until => Ok(Status::Ok.to_wire()),
         Wait::Events { mask, .. } => await_events(host, mask),
-        Wait::Room(write) => wasi::continue_write(&mut memory?, host, write),
+        Wait::Room(write) | Wait::Write(write) => wasi::continue_write(&mut memory?, host, write),
         Wait::Poll { poll, .. } => wasi::continue_poll(&mut memory?, host, poll, now),
         Wait::Read(read) => wasi::continue_read(&mut memory?, host, read),
         Wait::Random { address, length } => wasi::fill_random(&mut memory?, host, address, length),
         Wait::Delay { until } if now >= until => return Ok(Settled::Answer(Answer::Nothing)),
         Wait::Pollables { poll, until } if now >= until => {
-            poll.answer(&mut memory?, host, now)?;
+            poll.answer(&memory?, host, now)?;
             return Ok(Settled::Allocate);
         }
         Wait::Sleep { .. } | Wait::Delay { .. } | Wait::Pollables { .. } => suspend(host, wait),

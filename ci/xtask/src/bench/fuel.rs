@@ -40,7 +40,7 @@ const LIMIT: Duration = Duration::from_secs(1800);
 const PAGE: &str = "docs/measurements-time.md";
 
 /// What burns fuel, and a round of it. Locals `$i`, `$j`, `$f` and `$d` are of the types `i32`, `i64`, `f32` and `f64`.
-const SCENES: [(&str, &str); 63] = [
+const SCENES: [(&str, &str); 69] = [
     ("nothing but the loop", ""),
     ("local.set", "(local.set $i (local.get $n))"),
     ("i32.add", "(local.set $i (i32.add (local.get $i) (local.get $n)))"),
@@ -112,7 +112,28 @@ const SCENES: [(&str, &str); 63] = [
         (local.set $i (call $write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 64)))",
     ),
     ("fd_write, 64 pieces of nothing", "(local.set $i (call $write (i32.const 1) (i32.const 32768) (i32.const 64) (i32.const 64)))"),
+    ("fd_write, 16 pieces of 64 bytes", "(local.set $i (call $write (i32.const 1) (i32.const 33792) (i32.const 16) (i32.const 64)))"),
+    (
+        "fd_pread, 4 KiB into 16 pieces",
+        "(local.set $i (call $pread (i32.const 4) (i32.const 34816) (i32.const 16) (i64.const 0) (i32.const 64)))",
+    ),
+    (
+        "fd_pread, 16 KiB",
+        "(local.set $i (call $pread (i32.const 4) (i32.const 35840) (i32.const 1) (i64.const 0) (i32.const 64)))",
+    ),
+    (
+        "poll_oneoff, 16 clocks",
+        "(local.set $i (call $poll_oneoff (i32.const 36864) (i32.const 40960) (i32.const 16) (i32.const 64)))",
+    ),
+    ("wasi:io/poll, 64 of them", "(call $poll (i32.const 49152) (i32.const 64) (i32.const 64))"),
+    ("node.board, delivered", "(call $board (i32.const 64))"),
 ];
+
+/// Where scenes have vectors: pieces of 64 bytes, pieces of 256, and one of 16 KiB.
+const VECTORS: [(usize, usize, usize); 3] = [(33_792, 16, 64), (34_816, 16, 256), (35_840, 1, 16_384)];
+
+/// Where what they say lies.
+const PIECES_AT: usize = 65_536;
 
 /// What a scene's jobs took and burnt, all together.
 #[derive(Clone, Copy, Debug)]
@@ -230,12 +251,21 @@ fn container(name: &str, work: &str, rounds: u64) -> Result<Vec<u8>> {
             (import "wasi_snapshot_preview1" "clock_time_get" (func $time (param i32 i64 i32) (result i32)))
             (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
             (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "fd_pread" (func $pread (param i32 i32 i32 i64 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll_oneoff (param i32 i32 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "path_open"
+                (func $path_open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+            (import "wasi:clocks/monotonic-clock@0.2.3" "subscribe-duration" (func $subscribe (param i64) (result i32)))
+            (import "wasi:io/poll@0.2.3" "poll" (func $poll (param i32 i32 i32)))
+            (import "atoll:node/node@0.1.0" "board" (func $board (param i32)))
             (memory (export "memory") 2)
             (table $t 64 funcref)
             (elem (table $t) (i32.const 0) func $empty)
             (elem $elements func $empty $empty $empty $empty $empty $empty $empty $empty)
             (data $data "{data}")
             (data (i32.const 8192) "{wide}")
+            (data (i32.const 128) "file")
+            {vectors}
             (global $g (mut i32) (i32.const 0))
             (global $jobs (mut i32) (i32.const 0))
             (func $empty)
@@ -243,7 +273,17 @@ fn container(name: &str, work: &str, rounds: u64) -> Result<Vec<u8>> {
                 (local.get 7) (local.get 6) (local.get 5) (local.get 4)
                 (local.get 3) (local.get 2) (local.get 1) (local.get 0))
             (func $many {locals})
-            (func (export "on-start") (result i32) (i32.const 0))
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 57344))
+            (func (export "on-start") (result i32)
+                (local $n i32) (local $pollable i32)
+                ;; The file gets the descriptor 4.
+                (drop (call $path_open (i32.const 3) (i32.const 0) (i32.const 128) (i32.const 4)
+                    (i32.const 0) (i64.const 6) (i64.const 0) (i32.const 0) (i32.const 64)))
+                (local.set $pollable (call $subscribe (i64.const 0)))
+                (loop $fill
+                    (i32.store offset=49152 (local.get $n) (local.get $pollable))
+                    (br_if $fill (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 4))) (i32.const 256))))
+                (i32.const 0))
             (func (export "on-loop") (result i32)
                 (local $n i32) (local $i i32) (local $j i64) (local $f f32) (local $d f64)
                 (local.set $n (i32.const {rounds}))
@@ -256,10 +296,26 @@ fn container(name: &str, work: &str, rounds: u64) -> Result<Vec<u8>> {
         data = "x".repeat(64),
         wide = "é".repeat(512),
         locals = "(local i64)".repeat(200),
+        vectors = vectors(),
         work = work.repeat(REPEATED),
     );
     let schedule = Schedule { period_ns: PERIOD_NS, budget_ns: BUDGET_NS, ..Schedule::default() };
-    containers::pack(&text, Manifest { schedule: Some(schedule), ..Manifest::named(name) })
+    let manifest = Manifest { schedule: Some(schedule), ..Manifest::named(name) };
+    containers::pack_with(&text, manifest, &[("file", &[b'7'; 16_384])])
+}
+
+/// The data of [`VECTORS`].
+fn vectors() -> String {
+    let data = |(at, count, bytes): (usize, usize, usize)| {
+        let words = (0..count).flat_map(|piece| [PIECES_AT + piece * bytes, bytes]);
+        let text: String = words.map(|word| u32::try_from(word).expect("in the memory")).flat_map(escaped).collect();
+        format!("(data (i32.const {at}) \"{text}\")\n")
+    };
+    VECTORS.map(data).concat()
+}
+
+fn escaped(word: u32) -> [String; 4] {
+    word.to_le_bytes().map(|byte| format!("\\{byte:02x}"))
 }
 
 #[cfg(test)]

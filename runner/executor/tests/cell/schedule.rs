@@ -1,5 +1,6 @@
 //! Releases: by the clock and by events, what is skipped, what is missed, and what becomes of who misses.
 
+use runner_container::{Manifest, embed};
 use runner_executor::fake::FakeNode;
 use runner_interfaces::{
     cell::{Command, ContainerState, FailureReason, Hold},
@@ -260,6 +261,54 @@ fn what_cannot_be_cut_and_takes_more_than_a_budget_fails() {
     let mut node = held(HELD, &looping(&format!("{little} {AGAIN}")));
     pass(&mut node, 100 * MILLISECOND);
     assert_eq!((state(&node.status()), timing(&node).counts.missed), (ContainerState::Ready, 0));
+}
+
+/// What takes as long as the container's paths, folders and lists are is for the start hook.
+#[test]
+fn a_job_makes_no_call_that_could_be_longer_than_a_slice() {
+    let imports = r#"
+        (import "wasi_snapshot_preview1" "path_open"
+            (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_readdir" (func $list (param i32 i32 i32 i64 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "environ_get" (func $environment (param i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 64) "limits")
+        (func $answers (param i32)
+            (i32.store8 (local.get 0) (call $open (i32.const 3) (i32.const 0) (i32.const 64) (i32.const 6)
+                (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 128)))
+            (i32.store8 offset=1 (local.get 0)
+                (call $list (i32.const 3) (i32.const 1024) (i32.const 512) (i64.const 0) (i32.const 128)))
+            (i32.store8 offset=2 (local.get 0) (call $environment (i32.const 1024) (i32.const 2048)))
+            (i32.store8 offset=3 (local.get 0)
+                (call $poll (i32.const 4096) (i32.const 16384) (i32.const 17) (i32.const 128))))
+        (global $before (export "before") (mut i32) (i32.const -1))
+        (global $after (export "after") (mut i32) (i32.const -1))
+        (global $read (export "read") (mut i32) (i32.const -1))"#;
+    let start = "(call $answers (i32.const 0)) (global.set $before (i32.load (i32.const 0))) (i32.const 0)";
+    // One vector: 4 bytes to address 256. The file that the start hook opened has the descriptor 4.
+    let job = "(call $answers (i32.const 0)) (global.set $after (i32.load (i32.const 0)))
+        (i32.store (i32.const 16) (i32.const 256)) (i32.store (i32.const 20) (i32.const 4))
+        (drop (call $read (i32.const 4) (i32.const 16) (i32.const 1) (i32.const 128)))
+        (global.set $read (i32.load (i32.const 128))) (i32.const 1)";
+    let wasm = reactor(imports, start, job, "");
+    let manifest = Manifest { name: "test".into(), ..Manifest::default() };
+    let wasm = embed(&wasm, &manifest, &[("limits", b"4711")]).expect("a container");
+    let answers = |schedule| {
+        let mut node = held(schedule, &wasm);
+        assert_finalised(&node.run_to_end(), 0);
+        let globals = node.cell.remains().expect("it ran").globals.clone();
+        ["before", "after", "read"].map(|which| {
+            let (_, value) = globals.iter().find(|(name, _)| name == which).expect("a global");
+            u32::try_from(*value).expect("a number of the container's")
+        })
+    };
+    let [done, not_supported, invalid] = [0_u8, 58, 28];
+    let refused = u32::from_le_bytes([not_supported, not_supported, not_supported, invalid]);
+    assert_eq!(answers(HELD), [done.into(), refused, 4]);
+    // Where nobody holds it to its budget, there is no slice to keep.
+    assert_eq!(answers(Schedule { slice_ns: 0, ..HELD }), [done.into(), done.into(), 4]);
 }
 
 #[test]

@@ -465,6 +465,51 @@ fn a_long_read_is_whole_and_done_in_turns() {
 }
 
 #[test]
+fn of_many_pieces_a_call_moves_the_first_and_no_more_than_a_slice_may_look_at() {
+    // Pieces of three bytes each, one behind the other; and the same behind forty empty ones.
+    let pieces = |at: u32, count: u32, content: u32| -> String {
+        (0..count)
+            .map(|piece| {
+                format!(
+                    "(i32.store (i32.const {}) (i32.const {})) (i32.store (i32.const {}) (i32.const 3))",
+                    at + 8 * piece,
+                    content + 3 * piece,
+                    at + 8 * piece + 4,
+                )
+            })
+            .collect()
+    };
+    let text = "abcdefghijklmnopqrstuvwxyz".repeat(4);
+    let mut script = Script::with_files(&[("letters", text.as_bytes())]);
+    let [at, _] = script.bytes(text.as_bytes());
+    let at = u32::try_from(at).expect("an address");
+    script
+        .code(&pieces(4096, 30, at))
+        .call("fd_write", &[1, 4096, 30, 8], 0)
+        .holds(8, 48)
+        .code(&pieces(8192 + 8 * 40, 1, at + 48))
+        .call("fd_write", &[1, 8192, 41, 8], 0)
+        .holds(8, 3)
+        .call("fd_write", &[1, 8192, 40, 8], 0)
+        .holds(8, 0)
+        .open(3, "letters", 0, 0)
+        .code(&pieces(4096, 30, 16_384))
+        .call("fd_read", &[OPENED, 4096, 30, 8], 0)
+        .holds(8, 48)
+        .holds_text(16_384, &text[..48])
+        .code(&pieces(8192 + 8 * 40, 1, 16_384))
+        .call("fd_read", &[OPENED, 8192, 41, 8], 0)
+        .holds(8, 3)
+        .holds_text(16_384, &text[48..51])
+        .call("fd_read", &[OPENED, 8192, 40, 8], 0)
+        .holds(8, 0)
+        .call("fd_tell", &[OPENED, 40], 0)
+        .holds(40, 51);
+    let (node, _) = script.assert_works();
+    assert_eq!(node.text(Stream::Stdout), text[..51]);
+}
+
+#[test]
 fn work_that_the_interpreter_does_not_see_is_paid_for() {
     let files: Vec<(String, Vec<u8>)> = (0..64).map(|index| (format!("{index:02}"), vec![7; 12_800])).collect();
     let files: Vec<(&str, &[u8])> = files.iter().map(|(path, content)| (path.as_str(), content.as_slice())).collect();
@@ -477,8 +522,8 @@ fn work_that_the_interpreter_does_not_see_is_paid_for() {
         script.assert_works().1.fuel
     };
     for (name, much, little, least) in [
-        ("fd_readdir", &[3, 1000, 5000, 0, 8][..], &[3, 1000, 0, 0, 8][..], 64 * 10),
-        ("path_filestat_get", &[3, 0, 65_536, 800, 256], &[3, 0, 65_536, 1, 256], 2 * 799),
+        ("fd_readdir", &[3, 1000, 5000, 0, 8][..], &[3, 1000, 0, 0, 8][..], 64 * 50),
+        ("path_filestat_get", &[3, 0, 65_536, 800, 256], &[3, 0, 65_536, 1, 256], 28 * 799),
         ("fd_read", &[OPENED, 16, 1, 8], &[OPENED, 40, 1, 8], 12_800 / 16 - 4),
         ("fd_read", &[OPENED, 4096, 1024, 8], &[OPENED, 4096, 1, 8], 3 * 1023),
         ("fd_write", &[1, 4096, 1024, 8], &[1, 4096, 1, 8], 3 * 1023),

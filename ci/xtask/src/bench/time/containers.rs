@@ -140,8 +140,13 @@ pub(super) fn load(bytes: usize) -> Result<Vec<u8>> {
 
 /// The module of that text with its manifest.
 pub(in super::super) fn pack(text: &str, manifest: Manifest) -> Result<Vec<u8>> {
+    pack_with(text, manifest, &[])
+}
+
+/// The same with files, path and content.
+pub(in super::super) fn pack_with(text: &str, manifest: Manifest, files: &[(&str, &[u8])]) -> Result<Vec<u8>> {
     let wasm = wat::parse_str(text).with_context(|| format!("`{}` is no valid text", manifest.name))?;
-    embed(&wasm, &manifest, &[]).map_err(|error| anyhow::anyhow!("`{}`: {error}", manifest.name))
+    embed(&wasm, &manifest, files).map_err(|error| anyhow::anyhow!("`{}`: {error}", manifest.name))
 }
 
 /// Bytes that the lines of so many samples take.

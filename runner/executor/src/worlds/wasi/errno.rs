@@ -77,8 +77,9 @@ impl From<Astray> for Refusal {
 
 pub(super) type Outcome<T = ()> = Result<T, Refusal>;
 
-/// Fuel for each byte of a path: it is compared with a dozen names, a step of the search each.
-const FUEL_PER_PATH_BYTE: u64 = 2;
+/// Fuel for each byte of a path. The costliest go down and up again (`a/../a/../`): a name for five bytes, which three searches among 64
+/// paths look for.
+const FUEL_PER_PATH_BYTE: u64 = 28;
 
 /// Fuel of copying so many bytes, at the rate of bulk operations.
 pub(super) fn copy_fuel(bytes: u32) -> u64 {
@@ -116,14 +117,28 @@ pub(super) fn serve_charged(
     Ok(answer(outcome.map(drop))?)
 }
 
+/// A call that takes as long as paths, folders or lists are: `fuel`, as far as it is known before. A job that a cell holds to its
+/// budget makes none.
+pub(super) fn serve_at_length(
+    caller: &mut Caller<'_, Host>,
+    fuel: u64,
+    call: impl FnOnce(&mut GuestMemory<'_>, &mut Host) -> Outcome<u64>,
+) -> Result<u32, Error> {
+    if caller.data().is_held_to_a_budget() {
+        return serve_host(caller, |_| Err(Errno::NotSupported.into()));
+    }
+    charge(caller, fuel);
+    serve_charged(caller, call)
+}
+
 /// A call with paths of `length` bytes together.
 pub(super) fn serve_path(
     caller: &mut Caller<'_, Host>,
     length: u32,
     call: impl FnOnce(&mut GuestMemory<'_>, &mut Host) -> Outcome,
 ) -> Result<u32, Error> {
-    charge(caller, FUEL_PER_PATH_BYTE * u64::from(length.min(super::path::MAX_PATH_BYTES)));
-    serve(caller, call)
+    let fuel = FUEL_PER_PATH_BYTE * u64::from(length.min(2 * super::path::MAX_PATH_BYTES));
+    serve_at_length(caller, fuel, |memory, host| call(memory, host).map(|()| 0))
 }
 
 /// A call that only looks at the host.

@@ -94,7 +94,14 @@ pub(crate) fn continue_read(memory: &mut GuestMemory<'_>, host: &mut Host, going
 /// Copies a part; what is left is copied in slices to come. Answers how much fuel that was.
 fn read(memory: &mut GuestMemory<'_>, host: &mut Host, read: Read) -> Outcome<u64> {
     memory.slice(read.result, 4)?;
-    let room = read.vectors.total_bytes(memory)?.saturating_sub(read.done) as usize;
+    let total = read.vectors.total_bytes(memory)?;
+    if total == 0
+        && let Some(vectors) = read.vectors.rest()?
+    {
+        host.overdrawn_fuel += read.vectors.fuel();
+        return Ok(suspend(host, Wait::Read(Read { vectors, ..read }))?);
+    }
+    let room = total.saturating_sub(read.done) as usize;
     let begin = usize::try_from(read.begin).unwrap_or(usize::MAX).saturating_add(read.done as usize);
     let left = host.files.content(read.file).get(begin..).unwrap_or_default();
     let wanted = room.min(left.len());

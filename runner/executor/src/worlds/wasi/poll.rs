@@ -20,6 +20,12 @@ use crate::{
 /// Subscriptions of one `poll_oneoff`. They are looked at one by one whenever the wait is looked at.
 const MAX_SUBSCRIPTIONS: u32 = 256;
 
+/// And of one in a job that a cell holds to its budget, which looks at them without an end of its slice in between.
+const MAX_SUBSCRIPTIONS_OF_A_JOB: u32 = 16;
+
+/// Fuel of looking at a subscription and of writing its event.
+const FUEL_PER_SUBSCRIPTION: u64 = 10;
+
 /// Bytes of `subscription` and `event`.
 const SUBSCRIPTION_BYTES: u32 = 48;
 const EVENT_BYTES: u32 = 32;
@@ -61,10 +67,11 @@ pub(super) fn poll_oneoff(
     result: u32,
 ) -> Result<u32, Error> {
     enter(caller);
-    if count == 0 || count > MAX_SUBSCRIPTIONS {
+    let most = if caller.data().is_held_to_a_budget() { MAX_SUBSCRIPTIONS_OF_A_JOB } else { MAX_SUBSCRIPTIONS };
+    if count == 0 || count > most {
         return Ok(Errno::Invalid.into());
     }
-    charge(caller, u64::from(count));
+    charge(caller, FUEL_PER_SUBSCRIPTION * u64::from(count));
     let (mut memory, host) = GuestMemory::of(caller)?;
     let began = host.now();
     Ok(continue_poll(&mut memory, host, Poll { subscriptions, events, count, result, began }, began)?)

@@ -62,7 +62,7 @@ pub(super) fn fd_pwrite(
 
 /// Goes on with a write that waited.
 pub(crate) fn continue_write(memory: &mut GuestMemory<'_>, host: &mut Host, waiting: Write) -> Result<u32, Fault> {
-    answer(write(memory, host, waiting).map(drop))
+    answer(write(memory, host, waiting).map(|fuel| host.overdrawn_fuel += fuel))
 }
 
 /// Writes what there is room for, at least something, and no more than [`WRITE_RECORDS`]; answers how much fuel that was. It waits where
@@ -70,6 +70,12 @@ pub(crate) fn continue_write(memory: &mut GuestMemory<'_>, host: &mut Host, wait
 fn write(memory: &mut GuestMemory<'_>, host: &mut Host, write: Write) -> Outcome<u64> {
     memory.slice(write.result, 4)?;
     let mut left = write.vectors.total_bytes(memory)?;
+    if left == 0
+        && let Some(vectors) = write.vectors.rest()?
+    {
+        host.overdrawn_fuel += write.vectors.fuel();
+        return Ok(suspend(host, Wait::Write(Write { vectors, ..write }))?);
+    }
     let now = host.now();
     let mut cursor = Cursor::default();
     let (mut written, mut records) = (0, 0);

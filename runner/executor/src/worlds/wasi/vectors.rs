@@ -7,6 +7,10 @@ use crate::memory::{Fault, GuestMemory, length_u32, offset};
 /// Vectors of one call: POSIX' usual `IOV_MAX`.
 const MAX_VECTORS: u32 = 1024;
 
+/// Vectors that are looked at at a time, which is some microseconds' work. A call moves what these hold and leaves the others for the next
+/// call, as any short read or write does.
+const AT_A_TIME: u32 = 16;
+
 /// Of a vector, which is looked at twice.
 const FUEL_PER_VECTOR: u64 = 3;
 
@@ -25,9 +29,20 @@ impl Vectors {
         if count > MAX_VECTORS { Err(Errno::Invalid) } else { Ok(Self { address, count }) }
     }
 
-    /// Fuel of looking at all of them.
+    /// Fuel of looking at those that are looked at.
     pub(super) fn fuel(self) -> u64 {
-        u64::from(self.count) * FUEL_PER_VECTOR
+        u64::from(self.looked_at()) * FUEL_PER_VECTOR
+    }
+
+    fn looked_at(self) -> u32 {
+        self.count.min(AT_A_TIME)
+    }
+
+    /// Those behind the ones that are looked at, if there are any: for a call whose first vectors are all empty.
+    pub(super) fn rest(self) -> Result<Option<Self>, Fault> {
+        let left = self.count - self.looked_at();
+        let address = offset(self.address, self.looked_at() * VECTOR_BYTES)?;
+        Ok((left > 0).then_some(Self { address, count: left }))
     }
 
     /// Address and length of the vector with that index.
@@ -36,11 +51,11 @@ impl Vectors {
         Ok((memory.read_u32(at)?, memory.read_u32(offset(at, 4)?)?))
     }
 
-    /// Bytes of all vectors, each of which lies in the memory. A sum of more than 32 bits cannot be told; what is beyond is
-    /// left for the next call, as after any short write.
+    /// Bytes of the vectors that are looked at, each of which lies in the memory. A sum of more than 32 bits cannot be told; what is beyond
+    /// is left for the next call too.
     pub(super) fn total_bytes(self, memory: &GuestMemory<'_>) -> Result<u32, Fault> {
         let mut total = 0u32;
-        for index in 0..self.count {
+        for index in 0..self.looked_at() {
             let (address, length) = self.vector(memory, index)?;
             memory.slice(address, length)?;
             total = total.saturating_add(length);
@@ -51,7 +66,7 @@ impl Vectors {
     /// Copies `bytes` into the vectors, behind the first `skipped` bytes of them; what they have no room for is left out.
     pub(super) fn scatter(self, memory: &mut GuestMemory<'_>, skipped: u32, bytes: &[u8]) -> Result<(), Fault> {
         let (mut skipped, mut bytes) = (skipped, bytes);
-        for index in 0..self.count {
+        for index in 0..self.looked_at() {
             let (address, length) = self.vector(memory, index)?;
             let skip = skipped.min(length);
             skipped -= skip;
@@ -82,7 +97,7 @@ impl Cursor {
         payload: &mut [u8],
     ) -> Result<u32, Fault> {
         let mut filled = 0;
-        while filled < payload.len() && self.index < vectors.count {
+        while filled < payload.len() && self.index < vectors.looked_at() {
             let (address, length) = vectors.vector(memory, self.index)?;
             // Both are 32-bit numbers of bytes that lie in the memory (`total_bytes`).
             let rest = memory.slice(offset(address, self.position)?, length - self.position)?;

@@ -4,14 +4,15 @@ use wasmi::{Caller, Error, Linker};
 
 use super::super::super::{Unknown, charge, enter, function};
 use crate::{
+    delivery::DELIVERY_FUEL,
     host::Host,
     memory::GuestMemory,
-    pollables::{self, Poll},
+    pollables::{self, MAX_LIST, Poll},
     wait::{Wait, suspend},
 };
 
-/// Fuel of looking through a list of pollables.
-const POLL_FUEL: u64 = 60;
+/// Fuel of looking at a pollable of a list, twice at the most.
+const FUEL_PER_POLLABLE: u64 = 12;
 
 pub(super) fn define(linker: &mut Linker<Host>, module: &str, name: &str) -> Result<(), Unknown> {
     match name {
@@ -42,13 +43,12 @@ fn block(caller: &mut Caller<'_, Host>, handle: u32) -> Result<(), Error> {
 
 fn poll(caller: &mut Caller<'_, Host>, list: u32, length: u32, result: u32) -> Result<(), Error> {
     enter(caller);
-    charge(caller, POLL_FUEL);
+    charge(caller, DELIVERY_FUEL + FUEL_PER_POLLABLE * u64::from(length.min(MAX_LIST)));
     let poll = Poll { list, length, result };
-    let (mut memory, host) = GuestMemory::of(caller)?;
-    let until = poll.earliest(&memory, host)?;
+    let (memory, host) = GuestMemory::of(caller)?;
     // That the answer has a place is seen to now, and not when the wait is over.
     let now = host.now();
-    poll.answer(&mut memory, host, now)?;
+    let until = poll.answer(&memory, host, now)?;
     let wait = if until <= now { Wait::Allocate } else { Wait::Pollables { poll, until } };
     Ok(suspend(host, wait)?)
 }
