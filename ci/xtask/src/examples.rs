@@ -185,6 +185,7 @@ const SAMPLES: &[Sample] = &[
     Sample::ours("probe", "measures what host calls cost, for benchmarks", Recipe::CReactor),
     Sample::ours("greedy", "wants the output VALVE and reports the refusal", Recipe::Text),
     Sample::ours("spin", "never comes back from its loop hook", Recipe::Text),
+    Sample::ours("metronome", "toggles the output LED on time, as its schedule says", Recipe::Text),
     Sample::ours("thermometer", "reads the thermometer of the I2C bus", Recipe::Text),
     Sample::ours("count", "puts numbers into a channel that provides a service", Recipe::Text),
     Sample::ours("plot", "gets numbers from a channel that needs the service", Recipe::Text),

@@ -46,6 +46,18 @@ fn the_controller_comes_to_its_response_on_a_busy_machine_too() {
 }
 
 #[test]
+fn the_metronome_has_a_schedule_and_keeps_to_its_grid() {
+    let node = TestNode::start();
+    deploy(&node, "metronome");
+    eventually("it was released", || transitions_of_the_lamp(&node) >= 10);
+    let schedule = node.ask(&["schedule"]);
+    assert_eq!(schedule["containers"][0]["name"], "metronome", "{schedule}");
+    let timing = node.ask(&["jitter", "metronome"]);
+    assert_eq!(timing["schedule"]["period_ns"], 20_000_000, "{timing}");
+    assert!(number(&timing, "completed") >= 9, "{timing}");
+}
+
+#[test]
 fn a_press_that_bounces_toggles_once() {
     let node = TestNode::start();
     deploy(&node, "debounce");

@@ -42,7 +42,7 @@ pub struct Manifest {
     pub provides: Vec<Service>,
     /// The services that it asks for.
     pub needs: Vec<Service>,
-    /// When it wants to run. Decoded, not served yet.
+    /// When it runs, and by when it is done.
     pub schedule: Option<Schedule>,
     /// What the numbers that a TinyContainer opens stand for, ascending by number. Empty: each is the board's line of that number.
     pub endpoints: Vec<Endpoint>,
