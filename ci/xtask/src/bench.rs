@@ -4,6 +4,7 @@
 //! from seL4 under QEMU with `-icount`, where virtual time is a count of instructions and two runs agree to the last one.
 //! Results go to `docs/measurements.md`, between two markers; what stands around them is written by hand.
 
+pub(crate) mod calls;
 pub(crate) mod costs;
 pub(crate) mod eight;
 pub(crate) mod fuel;
@@ -11,18 +12,25 @@ mod host;
 mod sel4;
 mod time;
 
-use std::{fs, path::Path, process::Stdio};
+use std::{
+    fs,
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use qemu::{
     board::Board,
+    console::ConsoleError,
     launcher::{Launch, Machine},
 };
 use serde::Deserialize;
 
 use crate::process::{self, step};
 pub(crate) use time::TimeOptions;
+use time::script;
 
 /// What an instruction takes where the policy of eight cells is in force, whose figures are for such a machine; and that as QEMU has it,
 /// the power of 2.
@@ -32,6 +40,38 @@ const INSTRUCTION_SHIFT: u8 = 1;
 /// Starts an image with that policy.
 fn start_for_eight(image: &Path) -> Result<Machine> {
     Launch::atoll(Board::QemuVirtAarch64, image).deterministic().instruction_shift(INSTRUCTION_SHIFT).start()
+}
+
+/// How often a bench that listens looks at what was said.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Waits for a guest with a script until it has told all, and answers what it said; `look` sees that as it grows. What was said is kept
+/// in `target/bench-NAME.log`, whatever comes of it.
+fn listen(machine: &mut Machine, name: &str, limit: Duration, mut look: impl FnMut(&str)) -> Result<String> {
+    let deadline = Instant::now() + limit;
+    let outcome = loop {
+        let ended = machine.console.expect(script::END, LOOK);
+        let said = machine.console.transcript();
+        look(&said);
+        // What it could not do it would try for ever.
+        let has_failed = !script::said(&said, "failed:").is_empty();
+        match ended {
+            Err(ConsoleError::Timeout { .. }) if Instant::now() < deadline && !has_failed => {}
+            outcome => break outcome.map(drop),
+        }
+    };
+    let log = machine.console.transcript().replace('\r', "");
+    let place = process::target_directory().join(format!("bench-{name}.log"));
+    fs::write(&place, &log).with_context(|| format!("cannot write {}", place.display()))?;
+    let failures = script::said(&log, "failed:");
+    ensure!(failures.is_empty(), "the guest could not do all it had to: {}\n{}", failures.join("\n"), last_of(&log));
+    outcome.with_context(|| last_of(&log))?;
+    Ok(log)
+}
+
+fn last_of(said: &str) -> String {
+    let lines: Vec<&str> = said.lines().collect();
+    lines[lines.len().saturating_sub(12)..].join("\n")
 }
 
 /// One figure with what it is held against.

@@ -88,8 +88,11 @@ enum Command {
         /// Measure how long fuel takes, by what it is burnt for
         #[arg(long, conflicts_with_all = ["time", "only", "costs"])]
         fuel: bool,
+        /// Measure how long calls of other domains take, by what is asked for
+        #[arg(long, conflicts_with_all = ["time", "only", "costs", "fuel"])]
+        calls: bool,
         /// Play eight containers at 1 kHz under all attacks in turn for about so many seconds of virtual time
-        #[arg(long, value_name = "SECONDS", conflicts_with_all = ["time", "only", "costs", "fuel"])]
+        #[arg(long, value_name = "SECONDS", conflicts_with_all = ["time", "only", "costs", "fuel", "calls"])]
         eight: Option<u64>,
         #[command(flatten)]
         options: bench::TimeOptions,
@@ -113,6 +116,7 @@ fn main() -> ExitCode {
         Command::Bench { time: true, options, .. } => bench::run_time(&options),
         Command::Bench { costs: true, .. } => bench::costs::run(),
         Command::Bench { fuel: true, .. } => bench::fuel::run(),
+        Command::Bench { calls: true, .. } => bench::calls::run(),
         Command::Bench { eight: Some(seconds), .. } => bench::eight::run(seconds),
         Command::Bench { only, .. } => bench::run(only),
     };

@@ -6,15 +6,11 @@
 //! loop comes last of Linux' attacks, as nothing of Linux outlives it, and behind it neighbours that misbehave, in the place of the
 //! first container, under its schedule and before all others: whoever overruns there delays everybody.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use qemu::{
     attacks::{Attack, FOLDER},
-    console::ConsoleError,
     guest::Overlay,
 };
 use runner_container::{Manifest, OnOverrun, Restart, RestartPolicy, Schedule, Urgency};
@@ -25,10 +21,7 @@ use super::time::{
     containers::{self, CLOCK_AND_LOG, OUTPUTS},
     script,
 };
-use crate::{
-    boards,
-    process::{self, step},
-};
+use crate::{boards, process::step};
 
 const MS: u64 = 1_000_000;
 
@@ -168,30 +161,16 @@ fn play(seconds: u64) -> Result<String> {
     step(&format!("eight containers at 1 kHz under all attacks in turn, {seconds} s"));
     let image = boards::image_for_eight(overlay(seconds)?)?;
     let mut machine = super::start_for_eight(&image)?;
-    let deadline = Instant::now() + BOOT_LIMIT + Duration::from_secs(seconds * PATIENCE);
-    let ended = loop {
-        let ended = match machine.console.expect(script::END, Duration::from_secs(5)) {
-            Err(ConsoleError::Timeout { .. }) if Instant::now() < deadline => None,
-            outcome => Some(outcome.map(drop)),
-        };
-        let said = machine.console.transcript();
-        let turn =
+    let limit = BOOT_LIMIT + Duration::from_secs(seconds * PATIENCE);
+    let mut shown = String::new();
+    let log = super::listen(&mut machine, "eight", limit, |said| {
+        let is_turn =
             |line: &&str| ["under ", "beside "].iter().any(|what| line.contains(&format!("{}{what}", script::SAYS)));
-        if let Some(turn) = said.lines().rev().find(turn) {
-            eprintln!("{}", turn.trim_end());
+        if let Some(turn) = said.lines().rev().find(is_turn).filter(|turn| *turn != shown) {
+            eprintln!("    {}", turn.trim_end());
+            turn.clone_into(&mut shown);
         }
-        match ended {
-            Some(ended) => break ended.with_context(|| last_of(&said)),
-            // What it could not do it would try for ever.
-            None if !script::said(&said, "failed:").is_empty() => break Ok(()),
-            None => {}
-        }
-    };
-    let log = machine.console.transcript().replace('\r', "");
-    std::fs::write(process::target_directory().join("eight.log"), &log).context("the log cannot be kept")?;
-    ended?;
-    let failures: Vec<&str> = script::said(&log, "failed:");
-    ensure!(failures.is_empty(), "the guest could not do all it had to: {}\n{}", failures.join("\n"), last_of(&log));
+    })?;
     let counted: Vec<Counted> = (0..CELLS)
         .map(|number| counted(&log, number).with_context(|| format!("of kilo{number}")))
         .collect::<Result<_>>()?;
@@ -244,11 +223,6 @@ fn table(counted: &[Counted], delays_ns: &[Vec<i64>]) -> String {
         beside.collect::<Vec<_>>().join(", "),
         overrun_ns(counted) as f64 / 1000.0,
     )
-}
-
-fn last_of(transcript: &str) -> String {
-    let lines: Vec<&str> = transcript.lines().collect();
-    lines[lines.len().saturating_sub(12)..].join("\n")
 }
 
 fn counted(log: &str, number: usize) -> Result<Counted> {

@@ -172,10 +172,7 @@ pub(crate) fn run() -> Result<()> {
     step("what fuel costs on seL4");
     let image = boards::image_for_eight(overlay()?)?;
     let mut machine = super::start_for_eight(&image)?;
-    machine.console.expect(script::END, LIMIT)?;
-    let log = machine.console.transcript().replace('\r', "");
-    let failures = script::said(&log, "failed:");
-    ensure!(failures.is_empty(), "the guest could not do all it had to: {}", failures.join("\n"));
+    let log = super::listen(&mut machine, "fuel", LIMIT, |_| ())?;
     let mut costs = (0..SCENES.len())
         .map(|number| {
             let [few, many] = ROUNDS.map(|rounds| jobs(&log, &name(number, rounds)));

@@ -150,7 +150,7 @@ pub(in super::super) fn pack_with(text: &str, manifest: Manifest, files: &[(&str
 }
 
 /// Bytes that the lines of so many samples take.
-fn bytes_of(samples: usize) -> usize {
+pub(in super::super) fn bytes_of(samples: usize) -> usize {
     (samples.div_ceil(LINE_SAMPLES) + 1) * LINE_BYTES
 }
 
