@@ -164,10 +164,12 @@ fn play(seconds: u64) -> Result<String> {
     let limit = BOOT_LIMIT + Duration::from_secs(seconds * PATIENCE);
     let mut shown = String::new();
     let log = super::listen(&mut machine, "eight", limit, |said| {
-        let is_turn =
-            |line: &&str| ["under ", "beside "].iter().any(|what| line.contains(&format!("{}{what}", script::SAYS)));
-        if let Some(turn) = said.lines().rev().find(is_turn).filter(|turn| *turn != shown) {
-            eprintln!("    {}", turn.trim_end());
+        // Something of another's may stand before it in its line.
+        let mut turns =
+            said.lines().filter_map(|line| line.split_once(script::SAYS).map(|(_, words)| words.trim_end()));
+        let is_turn = |words: &&str| ["under ", "beside "].iter().any(|what| words.starts_with(what));
+        if let Some(turn) = turns.rfind(is_turn).filter(|turn| *turn != shown) {
+            eprintln!("    {turn}");
             turn.clone_into(&mut shown);
         }
     })?;
