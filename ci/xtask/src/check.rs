@@ -1,6 +1,6 @@
 //! `cargo xtask check`: what must hold before anything is run.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, process::Stdio};
 
 use anyhow::{Result, bail};
 use pd_system_description::{Description, rules};
@@ -20,6 +20,7 @@ pub(crate) struct Check {
 pub(crate) const CHECKS: &[Check] = &[
     Check { name: "formatting", run: formatting },
     Check { name: "layering", run: layering },
+    Check { name: "lock files", run: lock_files },
     Check { name: "system.xml on each board", run: system_description },
     Check { name: "lints", run: lints },
 ];
@@ -55,6 +56,17 @@ fn lints() -> Result<()> {
         "--deny",
         "warnings",
     ]))
+}
+
+/// Workspaces beside this one that use its crates and are built as their lock files say: a crate's new dependency belongs into theirs too.
+/// (`pd`'s needs a repository that not every machine has.)
+fn lock_files() -> Result<()> {
+    for workspace in ["examples", "runner/executor/fuzz"] {
+        let mut command = process::cargo();
+        command.args(["metadata", "--quiet", "--locked", "--format-version", "1", "--manifest-path"]);
+        process::run(command.arg(format!("{workspace}/Cargo.toml")).stdout(Stdio::null()))?;
+    }
+    Ok(())
 }
 
 fn layering() -> Result<()> {
