@@ -9,7 +9,7 @@ use alloc::boxed::Box;
 use wasmi::{Caller, Func, Store, ValType};
 
 use crate::{
-    engine::{BYTES_COPIED_PER_FUEL, Execution},
+    engine::{Execution, copy_fuel},
     host::Host,
     memory::{Fault, GuestMemory, length_u32, offset},
     wait::{Wait, suspend},
@@ -33,7 +33,7 @@ const PAIR_ALIGNMENT: u32 = 4;
 pub(crate) const DELIVERY_FUEL: u64 = 300;
 
 /// How often each byte is copied: out of where it was, and into the room that the container made.
-const COPIES: u64 = 2;
+const COPIES: u32 = 2;
 
 /// The container's `cabi_realloc`.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +95,7 @@ pub(crate) fn answer_list<T>(
     bytes: &[u8],
     element_bytes: u32,
 ) -> Result<T, Fault> {
-    charge(caller, DELIVERY_FUEL + COPIES * bytes.len() as u64 / u64::from(BYTES_COPIED_PER_FUEL));
+    charge(caller, DELIVERY_FUEL + copy_fuel(COPIES * length_u32(bytes.len())));
     let (memory, host) = GuestMemory::of(caller)?;
     prepare(host, &memory, at, bytes, element_bytes)?;
     suspend(host, Wait::Allocate)

@@ -297,7 +297,12 @@ const INDIRECT_CALL_FUEL: u64 = 16;
 const BULK_FUEL: u8 = 21;
 
 /// Bytes for one unit, of the same.
-pub(crate) const BYTES_COPIED_PER_FUEL: u32 = 16;
+const BYTES_COPIED_PER_FUEL: u32 = 16;
+
+/// Fuel of a host call's copying so many bytes, at the same rate.
+pub(crate) fn copy_fuel(bytes: u32) -> u64 {
+    (bytes / BYTES_COPIED_PER_FUEL).into()
+}
 
 /// Of a square root, which is computed in software.
 const ROOT_FUEL: u8 = 8;

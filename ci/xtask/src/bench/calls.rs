@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use qemu::{board::Board, guest::Overlay, launcher::Launch};
 use runner_container::{Channel, ChannelKind, Direction, Manifest};
+use runner_interfaces::exchange::MAX_VALUE_BYTES;
 
 use super::time::{
     containers::{self, CLOCK_AND_LOG, OUTPUTS},
@@ -26,20 +27,12 @@ const QUANTILES: [usize; 3] = [0, 500, 1000];
 /// Between two calls: the budget that the kernel holds a container without a schedule to is whole again by then.
 const PAUSE_NS: u64 = 20_000_000;
 
-/// Bytes of a value on a channel: as long as one can be.
-const VALUE_BYTES: usize = 256;
-
 /// Boot and all calls, of the host's time.
 const LIMIT: Duration = Duration::from_secs(900);
 
-const PAGE: &str = "docs/measurements-time.md";
-
-/// The call of nobody: what the clock takes by itself.
-const NOTHING: (&str, &str, &str) = ("nothing", "", "(i32.const 0)");
-
-/// What is asked for, of whom, and the call, which answers a status.
+/// What is asked for, of whom, and the call, which answers a status. The first is nobody's: what the clock takes by itself.
 const CALLS: [(&str, &str, &str); 17] = [
-    NOTHING,
+    ("nothing", "", "(i32.const 0)"),
     ("`output.set`", "gpio", "(call $set (global.get $output) (i32.and (global.get $turns) (i32.const 1)))"),
     ("`output.toggle`", "gpio", "(call $toggle (global.get $output))"),
     ("`input.get`", "gpio", "(i32.and (call $get (global.get $input)) (i32.const 0))"),
@@ -71,7 +64,7 @@ pub(crate) fn run() -> Result<()> {
     let samples = (0..CALLS.len()).map(|number| samples(&log, number)).collect::<Result<Vec<_>>>()?;
     let table = table(&samples);
     println!("{table}");
-    super::write(PAGE, "calls", &table)
+    super::write(super::time::PAGE, "calls", &table)
 }
 
 /// In units of the samples, which are instructions.
@@ -122,27 +115,56 @@ const CHANNELS: &str = r#"(import "atoll:node/channel@0.1.0" "open-writer" (func
             (import "atoll:node/channel@0.1.0" "[method]reader.peek" (func $peek (param i32) (result i32)))
             (import "atoll:node/channel@0.1.0" "[method]reader.next" (func $next (param i32) (result i32)))"#;
 
-/// A channel as a container names it, with values that are as long as they can be.
-fn channel(name: &str, direction: Direction, kind: ChannelKind) -> Channel {
-    Channel { name: name.to_owned(), direction, type_text: "list<u8>".to_owned(), kind }
+/// The channels, with a container's direction of those that `calls` fills and of those that it reads.
+fn channels(filled: Direction, read: Direction) -> Vec<Channel> {
+    let channel = |name: &str, direction, type_text: &str, kind| Channel {
+        name: name.to_owned(),
+        direction,
+        type_text: type_text.to_owned(),
+        kind,
+    };
+    vec![
+        channel("number", filled, "u64", ChannelKind::Latest),
+        channel("block", filled, "list<u8>", ChannelKind::Latest),
+        channel("filled", filled, "list<u8>", QUEUE),
+        channel("fed", read, "list<u8>", ChannelKind::Latest),
+        channel("queued", read, "list<u8>", QUEUE),
+    ]
 }
 
 /// As long as a queue of such values can be.
 const QUEUE: ChannelKind = ChannelKind::Queue { depth: SAMPLES as u64 };
 
-/// Opens what is called so, and keeps its handle; ends the start with the status where that is refused.
-fn open(function: &str, name: &str, at: usize, global: &str) -> String {
-    format!(
-        "(call ${function} (i32.const {at}) (i32.const {}) (i32.const 0))
-        (if (i32.load8_u (i32.const 0)) (then (return (i32.load8_u (i32.const 4)))))
-        (global.set ${global} (i32.load (i32.const 4)))\n",
-        name.len()
-    )
+/// What is opened at the start, by which function and into which global.
+struct Handles {
+    /// The names, and a global for each.
+    fields: String,
+    /// Opens all of them; ends the start with the status of one that is refused.
+    opens: String,
 }
+
+impl Handles {
+    /// Of functions, names and globals.
+    fn new(handles: &[(&str, &str, &str)]) -> Self {
+        let (mut fields, mut opens) = (String::new(), String::new());
+        for ((function, name, global), at) in handles.iter().zip((64..).step_by(16)) {
+            fields += &format!("(data (i32.const {at}) \"{name}\") (global ${global} (mut i32) (i32.const 0))\n");
+            opens += &format!(
+                "(call ${function} (i32.const {at}) (i32.const {}) (i32.const 0)) {OR_REFUSED}
+                (global.set ${global} (i32.load (i32.const 4)))\n",
+                name.len()
+            );
+        }
+        Self { fields, opens }
+    }
+}
+
+/// What opening answered lies at 0: ends the start with the status where it was refused.
+const OR_REFUSED: &str = "(if (i32.load8_u (i32.const 0)) (then (return (i32.load8_u (i32.const 4)))))";
 
 /// See the module's documentation.
 fn calls() -> Result<Vec<u8>> {
-    let handles = [
+    let Handles { fields, opens } = Handles::new(&[
         ("open", "LED", "output"),
         ("open_input", "BUTTON", "input"),
         ("open_writer", "number", "number"),
@@ -150,13 +172,7 @@ fn calls() -> Result<Vec<u8>> {
         ("open_writer", "filled", "filled"),
         ("open_reader", "fed", "fed"),
         ("open_reader", "queued", "queued"),
-    ];
-    let names = handles.iter().zip((64..).step_by(16));
-    let data: String =
-        names.clone().map(|((_, name, _), at)| format!("(data (i32.const {at}) \"{name}\")\n")).collect();
-    let opens: String = names.map(|((function, name, global), at)| open(function, name, at, global)).collect();
-    let globals: String =
-        handles.iter().map(|(_, _, global)| format!("(global ${global} (mut i32) (i32.const 0))\n")).collect();
+    ]);
     let numbered = || (0..CALLS.len()).zip(CALLS);
     let area = |number: usize| containers::FIRST_LINE + number * containers::bytes_of(SAMPLES);
     let text = format!(
@@ -178,8 +194,7 @@ fn calls() -> Result<Vec<u8>> {
             {SLEEP}
             {CHANNELS}
             (memory (export "memory") 2)
-            {data}
-            {globals}
+            {fields}
             (global $memory (mut i32) (i32.const 0))
             (global $turns (mut i32) (i32.const 0))
             (global $refused (mut i32) (i32.const 0))
@@ -188,7 +203,7 @@ fn calls() -> Result<Vec<u8>> {
             (func (export "on-start") (result i32)
                 {opens}
                 (call $open_device (i32.const 0x50) (i32.const 0))
-                (if (i32.load8_u (i32.const 0)) (then (return (i32.load8_u (i32.const 4)))))
+                {OR_REFUSED}
                 (global.set $memory (i32.load (i32.const 4)))
                 (i32.const 0))
             (func (export "on-loop") (result i32)
@@ -219,51 +234,33 @@ fn calls() -> Result<Vec<u8>> {
             .collect::<String>(),
         logs = numbered().map(|(number, _)| format!("(call $log_{})", series(number))).collect::<String>(),
     );
-    let number = Channel { type_text: "u64".to_owned(), ..channel("number", Direction::Put, ChannelKind::Latest) };
-    let channels = vec![
-        number,
-        channel("block", Direction::Put, ChannelKind::Latest),
-        channel("filled", Direction::Put, QUEUE),
-        channel("fed", Direction::Get, ChannelKind::Latest),
-        channel("queued", Direction::Get, QUEUE),
-    ];
+    let channels = channels(Direction::Put, Direction::Get);
     let grants = ["gpio:LED:out@1000000/s", "gpio:BUTTON:edge", "i2c:0x50"].map(str::to_owned).to_vec();
     containers::pack(&text, Manifest { channels, grants, ..Manifest::named("calls") })
 }
 
 /// Puts what `calls` reads, and holds the other ends of what it puts.
 fn feeder() -> Result<Vec<u8>> {
-    let names = [("open_writer", "fed"), ("open_writer", "queued")].into_iter().zip((64..).step_by(16));
-    let data: String = names.clone().map(|((_, name), at)| format!("(data (i32.const {at}) \"{name}\")\n")).collect();
-    let opens: String = names.map(|((function, name), at)| open(function, name, at, name)).collect();
+    let Handles { fields, opens } = Handles::new(&[("open_writer", "fed", "fed"), ("open_writer", "queued", "queued")]);
     let text = format!(
         r#"(module
             {SLEEP}
             {CHANNELS}
             (memory (export "memory") 1)
-            {data}
-            (global $fed (mut i32) (i32.const 0))
-            (global $queued (mut i32) (i32.const 0))
+            {fields}
             (func (export "on-start") (result i32)
                 (local $left i32) (local $status i32)
                 {opens}
                 (local.set $left (i32.const {SAMPLES}))
                 (loop $fill
-                    (local.set $status (call $put (global.get $queued) (i32.const 1024) (i32.const {VALUE_BYTES})))
+                    (local.set $status (call $put (global.get $queued) (i32.const 1024) (i32.const {MAX_VALUE_BYTES})))
                     (if (local.get $status) (then (return (local.get $status))))
                     (br_if $fill (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
-                (call $put (global.get $fed) (i32.const 1024) (i32.const {VALUE_BYTES})))
+                (call $put (global.get $fed) (i32.const 1024) (i32.const {MAX_VALUE_BYTES})))
             (func (export "on-loop") (result i32) (drop (call $sleep (i64.const 1000000000))) (i32.const 0))
             (func (export "on-stop")))"#
     );
-    let number = Channel { type_text: "u64".to_owned(), ..channel("number", Direction::Get, ChannelKind::Latest) };
-    let channels = vec![
-        number,
-        channel("block", Direction::Get, ChannelKind::Latest),
-        channel("filled", Direction::Get, QUEUE),
-        channel("fed", Direction::Put, ChannelKind::Latest),
-        channel("queued", Direction::Put, QUEUE),
-    ];
+    let channels = channels(Direction::Get, Direction::Put);
     containers::pack(&text, Manifest { channels, ..Manifest::named("feeder") })
 }
 

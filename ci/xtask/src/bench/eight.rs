@@ -47,8 +47,7 @@ const NEIGHBOURS: [(&str, &str); 3] = [
     ("floods", "(loop $l (call $drive) (br $l)) (unreachable)"),
 ];
 
-/// Where it is told, and of how much the least.
-const PAGE: &str = "docs/measurements-time.md";
+/// The least that the book tells of, in seconds.
 const SHORTEST_IN_BOOK: u64 = 60;
 
 /// Seconds of the host's time for each of virtual time, at the worst, and for the boot.
@@ -148,7 +147,7 @@ pub(crate) fn run(seconds: u64) -> Result<()> {
         println!("nothing is written: the book has {SHORTEST_IN_BOOK} s or more");
         return Ok(());
     }
-    super::write(PAGE, "eight", &format!("{seconds} s of the machine's time:\n\n{table}"))
+    super::write(super::time::PAGE, "eight", &format!("{seconds} s of the machine's time:\n\n{table}"))
 }
 
 /// A minute of it: a part of `cargo xtask test`.

@@ -37,8 +37,6 @@ const UNITS: f64 = 100.0;
 /// All scenes, of the host's time.
 const LIMIT: Duration = Duration::from_secs(1800);
 
-const PAGE: &str = "docs/measurements-time.md";
-
 /// What burns fuel, and a round of it. Locals `$i`, `$j`, `$f` and `$d` are of the types `i32`, `i64`, `f32` and `f64`.
 const SCENES: [(&str, &str); 69] = [
     ("nothing but the loop", ""),
@@ -183,7 +181,7 @@ pub(crate) fn run() -> Result<()> {
     costs.sort_by(|(_, one), (_, other)| other.rate().total_cmp(&one.rate()));
     let table = table(&costs);
     println!("{table}");
-    super::write(PAGE, "fuel", &table)
+    super::write(super::time::PAGE, "fuel", &table)
 }
 
 fn table(costs: &[(&str, Cost)]) -> String {
@@ -305,14 +303,11 @@ fn container(name: &str, work: &str, rounds: u64) -> Result<Vec<u8>> {
 fn vectors() -> String {
     let data = |(at, count, bytes): (usize, usize, usize)| {
         let words = (0..count).flat_map(|piece| [PIECES_AT + piece * bytes, bytes]);
-        let text: String = words.map(|word| u32::try_from(word).expect("in the memory")).flat_map(escaped).collect();
+        let text =
+            containers::escaped(words.flat_map(|word| u32::try_from(word).expect("in the memory").to_le_bytes()));
         format!("(data (i32.const {at}) \"{text}\")\n")
     };
     VECTORS.map(data).concat()
-}
-
-fn escaped(word: u32) -> [String; 4] {
-    word.to_le_bytes().map(|byte| format!("\\{byte:02x}"))
 }
 
 #[cfg(test)]

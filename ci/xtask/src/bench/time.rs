@@ -34,7 +34,7 @@ use figures::Figure;
 use machine::{Played, Releases};
 
 /// Where it is told.
-const PAGE: &str = "docs/measurements-time.md";
+pub(super) const PAGE: &str = "docs/measurements-time.md";
 
 /// What happens while it is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

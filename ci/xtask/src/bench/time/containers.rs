@@ -176,9 +176,14 @@ pub(in super::super) fn keep() -> String {
     )
 }
 
+/// Bytes as the text format has them in a string.
+pub(in super::super) fn escaped(bytes: impl IntoIterator<Item = u8>) -> String {
+    bytes.into_iter().map(|byte| format!("\\{byte:02x}")).collect()
+}
+
 /// A series of samples: the functions that keep one and that log all.
 pub(in super::super) fn series(name: &str, start: usize) -> String {
-    let header: String = name.bytes().chain([b':']).map(|byte| format!("\\{byte:02x}")).collect();
+    let header = escaped(name.bytes().chain([b':']));
     format!(
         r#"(data $header_{name} "{header}")
         (global $end_{name} (mut i32) (i32.const {start}))

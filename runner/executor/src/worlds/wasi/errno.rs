@@ -4,7 +4,6 @@ use wasmi::{Caller, Error};
 
 use super::super::{charge, enter};
 use crate::{
-    engine::BYTES_COPIED_PER_FUEL,
     files::Astray,
     host::Host,
     memory::{Fault, GuestMemory},
@@ -80,11 +79,6 @@ pub(super) type Outcome<T = ()> = Result<T, Refusal>;
 /// Fuel for each byte of a path. The costliest go down and up again (`a/../a/../`): a name for five bytes, which three searches among 64
 /// paths look for.
 const FUEL_PER_PATH_BYTE: u64 = 28;
-
-/// Fuel of copying so many bytes, at the rate of bulk operations.
-pub(super) fn copy_fuel(bytes: u32) -> u64 {
-    (bytes / BYTES_COPIED_PER_FUEL).into()
-}
 
 /// What the container gets for an outcome.
 pub(super) fn answer(outcome: Outcome) -> Result<u32, Fault> {

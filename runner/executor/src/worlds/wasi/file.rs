@@ -4,10 +4,11 @@ use wasmi::{Caller, Error};
 
 use super::{
     descriptors::{Target, right},
-    errno::{Errno, Outcome, answer, copy_fuel, serve, serve_charged, serve_host},
+    errno::{Errno, Outcome, answer, serve, serve_charged, serve_host},
     vectors::Vectors,
 };
 use crate::{
+    engine::copy_fuel,
     host::Host,
     memory::{Fault, GuestMemory, length_u32},
     wait::{Wait, suspend},

@@ -4,10 +4,11 @@ use wasmi::{Caller, Error};
 
 use super::{
     descriptors::{DIRECTORY, Descriptor, REGULAR_FILE, Target, known_flags, right, write_filestat},
-    errno::{Errno, Outcome, copy_fuel, serve_at_length, serve_path},
+    errno::{Errno, Outcome, serve_at_length, serve_path},
     file::check_time_flags,
 };
 use crate::{
+    engine::copy_fuel,
     files::{FileTree, Folder, Node},
     host::Host,
     memory::{GuestMemory, length_u32, offset},

@@ -2,8 +2,9 @@
 
 use wasmi::{Caller, Error};
 
-use super::errno::{copy_fuel, serve_at_length};
+use super::errno::serve_at_length;
 use crate::{
+    engine::copy_fuel,
     host::Host,
     memory::{Fault, GuestMemory, length_u32, offset},
 };
