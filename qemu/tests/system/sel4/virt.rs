@@ -9,9 +9,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail, ensure};
 use elf::{ElfBytes, endian::LittleEndian};
 use key_files::{KeyDirectory, KeyFileError, PrivateKey};
+use pd_system_description::Role as Domain;
 use qemu::attacks::Attack;
 use qemu::board::Board;
-use qemu::debugger::Debugger;
+use qemu::debugger::{Debugger, Registers};
 use runner_container::{Manifest, OnOverrun, Schedule, embed};
 use runner_tokens::{Body, Claims, Role, SigningKey, attach, layout, sign};
 use serde_json::json;
@@ -386,8 +387,7 @@ pub(super) fn a_fault_ends_one_life(board: &TestBoard, node: &mut Node) -> Resul
     ensure!(secrets_in_memory(node)? > 0, "the container holds its secret");
 
     let running = node.container("secret")?;
-    let cell = pd_system_description::Role::Cell(usize::try_from(number(&running, "cell")?)?);
-    send_the_busy_cell_nowhere(board, if board.multi_core { cell.core() } else { 0 }, node)?;
+    send_the_busy_cell_nowhere(board, Domain::Cell(usize::try_from(number(&running, "cell")?)?), node)?;
     node.wait_until("the container has failed", |node| Ok(node.state("secret")? == "failed"))?;
     let failed = node.container("secret")?;
     ensure!(failed["reason"].as_str().is_some_and(|reason| reason.contains("the cell faulted")), "{failed}");
@@ -562,10 +562,11 @@ pub(super) fn program_beside(board: &TestBoard, name: &str) -> Result<Vec<u8>> {
     std::fs::read(board.image()?.with_file_name(name)).with_context(|| format!("no {name} beside the image"))
 }
 
-/// Stops the machine again and again until `core` stands in a cell's program, which is a busy one's most of the time, and puts its
-/// program counter to nowhere. The domains share their addresses, so a cell is known by the instructions around it.
-fn send_the_busy_cell_nowhere(board: &TestBoard, core: u8, node: &mut Node) -> Result<()> {
+/// Stops the machine again and again until its core stands in `cell`, which is busy and so most of the time does, and puts its
+/// program counter to nowhere. Other cells run the same program: one that blinks is met now and then, too.
+fn send_the_busy_cell_nowhere(board: &TestBoard, cell: Domain, node: &mut Node) -> Result<()> {
     const TRIES: usize = 2000;
+    let core = if board.multi_core { cell.core() } else { 0 };
     let program = program_beside(board, "cell.elf")?;
     let mut debugger = node.machine.stop()?;
     for attempt in 0..TRIES {
@@ -573,25 +574,42 @@ fn send_the_busy_cell_nowhere(board: &TestBoard, core: u8, node: &mut Node) -> R
         debugger.run_for(Duration::from_micros(500 + 37 * (attempt as u64 % 40)))?;
         debugger.select_core(core)?;
         let registers = debugger.registers()?;
-        if registers.in_user_mode() && is_in_program(&mut debugger, &program, registers.program_counter())? {
+        if domain_in_program(&mut debugger, &program, &registers)? == Some(cell) {
             return debugger.jump(registers, NOWHERE);
         }
     }
-    bail!("core {core} was never met in a cell")
+    bail!("core {core} was never met in {cell:?}")
+}
+
+/// The domain that the stopped core runs, if it runs that program. Domains share their addresses, so a program is known
+/// by the instructions around the program counter, and the domain by the name that Microkit writes into its copy.
+pub(super) fn domain_in_program(
+    debugger: &mut Debugger,
+    program: &[u8],
+    registers: &Registers,
+) -> Result<Option<Domain>> {
+    /// As many bytes as Microkit gives a name (`PD_NAME_LENGTH` of `sel4-microkit`).
+    const NAME_BYTES: usize = 64;
+    let elf = ElfBytes::<LittleEndian>::minimal_parse(program)?;
+    if !registers.in_user_mode() || !is_in_program(debugger, &elf, registers.program_counter())? {
+        return Ok(None);
+    }
+    let (symbols, names) = elf.symbol_table()?.context("a program has symbols")?;
+    let name = symbols.iter().find(|symbol| names.get(symbol.st_name as usize).is_ok_and(|it| it == "microkit_name"));
+    let bytes = debugger.read_memory(name.context("a program holds its domain's name")?.st_value, NAME_BYTES)?;
+    let name = std::str::from_utf8(bytes.split(|byte| *byte == 0).next().unwrap_or_default())?;
+    Ok(Some(Domain::of(name).with_context(|| format!("no domain is called {name}"))?))
 }
 
 /// Whether memory at an address is what a program has there.
-pub(super) fn is_in_program(debugger: &mut Debugger, program: &[u8], address: u64) -> Result<bool> {
+fn is_in_program(debugger: &mut Debugger, program: &ElfBytes<'_, LittleEndian>, address: u64) -> Result<bool> {
     const COMPARED_BYTES: usize = 64;
-    let elf = ElfBytes::<LittleEndian>::minimal_parse(program)?;
-    for segment in elf.segments().context("a program has segments")? {
+    for segment in program.segments().context("a program has segments")? {
         let Some(offset) = address.checked_sub(segment.p_vaddr) else { continue };
-        if offset + COMPARED_BYTES as u64 <= segment.p_filesz {
-            let start = usize::try_from(segment.p_offset + offset)?;
-            let expected = program.get(start..start + COMPARED_BYTES);
+        let start = usize::try_from(offset)?;
+        if let Some(expected) = program.segment_data(&segment)?.get(start..start + COMPARED_BYTES) {
             // What cannot be read is not the cell's.
-            let found = debugger.read_memory(address, COMPARED_BYTES).ok();
-            return Ok(expected.is_some() && expected == found.as_deref());
+            return Ok(debugger.read_memory(address, COMPARED_BYTES).is_ok_and(|found| found == expected));
         }
     }
     Ok(false)
