@@ -26,7 +26,7 @@ pub enum Attack {
     CpuHog,
     /// Linux takes all of its memory and gives it back, again and again.
     MemoryThrash,
-    /// Linux' timers expire all the time, and its console's line interrupts for every few bytes.
+    /// Linux' timers expire all the time, and something is written to its console in between.
     InterruptStorm,
     /// Linux fills the queues of its virtio ports and opens and closes them, as fast as it can.
     VirtioFlood,
@@ -207,9 +207,9 @@ impl Attack {
                 "while :; do dd if=/dev/zero of=/tmp/thrash bs=1M count=64; cat /tmp/thrash; rm /tmp/thrash; done &\n\
                  while :; do head -c 48000000 /dev/zero | tail -c 48000000 | wc -c; done &"
             }
-            // `read` waits in `poll` and makes no process, so that there is an interrupt of the timer for nearly each of them; and
-            // the console interrupts when it has sent. What it sends is text in whole pieces, so that whoever types there still
-            // finds an answer between them.
+            // `read` waits in `poll` and makes no process, so that there is an interrupt of the timer for nearly each of them.
+            // The console, whose every character is `vmm`'s work, makes none by sending. What it sends is text in whole
+            // pieces, so that whoever types there still finds an answer between them.
             Self::InterruptStorm => {
                 "mkfifo pipe\n\
                  for n in 1 2 3 4 5 6 7 8; do while :; do read -t 0.001 nothing; done <> pipe & done\n\

@@ -9,6 +9,7 @@ pub(crate) mod costs;
 pub(crate) mod eight;
 pub(crate) mod fuel;
 mod host;
+pub(crate) mod interrupts;
 mod sel4;
 mod time;
 

@@ -91,8 +91,11 @@ enum Command {
         /// Measure how long calls of other domains take, by what is asked for
         #[arg(long, conflicts_with_all = ["time", "only", "costs", "fuel"])]
         calls: bool,
+        /// Measure what interrupts of Linux take from a container
+        #[arg(long, conflicts_with_all = ["time", "only", "costs", "fuel", "calls"])]
+        interrupts: bool,
         /// Play eight containers at 1 kHz under all attacks in turn for about so many seconds of virtual time
-        #[arg(long, value_name = "SECONDS", conflicts_with_all = ["time", "only", "costs", "fuel", "calls"])]
+        #[arg(long, value_name = "SECONDS", conflicts_with_all = ["time", "only", "costs", "fuel", "calls", "interrupts"])]
         eight: Option<u64>,
         #[command(flatten)]
         options: bench::TimeOptions,
@@ -117,6 +120,7 @@ fn main() -> ExitCode {
         Command::Bench { costs: true, .. } => bench::costs::run(),
         Command::Bench { fuel: true, .. } => bench::fuel::run(),
         Command::Bench { calls: true, .. } => bench::calls::run(),
+        Command::Bench { interrupts: true, .. } => bench::interrupts::run(),
         Command::Bench { eight: Some(seconds), .. } => bench::eight::run(seconds),
         Command::Bench { only, .. } => bench::run(only),
     };

@@ -28,7 +28,7 @@ pub(in super::super) const UNIT_NS: u64 = 8;
 pub(in super::super) const FIRST_LINE: usize = 4096;
 
 /// A page of linear memory.
-const PAGE_BYTES: usize = 65_536;
+pub(in super::super) const PAGE_BYTES: usize = 65_536;
 
 /// The least interval between two edges that `edge` is released for. QEMU's power button holds its line for a tenth of a second.
 const EDGE_INTERVAL_NS: u64 = 20_000_000;
