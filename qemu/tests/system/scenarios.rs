@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use runner_container::Direction;
+use serde_json::Value;
 
 use super::hostile;
 use super::node::{Node, number};
@@ -169,20 +170,43 @@ fn an_upload_is_cut_off(node: &mut Node) -> Result<()> {
     bail!("an upload was cut off four times and never counted")
 }
 
-/// A container that never comes back is stopped alone.
+/// A container that never comes back is stopped alone, and soon.
 pub(crate) fn a_loop_is_stopped_and_others_run_on(node: &mut Node) -> Result<()> {
+    /// The longest slice and what lies around it take 0.91 ms of the processor (docs/real-time.md), and a cell's own budget is 0.7 ms in
+    /// each 10 ms: it begins in one of these, has all of the next, and is over in the third.
+    const SOON_NS: u64 = 30_000_000;
+    const STOPS: usize = 3;
     let blinker = Blinker::deploy(node)?;
     node.emit("deploy spin.wasm")?;
-    node.shell_succeeds("sleep 1")?;
-    let spinning = node.container("spin")?;
-    ensure!(spinning["ended_ns"] == 0, "{spinning}");
-    let began = number(&spinning, "now_ns")?;
-    node.emit("stop spin")?;
-    let ended = number(&node.container("spin")?, "ended_ns")?;
-    // The board's limit for a stop is 1 s; between the two questions lies the time of starting `emit`.
-    ensure!(ended.saturating_sub(began) < 5_000_000_000, "stopping took {} ns", ended - began);
+    for _ in 0..STOPS {
+        node.shell_succeeds("sleep 1")?;
+        let spinning = node.container("spin")?;
+        ensure!(spinning["ended_ns"] == 0, "{spinning}");
+        node.emit("stop spin")?;
+        let stopped = node.container("spin")?;
+        let stopping = number(&stopped, "stopping_ns")?;
+        ensure!(number(&stopped, "ended_ns")? >= stopping && stopping > 0, "{stopped}");
+        // `admission`, which is less urgent than the cell, may come to write it down only behind what the cell does at once.
+        let late = stopping.saturating_sub(when_it_was_to_stop(node, "spin")?);
+        ensure!(late < SOON_NS || !node.keeps_time, "its stop hook began {late} ns after `admission` was asked");
+        node.emit("start spin")?;
+    }
     blinker.lost_nothing(node)?;
     node.clear()
+}
+
+/// When a session asked it to stop, by the audit log.
+fn when_it_was_to_stop(node: &mut Node, name: &str) -> Result<u64> {
+    let mut asked = None;
+    // Looked for again where something else was said in the middle of the entry.
+    node.wait_until("that it was to stop is in the audit log", |node| {
+        let audit = node.emit("--format json audit")?;
+        let entries = audit.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut stops = entries.filter(|entry| entry["event"] == "stopped" && entry["container"] == name);
+        asked = stops.next_back().map(|entry| number(&entry, "time_ns")).transpose()?;
+        Ok(asked.is_some())
+    })?;
+    asked.context("it was found")
 }
 
 /// A container that fails comes back by its policy, clean, until it is given up; one that has lived as long as it may does not;
