@@ -100,7 +100,10 @@ impl<M: SharedMemory + Clone> Admission<M> {
         match container.succession(shown) {
             Succession::None | Succession::Preparing | Succession::Probation => None,
             Succession::RolledBack => {
-                let failure = rolled_back(&container.view(shown, self.options.fault_name));
+                // The warden says so when it has seen how it ended; what was read of the cell before may be older.
+                self.look_at(kernel, cell);
+                let container = self.cells[cell].as_ref()?.container.as_ref()?;
+                let failure = rolled_back(&container.view(&self.table.cells[cell], self.options.fault_name));
                 self.counters.count(Counter::UpdatesRolledBack);
                 self.record_upload_failure(kernel.now(), AuditKind::UpdateRolledBack, cell, &failure);
                 self.remove_container(kernel, cell);

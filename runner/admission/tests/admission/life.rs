@@ -339,3 +339,26 @@ fn a_warden_that_stands_still_is_asked_nothing_and_whoever_asks_is_told() {
     node.hold_warden(false);
     assert_eq!(node.report(1, named(Request::Stop)).state_text, "finalised");
 }
+
+#[test]
+fn an_update_that_traps_is_told_with_its_reason_whenever_admission_looks() {
+    for looks in 0.. {
+        let mut node = running();
+        let wasm = reactor();
+        node.ask(0, Request::Update { deploy: request("a", &wasm), probation_ns: 1_000_000_000 }).expect("announced");
+        node.send_chunks(0, &wasm).expect("arrives");
+        let number = node.begin(0, Request::Commit);
+        node.run();
+        assert_eq!(node.answer(0, number), None, "it is in its probation");
+        node.trap_in_probation_behind(looks, 1, "unreachable");
+        node.wake_everybody();
+        node.run();
+        if node.is_to_be_preempted() {
+            assert!(looks > 10, "admission looks at the clock for each cell");
+            return;
+        }
+        let (code, words) = node.answer(0, number).expect("an answer").expect_err("it trapped");
+        assert_eq!(code, ErrorCode::RolledBack);
+        assert!(words.contains("trap: unreachable"), "behind {looks} looks: {words}");
+    }
+}

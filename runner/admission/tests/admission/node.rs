@@ -25,7 +25,7 @@ use runner_interfaces::{
     },
     scheduling::{Share, Shares},
     timer,
-    warden::WardenTable,
+    warden::{Succession, WardenTable},
 };
 use runner_tokens::KeyTable;
 use runner_warden::{Cells, Fault, NotScheduled, Warden};
@@ -503,6 +503,13 @@ struct AdmissionKernel {
     warden_is_gone: bool,
     /// The warden never comes back from what it does: whoever called it would wait for ever.
     warden_hangs: bool,
+    /// What others do in the middle of admission's work: when it has looked at the clock so often.
+    preemption: RefCell<Option<Preemption>>,
+}
+
+struct Preemption {
+    looks_left: u32,
+    act: Box<dyn FnOnce()>,
 }
 
 impl Kernel for AdmissionKernel {
@@ -529,6 +536,12 @@ impl Kernel for AdmissionKernel {
     }
 
     fn now(&self) -> Instant {
+        let mut preemption = self.preemption.borrow_mut();
+        match preemption.as_mut().map(|preemption| &mut preemption.looks_left) {
+            Some(0) => preemption.take().into_iter().for_each(|preemption| (preemption.act)()),
+            Some(left) => *left -= 1,
+            None => {}
+        }
         self.kernel.now()
     }
 }
@@ -648,7 +661,14 @@ impl Node {
             exchange,
         };
         let guest = Guest::new(&regions);
-        let world = AdmissionKernel { warden, kernel, bells, warden_is_gone: false, warden_hangs: false };
+        let world = AdmissionKernel {
+            warden,
+            kernel,
+            bells,
+            warden_is_gone: false,
+            warden_hangs: false,
+            preemption: RefCell::default(),
+        };
         let mut node = Self { regions, admission, world, cells, guest, may_break_the_link: false };
         node.world.warden.start(&mut node.world.kernel);
         node.admission.start(&mut node.world);
@@ -721,6 +741,32 @@ impl Node {
             }
         }
         busy
+    }
+
+    /// When admission has looked at the clock so often from now on, a cell traps and the warden gives the update in it up: both are more
+    /// urgent than admission and may come between any two of its instructions.
+    #[allow(dead_code, reason = "the test of the heap does not ask")]
+    pub(crate) fn trap_in_probation_behind(&mut self, looks: u32, cell: usize, detail: &str) {
+        let mut status = SequencedCell::new(self.regions[&format!("cell{cell}_status")].clone(), 0).expect("fits");
+        let mut table = SequencedCell::new(self.regions["warden_status"].clone(), 0).expect("fits");
+        let mut shows = self.cells[cell].shows;
+        shows.state = ContainerState::Failed.to_wire();
+        shows.reason = FailureReason::Trap.to_wire();
+        shows.detail[..detail.len()].copy_from_slice(detail.as_bytes());
+        shows.detail_bytes = u32::try_from(detail.len()).expect("short");
+        let mut shown = self.table();
+        shown.cells[cell].succession = Succession::RolledBack.to_wire();
+        let act = Box::new(move || {
+            status.write(&shows);
+            table.write(&shown);
+        });
+        self.world.preemption.replace(Some(Preemption { looks_left: looks, act }));
+    }
+
+    /// Whether that has not happened so far.
+    #[allow(dead_code, reason = "the test of the heap does not ask")]
+    pub(crate) fn is_to_be_preempted(&self) -> bool {
+        self.world.preemption.borrow().is_some()
     }
 
     pub(crate) fn now_ns(&self) -> u64 {
