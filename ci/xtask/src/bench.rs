@@ -33,6 +33,9 @@ use crate::process::{self, step};
 pub(crate) use time::TimeOptions;
 use time::script;
 
+/// Nanoseconds of a millisecond.
+const MS: u64 = 1_000_000;
+
 /// What an instruction takes where the policy of eight cells is in force, whose figures are for such a machine; and that as QEMU has it,
 /// the power of 2.
 const INSTRUCTION_NS: u64 = 1 << INSTRUCTION_SHIFT;

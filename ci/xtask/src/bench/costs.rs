@@ -12,15 +12,13 @@ use qemu::{guest::Overlay, launcher::Machine};
 use runner_container::{Manifest, Schedule};
 
 use super::{
-    INSTRUCTION_NS,
+    INSTRUCTION_NS, MS,
     time::{
         containers::{self, CLOCK_AND_LOG, OUTPUTS},
         figures::Samples,
     },
 };
 use crate::boards;
-
-const MS: u64 = 1_000_000;
 
 /// The watcher looks for so long in each of so many periods: two ticks at the least fall into each look.
 const LOOK_NS: u64 = 2 * MS + MS / 10;

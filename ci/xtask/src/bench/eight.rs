@@ -17,13 +17,14 @@ use runner_container::{Manifest, OnOverrun, Restart, RestartPolicy, Schedule, Ur
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::time::{
-    containers::{self, CLOCK_AND_LOG, OUTPUTS},
-    script,
+use super::{
+    MS,
+    time::{
+        containers::{self, CLOCK_AND_LOG, OUTPUTS},
+        script,
+    },
 };
 use crate::{boards, process::step};
-
-const MS: u64 = 1_000_000;
 
 /// One in each cell.
 const CELLS: usize = 8;

@@ -12,15 +12,13 @@ use qemu::guest::Overlay;
 use runner_container::{Manifest, Schedule};
 
 use super::{
-    INSTRUCTION_NS,
+    INSTRUCTION_NS, MS,
     time::{
         containers::{self, CLOCK_AND_LOG},
         script,
     },
 };
 use crate::{boards, process::step};
-
-const MS: u64 = 1_000_000;
 
 /// Jobs of each container, and what they may take.
 const JOBS: u64 = 25;

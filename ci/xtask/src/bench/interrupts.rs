@@ -19,29 +19,30 @@ use qemu::{
 };
 use runner_container::{Manifest, OnOverrun, Schedule};
 
-use super::time::{
-    containers::{self, CLOCK_AND_LOG},
-    figures::Samples,
-    script,
+use super::{
+    MS,
+    time::{
+        containers::{self, CLOCK_AND_LOG},
+        figures::Samples,
+        script,
+    },
 };
 use crate::{
     boards,
     process::{self, step},
 };
 
-const MS: u64 = 1_000_000;
-
 /// Of each container.
 const JOBS: usize = 1000;
 
-/// Rounds of a loop that does nothing: some 0.5 ms.
+/// Rounds of a loop that does nothing: some 0.6 ms.
 const ROUNDS: usize = 3_000;
 
 /// So long after a tick the domains above the cells are done with it.
-const BEHIND_A_TICK_NS: u64 = 250_000;
+const BEHIND_A_TICK_NS: u64 = MS / 4;
 
-const PERIOD_NS: u64 = 10_000_000;
-const BUDGET_NS: u64 = 1_000_000;
+const PERIOD_NS: u64 = 10 * MS;
+const BUDGET_NS: u64 = MS;
 
 /// The containers, one after the other, and what goes on beside each.
 const BESIDE: [(&str, &str); 3] =
@@ -74,6 +75,7 @@ pub(crate) fn run() -> Result<()> {
     let log = super::listen(&mut machine, "interrupts", LIMIT, |_| ())?;
     let samples = BESIDE.iter().map(|(name, _)| samples(&log, name)).collect::<Result<Vec<_>>>()?;
     let interrupts = BESIDE.iter().map(|(name, _)| interrupts(&log, name)).collect::<Result<Vec<_>>>()?;
+    ensure!(interrupts.last().is_some_and(|typed| typed.console > 0), "no key reached Linux: {interrupts:?}");
     let stated = stated()?;
     let (table, taken) = table(&samples, &interrupts);
     println!("{table}");

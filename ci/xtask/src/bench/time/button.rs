@@ -20,6 +20,8 @@ use qemu::{
     launcher::{Launch, Machine},
 };
 
+use super::super::MS;
+
 /// The system call that nothing else in the guest makes.
 const ASKING: &str = "__arm64_sys_sethostname";
 
@@ -47,7 +49,6 @@ const MOST_STOPS: usize = 1000;
 
 /// `GPIO_KEY_LATENCY`, counted from the whole millisecond before the press.
 const HELD_MS: u64 = 100;
-const MS: u64 = 1_000_000;
 
 /// The guest alone, without a hypervisor: some seconds.
 const BOOT_LIMIT: Duration = Duration::from_secs(240);
