@@ -40,7 +40,7 @@ use std::{
 };
 
 /// How long something may take that takes milliseconds on an idle machine.
-pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// Every verb, as `emit --help` lists them.
 pub(crate) const VERBS: [&str; 22] = [

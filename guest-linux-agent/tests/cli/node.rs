@@ -42,13 +42,9 @@ impl TestNode {
         Self { node, _directory: directory }
     }
 
-    /// How long Linux has let that domain wait for a processor so far.
-    fn waited_ns(&self, domain: &str) -> u64 {
-        let process = self.node.domain_pid(domain).expect("it runs");
-        // Time on the processor, time waited for it, turns (Linux, Documentation/scheduler/sched-stats). A kernel without
-        // the file excuses nothing.
-        let text = std::fs::read_to_string(format!("/proc/{process}/schedstat")).unwrap_or_default();
-        text.split(' ').nth(1).and_then(|waited| waited.parse().ok()).unwrap_or(0)
+    /// How long Linux has let the domains that a blink comes through wait for a processor so far.
+    fn waited_ns(&self) -> u64 {
+        self.node.waited_ns(&["tick", "timer", "gpio", "cell0"]).expect("they run")
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -155,9 +151,6 @@ fn build(folder: &Path) {
     assert!(command.status().expect("cargo runs").success(), "pd-host builds");
 }
 
-/// The domains that a blink comes through.
-const ON_THE_WAY: [&str; 4] = ["tick", "timer", "gpio", "cell0"];
-
 /// A blinker that runs while something else goes wrong. The first container of its node, so in its first cell.
 pub(crate) struct Blinker<'a> {
     node: &'a TestNode,
@@ -169,7 +162,7 @@ pub(crate) struct Blinker<'a> {
 impl<'a> Blinker<'a> {
     pub(crate) fn deploy(node: &'a TestNode) -> Self {
         let (transitions_before, _) = seen(node);
-        let waited_before_ns = waited_ns(node);
+        let waited_before_ns = node.waited_ns();
         node.emit(&["deploy", &sample("blinker"), "--grant", "gpio:LED:out"]).succeeds();
         let report = node.ask(&["inspect", "blinker"]);
         assert_eq!(number(&report, "cell"), 0);
@@ -186,7 +179,7 @@ impl<'a> Blinker<'a> {
             let (transitions, now_ns) = seen(self.node);
             let (counted, since_ns) = (transitions - self.transitions_before, now_ns - self.started_ns);
             let due = since_ns / BLINK_NS;
-            let excused = waited_ns(self.node).saturating_sub(self.waited_before_ns) / BLINK_NS;
+            let excused = self.node.waited_ns().saturating_sub(self.waited_before_ns) / BLINK_NS;
             if since_ns % BLINK_NS > BLINK_NS / 4 && (due.saturating_sub(excused)..=due).contains(&counted) {
                 break;
             }
@@ -196,10 +189,6 @@ impl<'a> Blinker<'a> {
         let report = self.node.ask(&["inspect", "blinker"]);
         assert!(["ready", "running"].iter().any(|state| report["state"] == *state), "{report}");
     }
-}
-
-fn waited_ns(node: &TestNode) -> u64 {
-    ON_THE_WAY.iter().map(|domain| node.waited_ns(domain)).sum()
 }
 
 /// How often the LED's line changed, and the node's time of that.

@@ -132,6 +132,20 @@ impl Node {
         fs::read_to_string(process_file(&self.run_directory, domain))?.trim().parse().map_err(io::Error::other)
     }
 
+    /// How long these domains together have been without a processor so far, by Linux' own account: each process' wait for
+    /// its turn, and what a hypervisor below took of all processors. For whoever counts what a node did in a time: this is not
+    /// seL4, and a busy machine makes it late. A kernel that does not account for it tells of no wait.
+    ///
+    /// # Errors
+    /// One of them does not exist, or has no process at the moment.
+    pub fn waited_ns(&self, domains: &[&str]) -> io::Result<u64> {
+        domains.iter().try_fold(stolen_ns(), |waited_ns, domain| {
+            // Nanoseconds on the processor, nanoseconds waited for it, turns (Linux, Documentation/scheduler/sched-stats).
+            let text = fs::read_to_string(format!("/proc/{}/schedstat", self.domain_pid(domain)?)).unwrap_or_default();
+            Ok(waited_ns + field(&text, 1))
+        })
+    }
+
     /// Kills a domain's process, as a fault would.
     ///
     /// # Errors
@@ -178,6 +192,21 @@ impl Node {
         self.launcher.wait()?;
         bail!("the node did not end within {STOP_LIMIT:?}; it was killed, and Linux ended its processes");
     }
+}
+
+/// What a hypervisor has given to others of the time that this machine's processors wanted, together.
+fn stolen_ns() -> u64 {
+    /// `USER_HZ`, the same on every architecture that this runs on (Linux, `include/asm-generic/param.h`).
+    const TICK_NS: u64 = 10_000_000;
+    /// Behind "cpu": user, nice, system, idle, iowait, irq, softirq, steal (Linux, Documentation/filesystems/proc).
+    const STEAL: usize = 8;
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    TICK_NS * field(text.lines().next().unwrap_or_default(), STEAL)
+}
+
+/// A number among the words of a line, and 0 where there is none.
+fn field(line: &str, index: usize) -> u64 {
+    line.split_whitespace().nth(index).and_then(|word| word.parse().ok()).unwrap_or(0)
 }
 
 impl Drop for Node {

@@ -6,7 +6,7 @@ use runner_interfaces::cell::ContainerState;
 use shared_ring_messages::{Answer, Request};
 
 use crate::client::{Client, Deploy, blinker};
-use crate::{TestNode, assert_blinked_on, eventually, sample};
+use crate::{Blinking, TestNode, eventually, sample};
 
 #[test]
 fn a_cell_that_faults_is_started_clean_and_the_others_run_on() {
@@ -80,9 +80,7 @@ fn a_container_that_loops_is_stopped_while_others_run() {
 fn the_bridge_may_end_as_linux_may_and_the_blinker_blinks_on() {
     let node = TestNode::start();
     Client::greeted(&node).deploy(&blinker("blinker")).expect("starts");
-    let mut pins = node.gpio().expect("pins");
-    eventually("it blinks", || pins.transitions("LED").expect("read") > 0);
-    let (began, before) = (Instant::now(), pins.transitions("LED").expect("read"));
+    let mut blinking = Blinking::watch(&node);
     for _ in 0..3 {
         let bridge = node.domain_pid("vmm").expect("runs");
         node.kill_domain("vmm").expect("killed");
@@ -94,7 +92,5 @@ fn the_bridge_may_end_as_linux_may_and_the_blinker_blinks_on() {
         });
     }
     std::thread::sleep(Duration::from_millis(500));
-    let elapsed_ms = u64::try_from(began.elapsed().as_millis()).expect("small");
-    let blinks = pins.transitions("LED").expect("read") - before;
-    assert_blinked_on(blinks, elapsed_ms);
+    blinking.went_on();
 }

@@ -13,11 +13,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use runner_interfaces::MAX_CELLS;
+use runner_interfaces::cell::{CellControl, CellStatus};
 use runner_interfaces::grants::{CellGrants, LineRates, grant_offset_bytes};
 use runner_interfaces::kernel::{Channel, Kernel, Message, Wiring};
 use runner_interfaces::plan::LoadRequest;
 use runner_interfaces::warden::Procedure;
-use shared_ring::{SharedMemory, SharedValues};
+use shared_ring::{SequencedCell, SharedMemory, SharedValues};
 
 use super::Shell;
 use crate::substrate::kernel::HostWiring;
@@ -76,6 +77,9 @@ const BOUNDARIES: [u64; 24] =
 const LABELS: [u64; 19] =
     [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 1 << 32 | 1, 1 << 32 | 3, u32::MAX as u64, u64::MAX];
 
+/// How many kinds of calls a cell makes until it says again how its load is getting on.
+const CALLS_A_LIE: usize = 64;
+
 /// What the other words are while one takes each value.
 const REST: [u64; 3] = [0, 1, u64::MAX];
 
@@ -124,6 +128,15 @@ struct Hostile {
     peers: Vec<Channel>,
     /// `admission`'s: what it asks for, and of whom.
     requests: Option<(HostMemory, Channel)>,
+    load: Option<Load>,
+}
+
+/// A cell's: what it is told to load, and where it says what came of it.
+struct Load {
+    control: SequencedCell<HostMemory, CellControl>,
+    status: SequencedCell<HostMemory, CellStatus>,
+    /// What it says of everything else: whatever lay there.
+    rest: CellStatus,
 }
 
 pub(super) fn run(shell: Shell) -> Result<()> {
@@ -139,6 +152,7 @@ pub(super) fn run(shell: Shell) -> Result<()> {
         writable: regions.filter_map(|symbol| wiring.region(&symbol)).collect(),
         peers: channels.filter_map(|symbol| wiring.channel(&symbol)).collect(),
         requests: requests(wiring),
+        load: load(wiring),
         shell,
     };
     hostile.shell.started()?;
@@ -157,12 +171,24 @@ fn requests(wiring: &HostWiring) -> Option<(HostMemory, Channel)> {
     Some((wiring.region("region_requests")?, wiring.channel("channel_warden")?))
 }
 
+fn load(wiring: &HostWiring) -> Option<Load> {
+    let status = wiring.region("region_status")?;
+    Some(Load {
+        control: SequencedCell::new(wiring.region("region_control")?, 0).ok()?,
+        rest: status.read_value(0).ok()?,
+        status: SequencedCell::new(status, 0).ok()?,
+    })
+}
+
 impl Hostile {
     /// Each call to each peer, and each boundary in each of the first words of each region.
     fn do_everything(&mut self) {
         let mut calls = 0_u64;
         // One peer after the other with each call, so that none waits long for its turn where this is a short life.
-        for message in LABELS.into_iter().flat_map(calls_of) {
+        for (index, message) in LABELS.into_iter().flat_map(calls_of).enumerate() {
+            if index.is_multiple_of(CALLS_A_LIE) {
+                self.lie();
+            }
             for &peer in &self.peers {
                 // Where there is no call to make, the kernel says so at once.
                 self.shell.kernel.call(peer, message);
@@ -181,6 +207,17 @@ impl Hostile {
         }
         // To its log. The tests wait for it.
         eprintln!("hostile: made all of {calls} calls, and goes on at random");
+    }
+
+    /// As a cell, of its own load and whole, so that it is read however short its life is: a state that there is not.
+    fn lie(&mut self) {
+        let Some(Load { control, status, rest }) = &mut self.load else { return };
+        let Some(CellControl { generation, .. }) = control.try_read() else { return };
+        let nothing = u32::MAX - low(self.random.below(16));
+        status.write(&CellStatus { generation, state: nothing, reason: nothing, world: nothing, ..*rest });
+        for &peer in &self.peers {
+            self.shell.kernel.notify(peer);
+        }
     }
 
     fn do_anything(&mut self) {
