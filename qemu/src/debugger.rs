@@ -14,8 +14,11 @@ use anyhow::{Context, Result, bail, ensure};
 /// QEMU answers between two translated blocks; only a hung one takes this long.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where the program counter stands among AArch64's registers as GDB numbers them: behind x0 to x30 and the stack pointer.
-const PROGRAM_COUNTER_BYTE: usize = 32 * 8;
+/// Where the stack pointer stands among AArch64's registers as GDB numbers them: behind x0 to x30.
+const STACK_POINTER_BYTE: usize = 31 * 8;
+
+/// The program counter follows.
+const PROGRAM_COUNTER_BYTE: usize = STACK_POINTER_BYTE + 8;
 
 /// `PSTATE` follows; its exception level is in bits 2 and 3 (ARM DDI 0487, C5.2.19).
 const PROCESSOR_STATE_BYTE: usize = PROGRAM_COUNTER_BYTE + 8;
@@ -37,8 +40,13 @@ impl Registers {
     /// The address of the next instruction.
     #[must_use]
     pub fn program_counter(&self) -> u64 {
-        let bytes = self.0[PROGRAM_COUNTER_BYTE..PROCESSOR_STATE_BYTE].try_into();
-        u64::from_le_bytes(bytes.expect("eight bytes; the length was checked when they were read"))
+        self.word(PROGRAM_COUNTER_BYTE)
+    }
+
+    /// Where the stack of what runs ends. Linux puts each program's stack elsewhere, so this also tells one from another.
+    #[must_use]
+    pub fn stack_pointer(&self) -> u64 {
+        self.word(STACK_POINTER_BYTE)
     }
 
     /// Whether the processor runs a program, at exception level 0, rather than a kernel.
@@ -50,9 +58,12 @@ impl Registers {
     /// A general register, x0 to x30.
     #[must_use]
     pub fn general(&self, number: u8) -> Option<u64> {
-        let start = usize::from(number) * 8;
-        let bytes = self.0.get(start..start + 8).filter(|_| number <= 30)?;
-        bytes.try_into().ok().map(u64::from_le_bytes)
+        (number <= 30).then(|| self.word(usize::from(number) * 8))
+    }
+
+    fn word(&self, byte: usize) -> u64 {
+        let bytes = self.0[byte..byte + 8].try_into();
+        u64::from_le_bytes(bytes.expect("eight bytes; the length was checked when they were read"))
     }
 
     fn set_program_counter(&mut self, address: u64) {
@@ -364,6 +375,14 @@ mod tests {
         let mut bytes = registers(0);
         bytes[30 * 8..31 * 8].copy_from_slice(&7_u64.to_le_bytes());
         assert_eq!([29, 30, 31].map(|number| Registers(bytes.clone()).general(number)), [Some(0), Some(7), None]);
+    }
+
+    #[test]
+    fn the_stack_pointer_stands_before_the_program_counter() {
+        let mut bytes = registers(0x4000);
+        bytes[31 * 8..32 * 8].copy_from_slice(&0x7000_u64.to_le_bytes());
+        let read = Registers(bytes);
+        assert_eq!((read.stack_pointer(), read.program_counter()), (0x7000, 0x4000));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! The guest as an ordinary QEMU machine, without a hypervisor: everything of it that does not need Atoll.
 
 use std::io::{Read, Write};
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use qemu::Missing;
-use qemu::debugger::Registers;
 use qemu::guest::{AgentSource, GuestImage, GuestOptions, READY_LINE, build_guest};
 use qemu::launcher::{Launch, Machine, PortPeer, Qemu};
 
@@ -117,11 +117,17 @@ fn bytes_pass_the_port_both_ways(machine: &mut Machine) -> Result<()> {
 
 /// A program that is sent nowhere faults, and the kernel ends it: what a test on Atoll does to a protection domain.
 fn the_processor_stops_and_runs_on(machine: &mut Machine) -> Result<()> {
-    run(machine, "while :; do :; done & victim=$!")?;
+    // A shell of its own has a stack of its own, by which it is known: what follows the ports' events may run as well.
+    run(
+        machine,
+        "sh -c 'while :; do :; done' & victim=$!; until grep -q while /proc/$victim/cmdline; do usleep 50000; done",
+    )?;
+    let stack = run(machine, "grep -F '[stack]' /proc/$victim/maps")?;
+    let stack = memory_range(&stack).with_context(|| format!("no stack: {stack}"))?;
     let mut debugger = machine.stop()?;
     let registers = (0..100).find_map(|_| {
         debugger.run_for(Duration::from_millis(10)).ok()?;
-        debugger.registers().ok().filter(Registers::in_user_mode)
+        debugger.registers().ok().filter(|found| found.in_user_mode() && stack.contains(&found.stack_pointer()))
     });
     let registers = registers.context("the loop was never met in user mode")?;
     ensure!(debugger.read_memory(registers.program_counter(), 4)?.len() == 4);
@@ -130,6 +136,12 @@ fn the_processor_stops_and_runs_on(machine: &mut Machine) -> Result<()> {
     let output = machine.console.run_command("wait $victim", COMMAND)?;
     ensure!(output.status == 128 + 11, "a segmentation fault ends the loop: {output:?}");
     Ok(())
+}
+
+/// What a line of `/proc/PID/maps` begins with: two addresses, in hexadecimal.
+fn memory_range(line: &str) -> Option<Range<u64>> {
+    let (start, end) = line.split_once(' ')?.0.split_once('-')?;
+    Some(u64::from_str_radix(start, 16).ok()?..u64::from_str_radix(end, 16).ok()?)
 }
 
 fn jobs_are_controlled(machine: &mut Machine) -> Result<()> {
