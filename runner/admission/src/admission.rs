@@ -188,6 +188,8 @@ impl<M: SharedMemory + Clone> Admission<M> {
         self.refresh_table();
         let Some(port) = self.cells[cell].as_mut() else { return false };
         let mut more = port.look(kernel.now(), &mut self.counters);
+        self.hold_to_its_end(cell);
+        let Some(port) = self.cells[cell].as_mut() else { return false };
         let (shown, fault_name, now) = (&self.table.cells[cell], self.options.fault_name, kernel.now());
         if let Some(container) = port.container.as_mut() {
             let mut news = container.news(shown, fault_name, now);
@@ -216,6 +218,25 @@ impl<M: SharedMemory + Clone> Admission<M> {
         }
         port.notify(kernel);
         more
+    }
+
+    /// A cell that has shown the warden an end, and shows another state when admission looks, would keep whoever waits for that
+    /// waiting for ever. The warden's table was read before the cell, and is read again: what the cell showed lies in between.
+    fn hold_to_its_end(&mut self, cell: usize) {
+        let is_contradicted = |admission: &Self| {
+            let container = admission.cells[cell].as_ref().and_then(|port| port.container.as_ref());
+            container.is_some_and(|container| container.is_contradicted(&admission.table.cells[cell]))
+        };
+        if !is_contradicted(self) {
+            return;
+        }
+        self.refresh_table();
+        if !is_contradicted(self) {
+            return;
+        }
+        if let Some(container) = self.cells[cell].as_mut().and_then(|port| port.container.as_mut()) {
+            container.note_contradicted(&mut self.counters);
+        }
     }
 
     /// Writes down something that the node did to the container in that cell.

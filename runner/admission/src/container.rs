@@ -14,7 +14,7 @@ use runner_interfaces::{
     plan::EndCause,
     policy::CALLED_DOMAINS,
     rate::{Bucket, Rate},
-    warden::{Intervention, Succession, WardenCell},
+    warden::{Intervention, Reached, Succession, WardenCell},
 };
 use runner_tokens::Signatures;
 use sha2::Sha256;
@@ -108,6 +108,8 @@ pub(crate) struct Container {
     generation: u32,
     /// The last status of that load; once it was an end, no other replaces it.
     seen: Option<CellStatus>,
+    /// The cell had shown the warden the end of that load, and then showed something else.
+    contradicted: bool,
     /// Records that the cell said it dropped, of that load.
     dropped: u64,
     /// The log tells already what the warden did to that load.
@@ -160,6 +162,7 @@ impl Container {
             upload: Some(Upload { received: 0, next_sequence: 0, hasher: Sha256::default() }),
             generation: 0,
             seen: None,
+            contradicted: false,
             dropped: 0,
             intervention_noted: false,
             told: Told::default(),
@@ -240,6 +243,7 @@ impl Container {
     pub(crate) fn loaded(&mut self, generation: u32) {
         self.generation = generation;
         self.seen = None;
+        self.contradicted = false;
         self.dropped = 0;
         self.intervention_noted = false;
         self.told = Told::default();
@@ -370,6 +374,21 @@ impl Container {
         }
     }
 
+    /// Whether the warden has seen the end of this load and the cell, read after that, shows none: an end is the last that a cell
+    /// shows of a load. Not where the warden ended it, or is about to load it anew, which the cell may show already.
+    pub(crate) fn is_contradicted(&self, shown: &WardenCell) -> bool {
+        let ended = shown.generation == self.generation && shown.grants.generation != self.generation;
+        let by_itself = self.intervention(shown) == Intervention::None && shown.next_start_ns == 0;
+        self.generation != 0 && ended && by_itself && !self.has_ended_by_itself()
+    }
+
+    /// That load is over, and what its cell shows of it counts no more.
+    pub(crate) fn note_contradicted(&mut self, counters: &mut Counters) {
+        self.contradicted = true;
+        counters.count(Counter::CellStatusInvalid);
+        counters.count(Counter::ContainersFailed);
+    }
+
     /// Takes over how many records the cell lost. After its ring was emptied: what was dropped comes behind that.
     pub(crate) fn note_dropped(&mut self, counters: &mut Counters) {
         let said = self.seen.map_or(0, |status| status.output_dropped);
@@ -413,7 +432,7 @@ impl Container {
     }
 
     fn has_ended_by_itself(&self) -> bool {
-        self.seen_state().is_some_and(ContainerState::is_final)
+        self.contradicted || self.seen_state().is_some_and(ContainerState::is_final)
     }
 
     fn seen_state(&self) -> Option<ContainerState> {
@@ -452,6 +471,9 @@ impl Container {
         let failed =
             |reason: FailureReason, reason_text| View { state: ContainerState::Failed, reason, reason_text, begun };
         match self.intervention(shown) {
+            Intervention::None if self.contradicted => {
+                failed(FailureReason::Contradicted, FailureReason::Contradicted.text().into())
+            }
             Intervention::None => self.view_of_cell(shown, begun),
             Intervention::Killed => failed(FailureReason::Killed, FailureReason::Killed.text().into()),
             Intervention::StopLimit => failed(FailureReason::StopLimit, Intervention::StopLimit.text().into()),
@@ -477,16 +499,16 @@ impl Container {
 
     fn view_of_cell(&self, shown: &WardenCell, begun: bool) -> View {
         use ContainerState as State;
-        let has_started = shown.generation == self.generation && shown.started == 1;
-        let state = match (self.generation, self.seen_state()) {
-            (0, _) => State::Provisioned,
-            // A cell that tells two readers two stories keeps nobody waiting: the warden's word decides.
-            (_, None | Some(State::Empty | State::Loading | State::Installed | State::Starting)) if has_started => {
-                State::Running
-            }
-            // Told, and not heard of yet.
-            (_, None | Some(State::Empty)) => State::Loading,
-            (_, Some(state)) => state,
+        // Told, and not heard of yet.
+        let said = self.seen_state().filter(|state| *state != State::Empty).unwrap_or(State::Loading);
+        let reached = Some(shown).filter(|shown| shown.generation == self.generation);
+        let reached = reached.and_then(|shown| Reached::from_wire(shown.reached)).unwrap_or(Reached::Nothing);
+        // A cell that tells two readers two stories keeps nobody waiting: the warden's word decides.
+        let state = match (said, reached) {
+            _ if self.generation == 0 => State::Provisioned,
+            (State::Loading | State::Installed | State::Starting, Reached::Running) => State::Running,
+            (State::Loading, Reached::Installed) => State::Installed,
+            (state, _) => state,
         };
         let reason =
             self.seen.and_then(|status| FailureReason::from_wire(status.reason)).unwrap_or(FailureReason::None);
@@ -610,6 +632,7 @@ pub(crate) fn load_failure(view: &View) -> Failure {
         | FailureReason::LoopLimit
         | FailureReason::Overrun
         | FailureReason::Flooded
+        | FailureReason::Contradicted
         | FailureReason::StopLimit
         | FailureReason::Trap
         | FailureReason::StartRefused

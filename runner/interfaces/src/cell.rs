@@ -160,6 +160,8 @@ wire_enum! {
         Overrun = 19 => "missed its deadline",
         /// It made more calls of a driver than it may.
         Flooded = 20 => "flooded a driver with calls",
+        /// The cell had shown the warden its end, and then showed something else.
+        Contradicted = 21 => "the cell contradicted itself",
     }
 }
 

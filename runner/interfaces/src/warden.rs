@@ -85,6 +85,18 @@ wire_enum! {
 }
 
 wire_enum! {
+    /// How far the warden has seen a load come. Its end shows in the grants, which are gone then.
+    Reached {
+        /// It was told to the cell.
+        Nothing = 0 => "nothing",
+        /// It was installed, and not told to run.
+        Installed = 1 => "installed",
+        /// Its container ran.
+        Running = 2 => "running",
+    }
+}
+
+wire_enum! {
     /// How far the container in a cell has come on its way to take another's place.
     Succession {
         /// It is on none.
@@ -124,8 +136,8 @@ pub struct WardenCell {
     pub given_up: u32,
     /// A [`Succession`], since the last load.
     pub succession: u32,
-    /// 1 once the container of this load was seen to run.
-    pub started: u32,
+    /// How far the container of this load was seen to come, a [`Reached`].
+    pub reached: u32,
     /// The class that the cell is under, counted from 1; 0 where it is under its own share.
     pub class: u32,
     /// The cell's priority while it is under a class, 0 while not.

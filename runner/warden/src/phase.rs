@@ -2,7 +2,7 @@
 //!
 //! What the cell says of itself only ever moves a phase forward; the deadlines here do not depend on it.
 
-use runner_interfaces::{cell::ContainerState, kernel::Instant};
+use runner_interfaces::{cell::ContainerState, kernel::Instant, warden::Reached};
 
 /// How long after the board's hook limit the warden waits before it ends a cell by force.
 ///
@@ -85,6 +85,15 @@ impl Phase {
     /// Whether there is a container that has not ended.
     pub(crate) const fn is_live(self) -> bool {
         !matches!(self, Self::Empty | Self::Ended | Self::BackOff { .. })
+    }
+
+    /// What a load in this phase is shown to have reached, where that is news.
+    pub(crate) const fn reached(self) -> Option<Reached> {
+        match self {
+            Self::Installed => Some(Reached::Installed),
+            Self::Active { .. } => Some(Reached::Running),
+            _ => None,
+        }
     }
 
     /// Whether the warden must come round by itself.

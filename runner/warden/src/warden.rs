@@ -15,7 +15,9 @@ use runner_interfaces::{
     policy::{BoardLimits, POLICY_MAGIC},
     scheduling::Shares,
     timer::{self, CONTAINER_TIMERS, EXECUTOR_TIMER},
-    warden::{CELL_OUT_OF_SERVICE, CELL_PRESENT, Intervention, Procedure, Succession, WardenStatus, WardenTable},
+    warden::{
+        CELL_OUT_OF_SERVICE, CELL_PRESENT, Intervention, Procedure, Reached, Succession, WardenStatus, WardenTable,
+    },
 };
 use shared_ring::{OutOfRange, SequencedCell, SharedMemory, SharedValues};
 
@@ -370,7 +372,7 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
         shown.generation = grants.generation;
         shown.intervention = Intervention::None.to_wire();
         shown.next_start_ns = 0;
-        shown.started = 0;
+        shown.reached = Reached::Nothing.to_wire();
         shown.exhausted = 0;
         shown.succession = Succession::None.to_wire();
         shown.grants = grants;
@@ -538,9 +540,10 @@ impl<M: SharedMemory + Clone, C: Cells> Warden<M, C> {
         let health = cell.feel_pulse(&sight, now);
         let (phase, channel) = (cell.phase, cell.channel);
         self.news |= phase != before;
-        if matches!(phase, Phase::Active { .. }) && self.table.cells[number].started == 0 {
-            self.table.cells[number].started = 1;
-            self.changed = true;
+        if let Some(reached) = phase.reached() {
+            let shown = &mut self.table.cells[number].reached;
+            self.changed |= *shown != reached.to_wire();
+            *shown = reached.to_wire();
         }
         if matches!(phase, Phase::Active { .. }) && !matches!(before, Phase::Active { .. }) {
             self.take_class(number);

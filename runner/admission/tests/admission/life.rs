@@ -303,16 +303,40 @@ fn a_cell_that_the_warden_gave_up_takes_no_container() {
 
 #[test]
 fn a_cell_that_tells_two_stories_keeps_nobody_waiting() {
-    let mut node = Node::new();
-    node.greet(0);
-    node.cells[0].script = Script::TellsTwoStories;
+    use ContainerState as State;
     let wasm = reactor();
-    node.upload(0, DeployRequest { start: true, ..request("liar", &wasm) }, &wasm).expect("whole");
-    let report = node.report(0, Request::Commit);
-    assert_eq!(report.state_text, "running", "what the warden saw decides");
+    for (warden, admission, start, state) in [
+        (State::Running, State::Loading, true, "running"),
+        (State::Installed, State::Loading, false, "installed"),
+        (State::Installed, State::Empty, false, "installed"),
+        (State::Finalised, State::Running, true, "failed"),
+        (State::Failed, State::Loading, true, "failed"),
+    ] {
+        let mut node = Node::new();
+        node.greet(0);
+        node.cells[0].script = Script::TellsTwoStories { warden, admission };
+        node.upload(0, DeployRequest { start, ..request("liar", &wasm) }, &wasm).expect("whole");
+        node.report(0, Request::Commit);
+        let report = node.report(0, Request::Inspect("liar".into()));
+        assert_eq!(report.state_text, state, "what the warden saw of {warden} and {admission} decides");
+        let contradicted = state == "failed";
+        assert_eq!(report.reason_text == "the cell contradicted itself", contradicted, "{}", report.reason_text);
+        assert_eq!(node.counter(0, "cell_status_invalid"), u64::from(contradicted));
+        node.report(0, Request::Kill("liar".into()));
+        assert_eq!(node.ask(0, Request::Remove("liar".into())), Ok(Answer::Done));
+    }
+}
+
+#[test]
+fn a_cell_that_takes_its_end_back_keeps_nobody_waiting_for_it() {
+    let mut node = running();
+    node.cells[0].script =
+        Script::TellsTwoStories { warden: ContainerState::Finalised, admission: ContainerState::Running };
+    let report = node.report(0, named(Request::Stop));
+    assert_eq!((&*report.state_text, &*report.reason_text), ("failed", "the cell contradicted itself"));
+    // In a cell that does not lie it starts again.
     node.cells[0].script = Script::Runs(Vec::new());
-    node.report(0, Request::Kill("liar".into()));
-    assert_eq!(node.ask(0, Request::Remove("liar".into())), Ok(Answer::Done));
+    assert_eq!(node.report(0, named(Request::Start)).state_text, "ready");
 }
 
 #[test]

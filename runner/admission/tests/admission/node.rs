@@ -209,8 +209,8 @@ pub(crate) enum Script {
     IgnoresStop,
     /// Runs, and from there on does not even answer.
     Hangs,
-    /// Tells the warden that it runs, and admission that it still loads.
-    TellsTwoStories,
+    /// Shows the warden and admission two different states, from when it was told to load.
+    TellsTwoStories { warden: ContainerState, admission: ContainerState },
 }
 
 /// A cell's domain.
@@ -280,9 +280,22 @@ impl FakeCell {
         self.status.write(&self.shows);
     }
 
-    /// Somebody is about to look: for a cell that tells two stories, the moment to tell the other one.
+    /// The warden is about to look.
+    fn tell_warden(&mut self) {
+        if let Script::TellsTwoStories { warden, .. } = self.script {
+            self.tell(warden);
+        }
+    }
+
+    /// Admission is about to look.
+    fn tell_admission(&mut self) {
+        if let Script::TellsTwoStories { admission, .. } = self.script {
+            self.tell(admission);
+        }
+    }
+
     fn tell(&mut self, story: ContainerState) {
-        if matches!(self.script, Script::TellsTwoStories) && self.shows.ready_ns != 0 {
+        if self.loaded.is_some() {
             self.show(story);
         }
     }
@@ -391,7 +404,7 @@ impl FakeCell {
                 self.shows.world = World::WasiCommand.to_wire();
                 self.fail(FailureReason::Trap, detail);
             }
-            Script::IgnoresStop | Script::Hangs | Script::TellsTwoStories => self.show(ContainerState::Running),
+            Script::IgnoresStop | Script::Hangs | Script::TellsTwoStories { .. } => self.show(ContainerState::Running),
             Script::FailsToLoad(..) | Script::LoadsForEver => unreachable!("it is not installed"),
         }
     }
@@ -721,13 +734,13 @@ impl Node {
                 bells.admission = true;
             }
         }
-        self.cells.iter_mut().for_each(|cell| cell.tell(ContainerState::Running));
+        self.cells.iter_mut().for_each(FakeCell::tell_warden);
         for channel in bells.warden {
             let channels = ChannelSet::default().with(Channel::new(channel).expect("a channel"));
             self.world.warden.notified(&mut self.world.kernel, channels);
         }
         if bells.admission {
-            self.cells.iter_mut().for_each(|cell| cell.tell(ContainerState::Loading));
+            self.cells.iter_mut().for_each(FakeCell::tell_admission);
             ADMISSION_RUNS.store(true, Ordering::Relaxed);
             self.admission.notified(&mut self.world, ChannelSet::default());
             ADMISSION_RUNS.store(false, Ordering::Relaxed);

@@ -8,7 +8,7 @@ use runner_interfaces::{
     plan::LoadRequest,
     policy::BoardLimits,
     timer::WARDEN_LOOK_NS,
-    warden::{Procedure, WardenStatus},
+    warden::{Procedure, Reached, WardenStatus},
 };
 
 use super::fake::*;
@@ -144,6 +144,24 @@ fn installed_first_and_run_later() {
     assert_eq!(node.control(1).generation, 1, "the same load");
     assert!(node.take_actions().contains(&Action::Notify(1)));
     assert_eq!(node.ask(Procedure::Run, 1), Err(WardenStatus::WrongState), "it was told already");
+}
+
+#[test]
+fn how_far_a_load_has_come_is_shown_and_does_not_go_back() {
+    let mut node = Node::new();
+    let reached = |node: &Node| Reached::from_wire(node.shown(1).reached);
+    for _ in 0..2 {
+        node.load(1, false).expect("empty or ended");
+        assert_eq!(reached(&node), Some(Reached::Nothing));
+        node.show(1, State::Installed);
+        assert_eq!(reached(&node), Some(Reached::Installed));
+        node.ask(Procedure::Run, 1).expect("installed");
+        node.show(1, State::Running);
+        assert_eq!(reached(&node), Some(Reached::Running));
+        node.show(1, State::Loading);
+        node.show(1, State::Finalised);
+        assert_eq!(reached(&node), Some(Reached::Running));
+    }
 }
 
 #[test]
